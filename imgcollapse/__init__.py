@@ -1,0 +1,65 @@
+"""imgcollapse: a laboratory for image generators that are trained on their own samples.
+
+A lineage is a chain of generations. Generation 0 is real images; generation g is what the g-th
+model drew. A regime picks each model's training set from everything born before it; an oracle,
+trained once on real images, names what the models draw; the census counts the names.
+
+The map of the house, from the door to the cellar:
+
+    cli.py          one verb per command
+    report/         the page, the curves, the vanishing grid
+    export.py       a trained DDPM as a diffusers pipeline
+    launch.py       begin or resume a study
+    loop.py         one lineage, top to bottom
+    progress.py     how far the work is
+    run_folder.py   commit, resume, read back
+    config.py       reading a study from YAML
+    study.py        what a study is
+    data/           sources of real images, long tails, disjoint splits
+    generators/     vae, ddpm, gaussian, mixture, resample
+    regimes.py      what each model is trained on
+    labels.py       what a conditional model is asked for
+    oracle/         the frozen classifier
+    census.py       class counts with intervals
+    metrics.py      Fréchet and kernel distance, with their floors
+    core/           images, seeds, the archive, storage, what the rooms promise each other
+
+From Python:
+
+    import imgcollapse as ic
+
+    run = ic.run("configs/demo.yaml", out="runs/demo")
+    run.census  # a DataFrame
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgcollapse.config import load_study
+    from imgcollapse.core.errors import UserError
+    from imgcollapse.core.images import Images
+    from imgcollapse.launch import run
+    from imgcollapse.report import write_report
+    from imgcollapse.run_folder import Lineage, Run
+from imgcollapse.study import Study
+
+__all__ = ["Images", "Lineage", "Run", "Study", "UserError", "load_study", "run", "write_report"]
+
+_HOME = {
+    "Images": "core.images",
+    "Lineage": "run_folder",
+    "Run": "run_folder",
+    "Study": "study",
+    "UserError": "core.errors",
+    "load_study": "config",
+    "run": "launch",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch and diffusers take seconds to import; `imgcollapse --help` should not wait for them.
+    if name not in _HOME:
+        raise AttributeError(f"module 'imgcollapse' has no attribute {name!r}")
+    return getattr(import_module(f"imgcollapse.{_HOME[name]}"), name)

@@ -1,0 +1,5 @@
+"""`python -m imgcollapse`."""
+
+from imgcollapse.cli import main
+
+main()

@@ -1,0 +1,157 @@
+"""One verb per command: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="imgcollapse",
+    help="A laboratory for the collapse of image generators trained on their own samples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path, typer.Argument(help="A study's YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings that replace the file's: key.subkey=value ..."),
+]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Apply the file's one-minute settings.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
+    ] = None,
+    smoke: Smoke = False,
+) -> None:
+    """Run a study, or resume it: the same command goes on where the last one stopped."""
+    from imgcollapse.launch import run as launch
+    from imgcollapse.progress import Display
+    from imgcollapse.report import report as write_report
+
+    folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
+    with Display() as display:
+        try:
+            launch(config, folder, overrides or [], smoke, display)
+        except KeyboardInterrupt:
+            display.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+            raise typer.Exit(130) from None
+    print(write_report([folder]))
+
+
+@app.command()
+def data(
+    config: Config,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("data.png"),
+    smoke: Smoke = False,
+) -> None:
+    """Show a study's long-tailed set before anyone trains: counts, and a picture."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from imgcollapse.config import load_study
+    from imgcollapse.report import class_grid
+
+    real = load_study(config, overrides or [], smoke).real()
+    table = Table("class", "share")
+    columns = {
+        "train": real.train.labels,
+        "oracle": real.oracle.labels,
+        "calibration": real.calibration.labels,
+        "reference": real.reference.labels,
+        "reserve": real.reserve.labels,
+    }
+    for name in columns:
+        table.add_column(name, justify="right")
+    for label, name in enumerate(real.classes):
+        counts = (f"{int((labels == label).sum()):,}" for labels in columns.values())
+        table.add_row(name, f"{real.shares[label]:.2%}", *counts)
+    table.add_section()
+    table.add_row("all", "100%", *(f"{len(labels):,}" for labels in columns.values()))
+    console = Console()
+    console.print(table)
+    for remark in real.remarks:
+        console.print(remark, markup=False, highlight=False)
+    channels, height, width = real.train.shape
+    print(f"images {channels} x {height} x {width}, sha256 {real.digest}")
+    class_grid(real.train, real.classes).save(out)
+    print(out)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page.", show_default="RUN/report.html")
+    ] = None,
+) -> None:
+    """Write one HTML page, without network, over one run or several."""
+    from imgcollapse.report import report as write_report
+
+    print(write_report(runs, out))
+
+
+@app.command()
+def grid(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the pictures go.", show_default="RUN/grids")
+    ] = None,
+) -> None:
+    """Write sample grids, the vanishing grid and an animation."""
+    from imgcollapse.report import write_grids
+
+    for path in write_grids(folder, out or folder / "grids"):
+        print(path)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The diffusers folder to write.")],
+    generation: Annotated[
+        int | None, typer.Option(help="Which model.", show_default="the last")
+    ] = None,
+    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Of a conditional model, the class to draw.")
+    ] = None,
+) -> None:
+    """Export a trained DDPM as a folder that diffusers' DDPMPipeline opens."""
+    from imgcollapse.export import export as write_pipeline
+
+    print(write_pipeline(folder, out, generation, lineage, class_name))
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    from imgcollapse.core.errors import UserError
+
+    try:
+        yield
+    except UserError as error:
+        print(f"imgcollapse: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit code 2."""
+    with _one_line_errors():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Reading a study from YAML, and saying in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.parts import OneOf
+from imgcollapse.study import Study
+
+SMOKE = "smoke"
+"""The key of a config that holds overrides for a run of about a minute."""
+
+
+def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = False) -> Study:
+    """Read a study from a YAML 1.2 file.
+
+    Args:
+        path: the file.
+        overrides: `key.subkey=value` each, the value in YAML. Setting `part.kind` to another kind
+            drops what the file says about that part.
+        smoke: apply the file's own `smoke:` section first.
+
+    Raises:
+        UserError: file, key, value and mend in one line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        mend = "name a study's YAML file, such as configs/demo.yaml"
+        raise UserError(f"{path}: {reason}; {mend}") from None
+    raw = _parse(text, str(path))
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: holds no settings; see configs/demo.yaml for an example")
+    smaller = raw.pop(SMOKE, None) or {}
+    if smoke:
+        for key, value in _flat(smaller):
+            _put(raw, key, value, f"{path}: {SMOKE}")
+    for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
+        _put(raw, key.split("."), _parse(value, override), override)
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}") from None
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{where}:{line} is not YAML ({problem}); mend the line") from None
+
+
+def _flat(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, (*above, *str(key).split(".")))
+        else:
+            yield [*above, *str(key).split(".")], value
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
+    for depth, key in enumerate(keys[:-1]):
+        below = tree.setdefault(key, {})
+        if isinstance(below, str):  # `regime: replace` is short for `regime: {kind: replace}`
+            below = tree[key] = {"kind": below}
+        if not isinstance(below, dict):
+            name = ".".join(keys[: depth + 1])
+            raise UserError(f"{where}: {name} is a value and has no {keys[-1]}; set {name} itself")
+        tree = below
+    if keys[-1] == "kind" and tree.get("kind") != value:
+        tree.clear()
+    tree[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one line: key, value, what is wrong, the nearest valid key."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    models, keys = [Study], []
+    for depth, step in enumerate(first["loc"]):
+        chosen = [m for m in models if _kind(m) == step]
+        if chosen:
+            models = chosen  # the tag of a union: it names the part, and is no key
+            continue
+        keys.append(str(step))
+        if depth < len(first["loc"]) - 1:
+            models = [m for model in models for m in _models(model, str(step))]
+    where = ".".join(keys)
+    known = sorted({name for model in models for name in model.model_fields})
+    if first["type"] == "extra_forbidden":
+        message = f"unknown key; {_nearest(keys[-1], known)}"
+    elif first["type"] == "missing":
+        message = "is missing; add it"
+    elif first["type"] == "kind":
+        given = first["input"].get("kind") if isinstance(first["input"], dict) else first["input"]
+        kinds = [_kind(m) for m in _models(models[0], keys[-1])]
+        message = f"{given!r} is no kind; {_nearest(str(given), kinds)}"
+    else:
+        said = first["msg"].removeprefix("Value error, ")
+        message = f"{first['input']!r}: {said[:1].lower()}{said[1:]}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{where}: {message}{more}"
+
+
+def _nearest(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"it may be one of {', '.join(known)}"
+
+
+def _kind(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
+
+
+def _models(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
+    """The models that a field may hold."""
+    if field not in model.model_fields:
+        return []
+    info = model.model_fields[field]
+    for mark in info.metadata:
+        if isinstance(mark, OneOf):
+            return list(mark.parts.values())
+    held = info.annotation
+    return [held] if isinstance(held, type) and issubclass(held, BaseModel) else []

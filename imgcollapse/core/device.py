@@ -1,0 +1,62 @@
+"""Where the arithmetic happens, and in which precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from imgcollapse.core.errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device and the type its matrix products are taken in.
+
+    Attributes:
+        torch: the device tensors live on.
+        dtype: float32, or bfloat16 for mixed precision (weights and losses stay float32).
+    """
+
+    torch: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> torch.autocast:
+        """A block in which matrix products run in `dtype`."""
+        return torch.autocast(
+            self.torch.type, dtype=self.dtype, enabled=self.dtype != torch.float32
+        )
+
+
+def choose(name: str = "auto", precision: Precision = "auto") -> Device:
+    """Pick a device: "auto" is the first GPU where there is one, else the CPU.
+
+    Precision "auto" is bfloat16 where the hardware computes it natively, else float32.
+
+    Raises:
+        UserError: the device is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"device: {name!r} cannot be used here ({reason}); use cpu, cuda or auto"
+        ) from None
+    if precision == "auto":
+        precision = "bfloat16" if _has_native_bfloat16(device) else "float32"
+    return Device(device, getattr(torch, precision))
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Without these instructions bfloat16 is emulated, and slower than float32.
+    return device.type == "cpu" and bool(
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )

@@ -1,0 +1,71 @@
+"""Images as they lie on disk and travel between rooms: uint8 NCHW with one label each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+UNKNOWN = -1
+"""Label of an image nobody has named, such as a sample of an unconditional model."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images and their labels.
+
+    Attributes:
+        pixels: uint8[N, C, H, W].
+        labels: int16[N], a class number, or `UNKNOWN`.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
+            raise ValueError(
+                f"pixels must be uint8 NCHW, not {self.pixels.dtype} {tuple(self.pixels.shape)}"
+            )
+        if self.labels.dtype != torch.int16 or self.labels.shape != self.pixels.shape[:1]:
+            raise ValueError(f"labels must be int16[{len(self.pixels)}], not {self.labels.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Images:
+        return Images(self.pixels[rows], self.labels[rows])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+
+def cat(parts: Sequence[Images]) -> Images:
+    """Lay several sets of images of one shape end to end."""
+    return Images(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))
+
+
+def unlabelled(pixels: Tensor) -> Images:
+    """Images nobody has named: uint8[N, C, H, W] => Images with `UNKNOWN` labels."""
+    return Images(pixels, torch.full((len(pixels),), UNKNOWN, dtype=torch.int16))
+
+
+def shares(labels: Tensor, classes: int) -> Tensor:
+    """Class shares of int16[N] labels, `UNKNOWN` left out: float64[K], zeros if none is known."""
+    counts = torch.bincount(labels[labels != UNKNOWN].long(), minlength=classes).double()
+    return counts / counts.sum().clamp(min=1)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 in [0, 255] => float32 in [-1, 1], the range every network here works in."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_uint8(floats: Tensor) -> Tensor:
+    """Floats in [-1, 1] => uint8 in [0, 255], on the CPU; what lies outside is clipped."""
+    return ((floats.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()

@@ -1,0 +1,88 @@
+"""A part of a study: settings and the work they describe, in one frozen model.
+
+A part is chosen in YAML by its `kind`: a short name of a built-in part, or an import path
+(`my_package.flow:Flow`) of a part the user wrote. There is no registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    GetCoreSchemaHandler,
+    SerializeAsAny,
+    Tag,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+IMPORTED = "imported"
+
+
+class Part(BaseModel):
+    """Base of every part: immutable, and an unknown setting is an error.
+
+    Attributes:
+        kind: the part's name in YAML; a built-in part narrows it to one literal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Any
+
+
+class OneOf:
+    """Marks a field that holds one of several built-in parts, or a user's own by import path.
+
+        AnyRegime = Annotated[Regime, OneOf(Replace, Accumulate)]
+
+    A bare string stands for a part with its default settings: `regime: replace`. An imported part
+    must extend the annotated one.
+
+    Attributes:
+        parts: the built-in parts by kind.
+    """
+
+    def __init__(self, *parts: type[Part]) -> None:
+        self.parts = {part.model_fields["kind"].default: part for part in parts}
+
+    def __get_pydantic_core_schema__(
+        self, base: type[Part], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """A union told apart by `kind`, so that an error names the part it is in."""
+        load = BeforeValidator(lambda value: _imported(value, base))
+        choices: Any = Annotated[SerializeAsAny[base], load, Tag(IMPORTED)]
+        for kind, part in self.parts.items():
+            choices |= Annotated[part, Tag(kind)]
+        known = f"one of {', '.join(self.parts)}, or an import path module:Class"
+        union = Discriminator(_tag, custom_error_type="kind", custom_error_message=known)
+        return handler.generate_schema(Annotated[choices, union, BeforeValidator(_spread)])
+
+
+def _spread(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _tag(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return IMPORTED if isinstance(kind, str) and ":" in kind else str(kind)
+
+
+def _imported(value: Any, base: type[Part]) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    module, _, name = value["kind"].partition(":")
+    try:
+        part = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PydanticCustomError(
+            "import", "cannot be imported: {why}", {"why": str(error)}
+        ) from None
+    if not (isinstance(part, type) and issubclass(part, base)):
+        raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
+    return part.model_validate(value)

@@ -1,0 +1,120 @@
+"""What the rooms promise each other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.images import Images
+from imgcollapse.core.parts import Part
+from imgcollapse.core.seeds import Seed
+
+
+class Stock(Protocol):
+    """Real images that are read, or drawn, when somebody asks for them."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int16[N], the class of every image."""
+        ...
+
+    def read(self, rows: Tensor) -> Tensor:
+        """int64[n] row numbers => uint8[n, C, H, W]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a source has.
+
+    Attributes:
+        classes: their names; a label is an index into them.
+        train: the images to learn from.
+        test: images the source itself keeps apart, or None.
+        remarks: one line for each thing the user should know, such as a file that was left out.
+    """
+
+    classes: tuple[str, ...]
+    train: Stock
+    test: Stock | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class Source(Part, ABC):
+    """A place that real images come from."""
+
+    @abstractmethod
+    def load(self) -> Pool:
+        """Open the source.
+
+        Raises:
+            UserError: it is missing, or nothing in it can be used.
+        """
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far the work is."""
+
+    def __call__(
+        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
+    ) -> None:
+        """
+        Args:
+            stage: what is being done, such as "train".
+            step: steps done, of `steps` in all.
+            images: images done in this stage.
+            loss: the latest training loss.
+        """
+
+
+class Model(Protocol):
+    """A trained generator."""
+
+    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+        """Draw one image for each label.
+
+        Args:
+            labels: int16[N], the class asked for; an unconditional model uses only their number.
+
+        Returns:
+            N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model.
+        """
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to restore the model, as named tensors on the CPU."""
+        ...
+
+
+class Generator(Part, ABC):
+    """An image model that can be trained.
+
+    Attributes:
+        conditional: whether it is asked for a class.
+        warm_start: whether training starts from the previous generation's model.
+    """
+
+    conditional: bool = False
+    warm_start: bool = False
+
+    @abstractmethod
+    def fit(
+        self,
+        images: Images,
+        classes: int,
+        seed: Seed,
+        device: Device,
+        progress: Progress,
+        previous: Model | None = None,
+    ) -> Model:
+        """Train on `images`, from scratch or from the `previous` generation's model."""
+
+    @abstractmethod
+    def restore(
+        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
+    ) -> Model:
+        """The model whose `state` was saved; `shape` is channels, height, width."""

@@ -1,0 +1,48 @@
+"""Real images: where they come from, how imbalanced they are, and who may see which.
+
+torchvision_sets.py  MNIST, CIFAR10, OxfordIIITPet and the other sets torchvision knows
+folder.py            a folder or a zip of images, one folder a class
+  files.py           the files of either, never unpacked to disk
+  decode.py          one file to pixels, whatever is odd about it
+digits.py            scikit-learn's scanned digits
+paper_dogs.py        eight breeds of dogs, drawn without limit
+  kennel.py, breeds.py  how they are drawn
+stocks.py            images in memory, and a chosen few of somebody else's
+longtail.py          profiles from the most common class to the rarest
+allotment.py         how many images of each class every set gets
+splits.py            train, oracle, calibration, reference and reserve: disjoint
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from imgcollapse.core.parts import OneOf
+from imgcollapse.core.protocols import Source
+from imgcollapse.data.allotment import Splits
+from imgcollapse.data.digits import Digits
+from imgcollapse.data.folder import Folder
+from imgcollapse.data.longtail import Explicit, Exponential, Imbalance, Step, Zipf
+from imgcollapse.data.paper_dogs import PaperDogs
+from imgcollapse.data.splits import RealData, split
+from imgcollapse.data.torchvision_sets import TorchvisionSet
+
+Data = Annotated[Source, OneOf(TorchvisionSet, Folder, Digits, PaperDogs)]
+LongTail = Annotated[Imbalance, OneOf(Exponential, Step, Zipf, Explicit)]
+
+__all__ = [
+    "Data",
+    "Digits",
+    "Explicit",
+    "Exponential",
+    "Folder",
+    "Imbalance",
+    "LongTail",
+    "PaperDogs",
+    "RealData",
+    "Splits",
+    "Step",
+    "TorchvisionSet",
+    "Zipf",
+    "split",
+]

@@ -1,0 +1,178 @@
+"""How many images each class gets: profiles from the most common class to the rarest."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from torch import Tensor
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.parts import Part
+
+
+class Imbalance(Part, ABC):
+    """What makes some classes common and others rare."""
+
+    # A class called 0 is a number in YAML.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    @abstractmethod
+    def ranked(self, classes: Sequence[str]) -> list[int]:
+        """Labels of the K classes from common to rare.
+
+        Raises:
+            UserError: a class is named that is not there.
+        """
+
+    @abstractmethod
+    def weights(self, classes: int) -> Tensor:
+        """Frequencies by rank, up to a factor: float64[K], none larger than the one before.
+
+        Raises:
+            UserError: the settings do not fit that many classes.
+        """
+
+    @abstractmethod
+    def total(self) -> int | None:
+        """Images in all, or None for as many as there are."""
+
+
+class Profile(Imbalance):
+    """An imbalance given by a formula of the rank.
+
+    Attributes:
+        images: how many in all; None for the largest set that the source allows.
+        order: names from common to rare; classes not named follow in the source's order.
+    """
+
+    images: int | None = Field(default=None, ge=1)
+    order: tuple[str, ...] = ()
+
+    def ranked(self, classes: Sequence[str]) -> list[int]:
+        """The classes of `order`, then the others."""
+        _check_names("longtail.order", self.order, classes)
+        named = [list(classes).index(name) for name in self.order]
+        return named + [label for label in range(len(classes)) if label not in named]
+
+    def total(self) -> int | None:
+        """`images`."""
+        return self.images
+
+
+class Exponential(Profile):
+    """Class k of K has factor^(-k / (K-1)) times the images of class 0.
+
+    Cui et al. 2019, arXiv:1901.05555, with the exponent of Cao et al. 2019, arXiv:1906.07413.
+
+    Attributes:
+        factor: images of the most common class over images of the rarest.
+    """
+
+    kind: Literal["exponential"] = "exponential"
+    factor: float = Field(default=100, ge=1)
+
+    def weights(self, classes: int) -> Tensor:
+        """factor^(-k / (K-1))."""
+        return self.factor ** -torch.linspace(0, 1, classes, dtype=torch.float64)
+
+
+class Step(Profile):
+    """Common classes have all the same number of images, rare ones `factor` times fewer.
+
+    Buda et al. 2018, arXiv:1710.05381.
+
+    Attributes:
+        factor: images of a common class over images of a rare one.
+        rare: how many classes are rare; None for half of them, rounded down.
+    """
+
+    kind: Literal["step"] = "step"
+    factor: float = Field(default=100, ge=1)
+    rare: int | None = Field(default=None, ge=1)
+
+    def weights(self, classes: int) -> Tensor:
+        """1, and 1 / factor for the last `rare`."""
+        rare = classes // 2 if self.rare is None else self.rare
+        if rare >= classes:
+            raise UserError(
+                f"longtail.rare: {rare} of {classes} classes leaves none common; "
+                f"use at most {classes - 1}"
+            )
+        weights = torch.ones(classes, dtype=torch.float64)
+        weights[classes - rare :] /= self.factor
+        return weights
+
+
+class Zipf(Profile):
+    """Class k has (k+1)^(-exponent) times the images of class 0: Zipf's law of ranks."""
+
+    kind: Literal["zipf"] = "zipf"
+    exponent: float = Field(default=1, ge=0, le=16)
+
+    def weights(self, classes: int) -> Tensor:
+        """(k+1)^(-exponent)."""
+        return torch.arange(1, classes + 1, dtype=torch.float64) ** -self.exponent
+
+
+class Explicit(Imbalance):
+    """Every class's number of images by its name; the order is that of the numbers."""
+
+    kind: Literal["explicit"] = "explicit"
+    counts: dict[str, int] = Field(min_length=1)
+
+    def ranked(self, classes: Sequence[str]) -> list[int]:
+        """By falling count; classes of equal count in the source's order."""
+        names = tuple(self.counts)
+        _check_names("longtail.counts", names, classes)
+        for name in classes:
+            if self.counts.get(name, 0) < 1:
+                raise UserError(
+                    f"longtail.counts: class {name!r} has no images; give every class at least 1"
+                )
+        return sorted(range(len(classes)), key=lambda label: -self.counts[classes[label]])
+
+    def weights(self, classes: int) -> Tensor:
+        """The counts, falling."""
+        return torch.tensor(sorted(self.counts.values(), reverse=True), dtype=torch.float64)
+
+    def total(self) -> int:
+        """Their sum."""
+        return sum(self.counts.values())
+
+
+def apportion(weights: Tensor, images: int) -> Tensor:
+    """Whole numbers in proportion to float64[K] weights: int64[K] that sum to `images`.
+
+    Largest remainders, each class at least one, ties to the earlier class; so falling weights give
+    falling counts.
+
+    Raises:
+        ValueError: there are fewer images than classes.
+    """
+    if images < len(weights):
+        raise ValueError(f"{images} images cannot give {len(weights)} classes one each")
+    quotas = weights * (images / weights.sum())
+    single = torch.zeros(len(weights), dtype=torch.bool)
+    while (quotas[~single] < 1).any():  # what these gain the others lose, and may fall below one
+        single |= quotas < 1
+        quotas[~single] = weights[~single] * ((images - single.sum()) / weights[~single].sum())
+    quotas[single] = 1
+    counts = quotas.floor().long()
+    by_remainder = (counts - quotas).argsort(stable=True)
+    counts[by_remainder[: images - int(counts.sum())]] += 1
+    return counts
+
+
+def _check_names(key: str, names: Sequence[str], classes: Sequence[str]) -> None:
+    for at, name in enumerate(names):
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, n=1, cutoff=0.5)
+            mend = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(classes[:12])}"
+            raise UserError(f"{key}: the source has no class {name!r}; {mend}")
+        if name in names[:at]:
+            raise UserError(f"{key}: class {name!r} is named twice; name it once")

@@ -1,0 +1,59 @@
+"""A trained DDPM out of a run folder, as a diffusers pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgcollapse.core import device
+from imgcollapse.core.errors import UserError
+from imgcollapse.generators import DDPM, export_pipeline
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+
+def export(
+    folder: Path,
+    out: Path,
+    generation: int | None = None,
+    lineage: int = 0,
+    class_name: str | None = None,
+) -> Path:
+    """Write the model of one generation as a folder that `DDPMPipeline.from_pretrained` opens.
+
+    Args:
+        folder: the run.
+        out: the folder to write, which must not exist.
+        generation: 1 to the last; none is the last.
+        lineage: from 0.
+        class_name: the class a conditional model is to draw; none draws without a class.
+
+    Raises:
+        UserError: there is no such model, or it is no DDPM.
+    """
+    run = Run.open(folder)
+    study = Study.model_validate(run.record["study"])
+    if not isinstance(study.generator, DDPM):
+        raise UserError(
+            f"{folder}: its generator is {study.generator.kind}, and only a ddpm has a diffusers "
+            "pipeline; name a run of a ddpm"
+        )
+    if not 0 <= lineage < len(run.lineages):
+        raise UserError(f"--lineage: {lineage} is not there; {folder} has {len(run.lineages)}")
+    chosen = run.lineages[lineage]
+    g = chosen.generations - 1 if generation is None else generation
+    if not 1 <= g < chosen.generations:
+        raise UserError(
+            f"--generation: {g} has no model; {folder} has 1 to {chosen.generations - 1}"
+        )
+    classes = run.record["classes"]
+    if class_name is not None and class_name not in classes:
+        raise UserError(f"--class: {class_name!r} is not one of {', '.join(classes)}")
+    if out.exists():
+        raise UserError(f"{out}: is there already; choose another --out")
+    channels, height, width = run.record["shape"]
+    model = study.generator.restore(
+        chosen.model(g), (channels, height, width), len(classes), device.choose("cpu", "float32")
+    )
+    label = None if class_name is None else classes.index(class_name)
+    export_pipeline(model, out, label)
+    return out

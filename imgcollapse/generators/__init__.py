@@ -1,0 +1,39 @@
+"""Generators: what is trained on images and draws new ones.
+
+    vae.py       a convolutional variational autoencoder
+    ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network
+    gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
+    resample.py  the perfect learner: what chance alone does
+    training.py  the one training loop
+    pipeline.py  a trained diffusion model as a diffusers pipeline folder
+
+To add one, extend `core.protocols.Generator` in a file of its own and name it here; or leave this
+room alone and name it in the study by import path, `kind: my_package.flow:Flow`.
+"""
+
+from typing import Annotated
+
+from imgcollapse.core.parts import OneOf
+from imgcollapse.core.protocols import Generator
+from imgcollapse.generators.ddpm import DDPM, Diffusion
+from imgcollapse.generators.gaussian import Gaussian, Gaussians, Mixture
+from imgcollapse.generators.pipeline import export_pipeline
+from imgcollapse.generators.resample import Memory, Resample
+from imgcollapse.generators.vae import VAE, Autoencoder
+
+AnyGenerator = Annotated[Generator, OneOf(VAE, DDPM, Gaussian, Mixture, Resample)]
+
+__all__ = [
+    "DDPM",
+    "VAE",
+    "AnyGenerator",
+    "Autoencoder",
+    "Diffusion",
+    "Gaussian",
+    "Gaussians",
+    "Generator",
+    "Memory",
+    "Mixture",
+    "Resample",
+    "export_pipeline",
+]

@@ -1,0 +1,227 @@
+"""A denoising diffusion model: diffusers' UNet and its schedulers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.unets.unet_2d import UNet2DModel
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images, to_uint8, unlabelled
+from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.noise import Process
+from imgcollapse.generators.training import Plan, load, train, weights_of
+from imgcollapse.generators.unet import Canvas, unet
+
+
+class DDPM(Generator):
+    """A denoising diffusion probabilistic model (Ho et al. 2020).
+
+    The learning rate warms up, then falls to 0 along half a cosine.
+
+    Attributes:
+        conditional: whether the network is told the class it draws.
+        channels: features of each UNet level, finest first; each level halves the size.
+        layers: residual blocks a level.
+        attention: whether the coarsest level attends.
+        patch: side of the squares of pixels folded into channels before the UNet. 2 costs a quarter
+            of the time; no export.
+        steps: optimizer steps.
+        batch: images a step.
+        lr: Adam's largest step size.
+        warmup: steps over which it is reached.
+        ema: decay of the moving average of the weights that draws; 0 draws with the last weights.
+        schedule: how noise grows: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
+        timesteps: noise levels T.
+        prediction: what the network predicts: the noise, or v (Salimans & Ho 2022), which stays
+            well-posed at pure noise.
+        sampler: ddpm (ancestral), ddim (Song et al. 2021) or dpm++ (2M, Lu et al. 2022).
+        sample_steps: noise levels visited when an image is drawn.
+        sample_batch: images drawn at once. The ddpm sampler's noise depends on it.
+        guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
+            prediction in w * conditional + (1 - w) * unconditional; 1 is none.
+        label_dropout: share of labels hidden in training, for the unconditional prediction.
+    """
+
+    kind: Literal["ddpm"] = "ddpm"
+    conditional: bool = False
+    channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)
+    layers: int = Field(default=1, ge=1)
+    attention: bool = True
+    patch: int = Field(default=1, ge=1, le=8)
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    warmup: int = Field(default=50, ge=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    timesteps: int = Field(default=1000, ge=50)
+    prediction: Literal["epsilon", "v"] = "v"
+    sampler: Literal["ddim", "ddpm", "dpm++"] = "dpm++"
+    sample_steps: int = Field(default=20, ge=1)
+    sample_batch: int = Field(default=500, ge=1)
+    guidance: float = Field(default=1.0, ge=1)
+    label_dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _agree(self) -> DDPM:
+        if any(features < 8 or features % 8 for features in self.channels):
+            raise ValueError(f"channels must be multiples of 8, not {list(self.channels)}")
+        if self.sample_steps > self.timesteps:
+            raise ValueError(
+                f"sample_steps ({self.sample_steps}) must not exceed timesteps ({self.timesteps})"
+            )
+        if self.sampler == "ddim" and self.timesteps % self.sample_steps:
+            raise ValueError(
+                f"sample_steps ({self.sample_steps}) must divide timesteps ({self.timesteps}):"
+                " ddim takes equal strides"
+            )
+        if self.guidance != 1 and not (self.conditional and self.label_dropout):
+            raise ValueError("guidance needs conditional: true and label_dropout above 0")
+        return self
+
+    def fit(
+        self,
+        images: Images,
+        classes: int,
+        seed: Seed,
+        device: Device,
+        progress: Progress,
+        previous: Model | None = None,
+    ) -> Diffusion:
+        """Train on `images`.
+
+        Raises:
+            UserError: there are none, training diverges, or a conditional model meets an image
+                without a class.
+        """
+        if self.conditional and len(images) and int(images.labels.min()) < 0:
+            raise UserError(
+                f"generator.conditional: {int((images.labels < 0).sum())} of {len(images)} training"
+                " images have no class; set conditional: false"
+            )
+        with (seed / "init").lent_to_torch():
+            model = self._model(images.shape, classes, device)
+        if self.warm_start and previous is not None:
+            load(model.network, previous.state())
+        plan = Plan(
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+            warmup=self.warmup,
+            anneal=True,
+            clip=1.0,
+            ema=self.ema,
+        )
+        train(model.network, images, model.loss, plan, seed, device, progress)
+        return model
+
+    def restore(
+        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
+    ) -> Diffusion:
+        """The model whose `state` was saved.
+
+        Raises:
+            UserError: it is another network's.
+        """
+        with torch.random.fork_rng(devices=[]):
+            model = self._model(shape, classes, device)
+        load(model.network, state)
+        return model
+
+    def _model(self, shape: tuple[int, int, int], classes: int, device: Device) -> Diffusion:
+        canvas = Canvas(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
+        # The last condition is "any class".
+        conditions = classes + 1 if self.conditional else None
+        network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
+        cast(nn.Module, network).to(device.torch).eval()
+        process = Process(self.schedule, self.timesteps, self.prediction)
+        return Diffusion(self, network, canvas, process, device)
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A diffusion model."""
+
+    settings: DDPM
+    network: UNet2DModel
+    canvas: Canvas
+    process: Process
+    device: Device
+
+    @property
+    def any_class(self) -> int:
+        """The condition of a conditional model that stands for no class in particular."""
+        return self.network.config["num_class_embeds"] - 1
+
+    def loss(self, pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+        """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
+
+        Args:
+            pixels: float32[B, C, H, W] in [-1, 1].
+            labels: int64[B].
+            noise: source of the timesteps, the noise and which labels are hidden.
+        """
+        clean = self.canvas.enter(pixels)
+        t = torch.randint(
+            self.settings.timesteps, labels.shape, generator=noise, device=noise.device
+        )
+        drawn = torch.randn(clean.shape, generator=noise, device=noise.device)
+        if self.settings.conditional:
+            hidden = torch.rand(labels.shape, generator=noise, device=noise.device)
+            labels = labels.where(hidden >= self.settings.label_dropout, self.any_class)
+        answer = self._answer(self.process.noisy(clean, drawn, t), t, labels)
+        return F.mse_loss(answer, self.process.target(clean, drawn, t))
+
+    @torch.inference_mode()
+    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+        """Draw one image for each of `labels`; only a conditional model reads them."""
+        n, parts = len(labels), []
+        # One image at a time: image i starts from the same noise in a batch of any size.
+        start = (seed / "start").torch()
+        for first in range(0, n, self.settings.sample_batch):
+            asked = labels[first : first + self.settings.sample_batch].long()
+            noise = [torch.randn(self.canvas.inside, generator=start) for _ in asked]
+            ancestral = (seed / "ancestral" / first).torch(self.device.torch)
+            x = torch.stack(noise).to(self.device.torch)
+            images = self._draw(x, asked.to(self.device.torch), ancestral)
+            parts.append(to_uint8(self.canvas.leave(images)))
+            progress("sample", first + len(asked), n, first + len(asked))
+        pixels = torch.cat(parts)
+        return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
+
+    def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:
+        # diffusers annotates timesteps as int, and takes tensors.
+        sampler: Any = self.process.sampler(
+            self.settings.sampler, self.settings.sample_steps, of_clean=True
+        )
+        for t in sampler.timesteps:
+            answer = self._guided(x, t.to(x.device).expand(len(x)), labels)
+            clean = self.process.clean(x, answer, t)
+            x = sampler.step(clean, t, x, generator=ancestral, return_dict=False)[0]
+        return x
+
+    def _guided(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        weight = self.settings.guidance
+        if weight == 1:
+            return self._answer(x, t, labels)
+        unasked = torch.full_like(labels, self.any_class)
+        both = self._answer(x.repeat(2, 1, 1, 1), t.repeat(2), torch.cat([labels, unasked]))
+        conditional, unconditional = both.chunk(2)
+        return unconditional + weight * (conditional - unconditional)
+
+    def _answer(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        told = labels if self.settings.conditional else None
+        with self.device.autocast():
+            return self.network(x, t, told, return_dict=False)[0].float()
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights."""
+        return weights_of(self.network)

@@ -1,0 +1,61 @@
+"""Hands a trained diffusion model to everybody who uses diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.generators.ddpm import Diffusion
+from imgcollapse.generators.unet import unet
+
+
+def export_pipeline(model: Diffusion, folder: Path, label: int | None = None) -> None:
+    """Write a folder that `diffusers.DDPMPipeline.from_pretrained` opens.
+
+    A class is baked into the time embedding, so the folder holds an ordinary unconditional network;
+    it draws without guidance. Images whose sides the network pads come out padded.
+
+    Args:
+        model: a trained model whose `patch` is 1.
+        folder: made if it is not there.
+        label: the class that a conditional model shall draw; None is any class.
+
+    Raises:
+        UserError: the model folds patches, or has no such class.
+    """
+    settings = model.settings
+    if settings.patch != 1:
+        raise UserError(
+            f"generator.patch: diffusers pipelines cannot fold {settings.patch}x{settings.patch}"
+            " patches; train with patch: 1 to export"
+        )
+    if label is not None and not settings.conditional:
+        raise UserError(
+            f"label: {label} was asked of a model that knows no classes; leave label out,"
+            " or train with conditional: true"
+        )
+    if label is not None and not 0 <= label < model.any_class:
+        raise UserError(f"label: there is no class {label}; use 0 to {model.any_class - 1}")
+    # DDPMPipeline is annotated for one scheduler, and works with all of them.
+    scheduler: Any = model.process.sampler(settings.sampler, settings.sample_steps, of_clean=False)
+    DDPMPipeline(_unconditional(model, label), scheduler).save_pretrained(folder)
+
+
+def _unconditional(model: Diffusion, label: int | None) -> UNet2DModel:
+    settings, state = model.settings, model.state()
+    if settings.conditional:
+        condition = model.any_class if label is None else label
+        embedding = state.pop("class_embedding.weight")[condition]
+        # diffusers adds the class embedding to the time embedding, whose last layer is this one.
+        state["time_embedding.linear_2.bias"] = state["time_embedding.linear_2.bias"] + embedding
+    with torch.random.fork_rng(devices=[]):
+        network = unet(
+            model.canvas.inside, settings.channels, settings.layers, settings.attention, None
+        )
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,71 @@
+"""The perfect learner: it draws its training images again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images
+from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.seeds import Seed
+
+
+class Resample(Generator):
+    """Draws training images with replacement, their labels with them.
+
+    It has learned the training distribution exactly, so what it loses from one generation to the
+    next is what chance alone takes: Wright-Fisher drift (Wright 1931). A class with one image among
+    n is lost with probability (1 - 1/n)^n, and heterozygosity 1 - sum p_i^2 falls by 1 - 1/n.
+    """
+
+    kind: Literal["resample"] = "resample"
+    conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def fit(
+        self,
+        images: Images,
+        classes: int,
+        seed: Seed,
+        device: Device,
+        progress: Progress,
+        previous: Model | None = None,
+    ) -> Memory:
+        """Remember the images.
+
+        Raises:
+            UserError: there are none.
+        """
+        if not len(images):
+            raise UserError("training set: it is empty; give the generator at least one image")
+        return Memory(images)
+
+    def restore(
+        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
+    ) -> Memory:
+        """The model whose `state` was saved."""
+        return Memory(Images(state["pixels"], state["labels"]))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Every training image."""
+
+    images: Images
+
+    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+        """Draw as many training images as there are `labels`; each keeps the label it has."""
+        rows = torch.randint(
+            len(self.images), (len(labels),), generator=seed.torch(), dtype=torch.int64
+        )
+        progress("sample", 1, 1, len(rows))
+        return self.images[rows]
+
+    def state(self) -> dict[str, Tensor]:
+        """The training images: uint8[N, C, H, W] pixels and int16[N] labels."""
+        return {"pixels": self.images.pixels, "labels": self.images.labels}

@@ -1,0 +1,189 @@
+"""A convolutional variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
+from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.training import Plan, load, train, weights_of
+
+BATCH = 1000
+
+
+class VAE(Generator):
+    """A variational autoencoder with Bernoulli pixels (Kingma & Welling 2014).
+
+    Minimises, per image, -log p(x|z) + beta KL(q(z|x) || N(0, I)) in nats. The defaults are the
+    model-collapse setup of Shumailov et al. 2024: 647k weights at 28x28x1.
+
+    Attributes:
+        latent: dimensions of z.
+        width: channels after the first convolution; the second has twice as many.
+        epochs: passes over the training set.
+        steps: optimizer steps, in place of `epochs`.
+        batch: images a step.
+        lr: Adam's step size.
+        weight_decay: L2 penalty.
+        beta: weight of the KL term (Higgins et al. 2017).
+        decode: draw each pixel's mean, or a black or white pixel with that mean.
+        temperature: standard deviation of the prior that images are drawn from.
+    """
+
+    kind: Literal["vae"] = "vae"
+    conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    latent: int = Field(default=20, ge=1)
+    width: int = Field(default=64, ge=1)
+    epochs: int = Field(default=30, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=256, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0)
+    beta: float = Field(default=1.0, ge=0)
+    decode: Literal["mean", "sample"] = "mean"
+    temperature: float = Field(default=1.0, ge=0)
+
+    def fit(
+        self,
+        images: Images,
+        classes: int,
+        seed: Seed,
+        device: Device,
+        progress: Progress,
+        previous: Model | None = None,
+    ) -> Autoencoder:
+        """Train on `images`.
+
+        Raises:
+            UserError: there are none, or training diverges.
+        """
+        with (seed / "init").lent_to_torch():
+            network = Coder(images.shape, self.latent, self.width)
+        if self.warm_start and previous is not None:
+            load(network, previous.state())
+
+        def loss(pixels: Tensor, _labels: Tensor, noise: torch.Generator) -> Tensor:
+            return negative_elbo(network, pixels, self.beta, noise)
+
+        plan = Plan(
+            steps=self.steps or math.ceil(self.epochs * len(images) / self.batch),
+            batch=self.batch,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+        )
+        train(network, images, loss, plan, seed, device, progress)
+        return Autoencoder(self, network, device)
+
+    def restore(
+        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
+    ) -> Autoencoder:
+        """The model whose `state` was saved.
+
+        Raises:
+            UserError: it is another network's.
+        """
+        with torch.random.fork_rng(devices=[]):
+            network = Coder(shape, self.latent, self.width).to(device.torch).eval()
+        load(network, state)
+        return Autoencoder(self, network, device)
+
+
+class Coder(nn.Module):
+    """Encoder and decoder: two convolutions that halve, one dense layer, and back.
+
+    Sides that are no multiple of 4 are padded inside with black, and cropped on the way out.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], latent: int, width: int) -> None:
+        super().__init__()
+        channels, self.height, self.width = shape
+        rows, columns = -(-self.height // 4), -(-self.width // 4)
+        self.padding = (0, 4 * columns - self.width, 0, 4 * rows - self.height)
+        cells = 2 * width * rows * columns
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(cells, 2 * latent),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, cells),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * width, rows, columns)),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+        )
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] in [-1, 1] => mean and log variance of q(z|x), float32[N, latent] each."""
+        shares = F.pad((pixels + 1) / 2, self.padding)
+        mean, log_variance = self.encoder(shares).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        """[N, latent] => logits of the pixels' means, float32[N, C, H, W]."""
+        return self.decoder(z)[..., : self.height, : self.width].float()
+
+
+def negative_elbo(network: Coder, pixels: Tensor, beta: float, noise: torch.Generator) -> Tensor:
+    """Mean over [B, C, H, W] images in [-1, 1] of -log p(x|z) + beta KL(q(z|x) || p(z)), in nats.
+
+    Equation 10 of Kingma & Welling 2014, with one draw of z for an image.
+    """
+    mean, log_variance = network.encode(pixels)
+    drawn = torch.randn(mean.shape, generator=noise, device=mean.device)
+    logits = network.decode(mean + (log_variance / 2).exp() * drawn)
+    misfit = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
+    divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+    return (misfit + beta * divergence) / len(pixels)
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A trained VAE."""
+
+    settings: VAE
+    network: Coder
+    device: Device
+
+    @torch.inference_mode()
+    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+        """Draw as many images as there are `labels`; nobody has named them."""
+        n = len(labels)
+        latent = (n, self.settings.latent)
+        z = torch.randn(latent, generator=(seed / "latent").torch()) * self.settings.temperature
+        uniform, parts = (seed / "pixels").torch(), []
+        for start in range(0, n, BATCH):
+            part = z[start : start + BATCH].to(self.device.torch)
+            with self.device.autocast():
+                means = self.network.decode(part).sigmoid().cpu()
+            if self.settings.decode == "sample":
+                means = (torch.rand(means.shape, generator=uniform) < means).float()
+            parts.append(to_uint8(2 * means - 1))
+            progress("sample", start + len(part), n, start + len(part))
+        return unlabelled(torch.cat(parts))
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8[N, C, H, W] => means of q(z|x), float32[N, latent] on the CPU."""
+        means = []
+        for part in pixels.split(BATCH):
+            with self.device.autocast():
+                means.append(self.network.encode(to_float(part.to(self.device.torch)))[0].cpu())
+        return torch.cat(means)
+
+    def state(self) -> dict[str, Tensor]:
+        """The network's weights."""
+        return weights_of(self.network)

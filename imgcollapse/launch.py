@@ -1,0 +1,126 @@
+"""Begin or resume a study: what is checked and written down before the loop starts."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imgcollapse.config import load_study
+from imgcollapse.core import device as devices
+from imgcollapse.core import storage
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
+from imgcollapse.loop import Laboratory
+from imgcollapse.oracle import FrozenOracle
+from imgcollapse.progress import Silent, Watcher
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", "numpy")
+
+
+def run(
+    study: Study | Path | str,
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Run a study, or what is left of it, in the folder `out`.
+
+    Args:
+        study: a `Study`, or the path of a YAML file to read with `overrides` and `smoke`.
+        out: the run folder; a study that has begun there is resumed.
+        overrides: `key=value` settings.
+        smoke: apply the file's `smoke:` section.
+        watcher: told about progress; none is silent.
+
+    Raises:
+        UserError: something about the study, its data or the folder must be mended first.
+    """
+    if not isinstance(study, Study):
+        study = load_study(study, overrides, smoke)
+    out, watcher = Path(out), watcher or Silent()
+    if study.threads:
+        torch.set_num_threads(study.threads)
+    device = devices.choose(study.device, study.precision)
+    begun = Run.find(out, study.resolved())
+    real = study.real()
+    classes = len(real.classes)
+    for remark in real.remarks:
+        watcher.say(remark)
+    if begun is None:
+        storage.check_writable(out)
+        watcher.at(0, 0, study)
+        seed = Seed((study.seed, "oracle"))
+        oracle = study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+        record = _record(study, real, oracle, device)
+        begun = Run.begin(out, record, oracle.state(), real.manifest)
+    else:
+        _check_data(begun, real)
+        for line in _changes(begun.record["made_with"], _made_with(device)):
+            watcher.say(line)
+        begun.extend(study.generations)
+        oracle = study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
+    laboratory = Laboratory(study, real, oracle, device, watcher)
+    for lineage in begun.lineages:
+        laboratory.live(lineage)
+        begun.write_tables()
+    return begun
+
+
+def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
+    return {
+        "study": study.resolved(),
+        "classes": list(real.classes),
+        "shares": real.shares.tolist(),
+        "shape": list(real.train.shape),
+        "data": {"sha256": real.digest, "remarks": list(real.remarks)},
+        "oracle": {
+            "accuracy": oracle.accuracy,
+            "held_out": len(real.calibration),
+            "confidence": oracle.confidence,
+            "confusion": oracle.confusion.tolist(),
+        },
+        "made_with": _made_with(device),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _made_with(device: Device) -> dict[str, str | int]:
+    """The fingerprint: what the same bits depend on beside the study."""
+    kind = device.torch.type
+    hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
+    return {
+        "device": f"{kind} ({hardware})",
+        "precision": str(device.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def _changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{key} was {then.get(key)} when this run began and is {now[key]} now: later generations "
+        "may differ in their last bits from an unbroken run's"
+        for key in now
+        if then.get(key) != now[key]
+    ]
+
+
+def _check_data(run: Run, real: RealData) -> None:
+    recorded = run.record["data"]["sha256"]
+    if recorded != real.digest:
+        raise UserError(
+            f"{run.path}: the images are not those the run began with (sha256 {real.digest[:12]} "
+            f"here, {recorded[:12]} there); restore them, or choose another --out"
+        )

@@ -1,0 +1,117 @@
+"""One lineage, top to bottom: select, fit, sample, name, measure, commit, and again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcollapse import census, metrics
+from imgcollapse.core.archive import Archive, TrainingSet
+from imgcollapse.core.device import Device
+from imgcollapse.core.grid import sample_grid
+from imgcollapse.core.images import UNKNOWN, Images, shares
+from imgcollapse.core.protocols import Model
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
+from imgcollapse.oracle import FrozenOracle
+from imgcollapse.progress import Watcher
+from imgcollapse.run_folder import Lineage
+from imgcollapse.study import Study
+
+
+class Laboratory:
+    """What all lineages of a study share: its settings, its real images, and how it measures."""
+
+    def __init__(
+        self, study: Study, real: RealData, oracle: FrozenOracle, device: Device, watcher: Watcher
+    ) -> None:
+        self.study, self.real, self.oracle = study, real, oracle
+        self.device, self.watcher = device, watcher
+        self.real_side = metrics.RealSide(
+            features=oracle.answer(real.reference.pixels).features,
+            labels=real.reference.labels,
+            spare=oracle.answer(real.train.pixels).features,
+            spare_labels=real.train.labels,
+            seed=Seed((study.seed, "floor")),
+        )
+
+    def live(self, lineage: Lineage) -> None:
+        """Let one lineage live from where it stands to the study's last generation."""
+        study, real = self.study, self.real
+        archive = Archive(real.train, real.reserve)
+        for g in lineage.resume():
+            archive.append(lineage.samples(g))
+        if lineage.generations == 0:
+            counted, findings = self.measure(0, real.train)
+            lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
+        for g in range(lineage.generations, study.generations + 1):
+            self.watcher.at(lineage.number, g, study)
+            seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
+            training_set = study.regime.select(archive, g, seed / "select")
+            model = self.fit(lineage, g, archive.gather(training_set), seed / "fit")
+            clock.lap("fit")
+            labels = self.asked(archive, training_set, seed / "labels")
+            samples = model.sample(labels, seed / "sample", self.watcher)
+            clock.lap("sample")
+            counted, findings = self.measure(g, samples)
+            clock.lap("measure")
+            findings["seconds"] = clock.laps
+            grid = sample_grid(samples)
+            lineage.commit(g, samples, counted, grid, findings, training_set, model.state())
+            archive.append(lineage.samples(g))
+            self.watcher.say(_summary(g, counted, real.shares))
+
+    def fit(self, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
+        """Train the g-th model, from the previous one where the study says so."""
+        generator, classes = self.study.generator, len(self.real.classes)
+        previous = None
+        if generator.warm_start and g > 1:
+            state = lineage.model(g - 1)
+            previous = generator.restore(state, images.shape, classes, self.device)
+        return generator.fit(images, classes, seed, self.device, self.watcher, previous)
+
+    def asked(self, archive: Archive, training_set: TrainingSet, seed: Seed) -> Tensor:
+        """int16[samples] labels to ask for; `UNKNOWN` of an unconditional model."""
+        n = self.study.samples or archive.size(0)
+        if not self.study.generator.conditional:
+            return torch.full((n,), UNKNOWN, dtype=torch.int16)
+        training = shares(archive.labels(training_set), len(self.real.classes))
+        return self.study.labels.draw(training, self.real.shares, n, seed)
+
+    def measure(self, g: int, samples: Images) -> tuple[Tensor, dict[str, Any]]:
+        """What the oracle names the samples, int16[N], and the rows for both tables."""
+        real, answers = self.real, self.oracle.answer(samples.pixels)
+        without_loss = real.shares
+        if g > 0 and self.study.generator.conditional:
+            without_loss = self.study.labels.shares(real.shares, real.shares)
+        asked, counted = samples.labels, answers.counted
+        return counted, {
+            "census": census.count(g, counted, asked, real.classes, without_loss.tolist()),
+            "metrics": list(self.real_side.distances(g, answers.features, counted, real.classes)),
+        }
+
+
+class _Clock:
+    """Seconds since the last lap, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self.last = round(now - self.last, 3), now
+
+
+def _summary(g: int, counted: Tensor, real: Tensor) -> str:
+    now = shares(counted, len(real))
+    gone = int((now == 0).sum())
+    recognised = float((counted != UNKNOWN).double().mean())
+    distance = float((now - real).abs().sum() / 2)
+    return (
+        f"generation {g}: {recognised:.1%} recognised, {len(real) - gone} of {len(real)} classes "
+        f"seen, total variation to the real shares {distance:.3f}"
+    )

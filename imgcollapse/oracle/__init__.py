@@ -1,0 +1,16 @@
+"""The oracle: a classifier trained once on real images and then frozen, which names what it sees.
+
+`frozen.py` what every oracle does once trained · `cnn.py` a small network trained from scratch ·
+`backbone.py` a torchvision network with pretrained weights and a linear head.
+"""
+
+from typing import Annotated
+
+from imgcollapse.core.parts import OneOf
+from imgcollapse.oracle.backbone import Backbone
+from imgcollapse.oracle.cnn import CNN
+from imgcollapse.oracle.frozen import Answers, FrozenOracle, Oracle
+
+AnyOracle = Annotated[Oracle, OneOf(CNN, Backbone)]
+
+__all__ = ["CNN", "Answers", "AnyOracle", "Backbone", "FrozenOracle", "Oracle"]

@@ -1,0 +1,112 @@
+"""A torchvision network with pretrained weights from disk, and a linear head trained on top."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.transforms.functional import normalize
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images
+from imgcollapse.core.protocols import Progress
+from imgcollapse.core.seeds import Seed
+from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
+
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+
+
+class Backbone(Oracle):
+    """A frozen ImageNet network, such as resnet18, whose classifier is replaced and trained.
+
+    Attributes:
+        name: a torchvision classification model of the resnet, regnet or resnext family.
+        weights: a file with its state dict; none means torch.hub's cache. Never downloaded.
+        size: images are resized to this many pixels before they are shown.
+        weight_decay: ridge penalty on the linear head.
+    """
+
+    kind: Literal["backbone"] = "backbone"
+    name: str = "resnet18"
+    weights: Path | None = None
+    size: Annotated[int, Field(ge=32)] = 128
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+
+    @field_validator("name")
+    @classmethod
+    def _has_fc(cls, name: str) -> str:
+        known = [known for known in models.list_models(models) if known.startswith(("res", "reg"))]
+        if name not in known:
+            raise ValueError(f"unknown network; choose one of {', '.join(known)}")
+        return name
+
+    def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:
+        """The network without weights and an untrained head."""
+        net: Any = models.get_model(self.name, weights=None)
+        head = nn.Linear(net.fc.in_features, classes)
+        net.fc = nn.Identity()
+        body = nn.Sequential(_Prepare(self.size), net)
+        return FrozenOracle(body.to(device.torch), head.to(device.torch), device)
+
+    def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
+        """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
+        net = oracle.body.get_submodule("1")
+        net.load_state_dict(self._pretrained(), strict=False)
+        features = []
+        for start in range(0, len(images), BATCH):
+            batch = images.pixels[start : start + BATCH]
+            features.append(oracle.answer(batch).features)
+            done = start + len(batch)
+            progress("look", done, len(images), done)
+        seen = torch.cat(features).to(oracle.device.torch)
+        truth = images.labels.long().to(oracle.device.torch)
+        head = oracle.head.requires_grad_(True)
+        optimizer = torch.optim.LBFGS(
+            head.parameters(), max_iter=200, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(head(seen), truth)
+            loss = loss + self.weight_decay * head.weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        head.requires_grad_(False)
+
+    def _pretrained(self) -> dict[str, Tensor]:
+        url = models.get_model_weights(self.name)["DEFAULT"].url
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+        path = self.weights or cached
+        if not path.is_file():
+            raise UserError(
+                f"oracle.weights: {path} is not there; fetch {url} and name the file, "
+                "or use oracle.kind=cnn"
+            )
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"oracle.weights: {path} is not a state dict ({reason})") from None
+
+
+class _Prepare(nn.Module):
+    """Bytes => what ImageNet networks were trained on: three channels, resized, standardised."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        images = F.interpolate(pixels.float() / 255, self.size, mode="bilinear", antialias=True)
+        return normalize(images.expand(-1, 3, -1, -1), IMAGENET_MEAN, IMAGENET_STD)

@@ -1,0 +1,170 @@
+"""What the next model is trained on: each regime picks rows, never pixels, from all that was born.
+
+n is the size of generation 0, the real training set. Every regime trains the first model on
+generation 0 (g = 1); they differ from the second on. Of each later generation the first n samples
+are used: samples come in random order, and any beyond n only sharpen the census.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
+from imgcollapse.core.parts import OneOf, Part
+from imgcollapse.core.seeds import Seed
+
+
+class Regime(Part, ABC):
+    """A rule for composing training sets."""
+
+    @abstractmethod
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """The training set of the g-th model, g >= 2."""
+
+    def select(self, archive: Archive, g: int, seed: Seed) -> TrainingSet:
+        """The training set of the g-th model, g >= 1, from generations 0 to g - 1."""
+        n = archive.size(0)
+        return first(0, n) if g == 1 else self.later(archive, g, n, seed)
+
+    def samples_used(self, n: int) -> int:
+        """How many samples of one generation a training set of this regime may ask for."""
+        return n
+
+    def fresh_used(self, n: int, generations: int) -> int:
+        """How many fresh real images the whole lineage takes from the reserve."""
+        return 0
+
+
+def first(generation: int, count: int, start: int = 0) -> TrainingSet:
+    """`count` consecutive rows of one generation."""
+    return TrainingSet.of(generation, torch.arange(start, start + count))
+
+
+class Replace(Regime):
+    """Only the previous model's samples: {g-1}. With a perfect learner, Wright-Fisher drift.
+
+    Shumailov et al. 2024, doi:10.1038/s41586-024-07566-y.
+    """
+
+    kind: Literal["replace"] = "replace"
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """Rows 0..n-1 of generation g-1."""
+        return first(g - 1, n)
+
+
+class Accumulate(Regime):
+    """All real images and all samples so far: {0, ..., g-1}, n of each, so g n in all.
+
+    Gerstgrasser et al. 2024, arXiv:2404.01413.
+    """
+
+    kind: Literal["accumulate"] = "accumulate"
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """Rows 0..n-1 of every generation."""
+        return sum((first(past, n) for past in range(1, g)), first(0, n))
+
+
+class AccumulateSubsample(Regime):
+    """n images drawn without replacement from all that `accumulate` would use.
+
+    Kazdan et al. 2024, arXiv:2410.16713.
+    """
+
+    kind: Literal["accumulate-subsample"] = "accumulate-subsample"
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """n of the g n rows of generations 0..g-1."""
+        chosen = torch.randperm(g * n, generator=seed.torch())[:n]
+        return TrainingSet((chosen // n).to(torch.int16), (chosen % n).to(torch.int32))
+
+
+class RealFraction(Regime):
+    """round(a n) real images, the rest of n from the previous model.
+
+    With `fresh` the real images are new ones from the reserve each time (Wright's island model
+    with migration rate a); without, the same fixed subset of generation 0.
+    """
+
+    kind: Literal["real-fraction"] = "real-fraction"
+    fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
+    fresh: bool = False
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """a n real rows and (1-a) n rows of generation g-1."""
+        real = round(self.fraction * n)
+        kept = first(RESERVE, real, (g - 2) * real) if self.fresh else first(0, real)
+        return kept + first(g - 1, n - real)
+
+    def fresh_used(self, n: int, generations: int) -> int:
+        """round(a n) for every model but the first, where fresh."""
+        return round(self.fraction * n) * (generations - 1) if self.fresh else 0
+
+
+class RealPlusSynthetic(Regime):
+    """All n real images and round(lambda n) samples of the previous model.
+
+    Bertrand et al. 2023, arXiv:2310.00429.
+    """
+
+    kind: Literal["real-plus-synthetic"] = "real-plus-synthetic"
+    ratio: Annotated[float, Field(ge=0)] = 1.0
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """All of generation 0 and lambda n rows of generation g-1."""
+        return first(0, n) + first(g - 1, self.samples_used(n))
+
+    def samples_used(self, n: int) -> int:
+        """round(lambda n)."""
+        return round(self.ratio * n)
+
+
+class Fresh(Regime):
+    """n real images that nobody has seen, for every model: no loop at all."""
+
+    kind: Literal["fresh"] = "fresh"
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """The next n rows of the reserve."""
+        return first(RESERVE, n, (g - 2) * n)
+
+    def samples_used(self, n: int) -> int:
+        """None."""
+        return 0
+
+    def fresh_used(self, n: int, generations: int) -> int:
+        """n for every model but the first."""
+        return n * (generations - 1)
+
+
+class RealOnly(Regime):
+    """Generation 0 again and again: the compute-matched control, where nothing is inherited."""
+
+    kind: Literal["real-only"] = "real-only"
+
+    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+        """All of generation 0."""
+        return first(0, n)
+
+    def samples_used(self, n: int) -> int:
+        """None."""
+        return 0
+
+
+AnyRegime = Annotated[
+    Regime,
+    OneOf(
+        Replace,
+        Accumulate,
+        AccumulateSubsample,
+        RealFraction,
+        RealPlusSynthetic,
+        Fresh,
+        RealOnly,
+    ),
+]

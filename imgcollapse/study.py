@@ -1,0 +1,80 @@
+"""What a study is: the schema of a YAML file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imgcollapse.core.device import Precision
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
+from imgcollapse.generators import AnyGenerator
+from imgcollapse.labels import AnyPolicy, TrainingMarginal
+from imgcollapse.oracle import CNN, AnyOracle
+from imgcollapse.regimes import AnyRegime, Replace
+
+
+class Study(BaseModel):
+    """Everything that decides the result of a study.
+
+    Attributes:
+        seed: names every random draw; lineages differ by their number alone.
+        lineages: independent repetitions.
+        generations: models trained one after another, after the real generation 0.
+        samples: images drawn from each model; none means as many as the real training set has.
+        data: the source of real images.
+        longtail: how the classes of the real training set are imbalanced.
+        splits: sizes of the other real sets.
+        generator: the image model.
+        regime: what each model is trained on.
+        labels: what a conditional model is asked for.
+        oracle: the classifier that names samples.
+        device: "auto", "cpu", "cuda", "cuda:1".
+        precision: of matrix products.
+        threads: CPU threads; none leaves torch's choice. Other counts give other bits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    lineages: Annotated[int, Field(ge=1, le=999)] = 1
+    generations: Annotated[int, Field(ge=1, le=999)] = 8
+    samples: Annotated[int, Field(ge=1)] | None = None
+    data: Data
+    longtail: LongTail = Exponential()
+    splits: Splits = Splits()
+    generator: AnyGenerator
+    regime: AnyRegime = Replace()
+    labels: AnyPolicy = TrainingMarginal()
+    oracle: AnyOracle = CNN()
+    device: str = "auto"
+    precision: Precision = "auto"
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+    def real(self) -> RealData:
+        """Load the source and split it; the same study gives the same split.
+
+        Raises:
+            UserError: the source cannot be read, or has too few images for what is asked.
+        """
+        pool, seed = self.data.load(), Seed((self.seed, "split"))
+        data = split(
+            pool,
+            self.longtail,
+            self.splits,
+            seed,
+            fresh=lambda n: self.regime.fresh_used(n, self.generations),
+        )
+        n = len(data.train)
+        if self.generations > 1 and self.regime.samples_used(n) > (self.samples or n):
+            raise UserError(
+                f"samples: {self.samples} is fewer than the {self.regime.samples_used(n)} that "
+                f"regime {self.regime.kind} trains on; set samples to at least that"
+            )
+        return data
+
+    def resolved(self) -> dict[str, Any]:
+        """The study as plain JSON values, defaults filled in."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from imgcollapse.core import device
+from imgcollapse.core.errors import UserError
+
+
+def test_auto_finds_a_device_and_precision_is_kept():
+    chosen = device.choose("auto", "float32")
+    assert chosen.dtype == torch.float32
+    with device.choose("cpu", "bfloat16").autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with device.choose("cpu", "float32").autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["cpux", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_line(name):
+    with pytest.raises(UserError, match="use cpu, cuda or auto") as raised:
+        device.choose(name)
+    assert "\n" not in str(raised.value)

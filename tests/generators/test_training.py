@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.training import Plan, train
+
+from .conftest import Watcher, noise_images
+
+
+class Point(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = nn.Parameter(torch.zeros(()))
+
+
+def test_step_size_warms_up_and_anneals() -> None:
+    constant = Plan(steps=10, batch=1, lr=1.0, warmup=3)
+    assert [constant.lr_at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    annealed = Plan(steps=10, batch=1, lr=1.0, warmup=2, anneal=True)
+    assert annealed.lr_at(6) == pytest.approx(0.5)  # half way down the cosine
+    assert annealed.lr_at(9) == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
+
+
+def test_keeps_the_moving_average_of_the_weights(cpu: Device, seed: Seed, watcher: Watcher) -> None:
+    path: list[float] = []
+
+    def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+        path.append(network.at.item())
+        return (network.at - 1) ** 2
+
+    images = noise_images(4, (1, 1, 1), seed)
+    network = Point()
+    train(network, images, loss, Plan(4, 1, lr=0.1, ema=0.999), seed, cpu, watcher)
+    averaged = network.at.item()
+    network = Point()
+    path.clear()
+    train(network, images, loss, Plan(4, 1, lr=0.1), seed, cpu, watcher)
+    expected = 0.0
+    for step, weight in enumerate([*path[1:], network.at.item()]):
+        decay = (1 + step) / (10 + step)
+        expected = decay * expected + (1 - decay) * weight
+    assert averaged == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_step_has_its_own_draws_whatever_came_before(
+    cpu: Device, seed: Seed, watcher: Watcher
+) -> None:
+    def draws(steps: int) -> list[tuple[list[float], float]]:
+        seen = []
+
+        def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+            seen.append((pixels.flatten().tolist(), torch.rand((), generator=noise).item()))
+            return network.at**2
+
+        network = Point()
+        images = noise_images(50, (1, 1, 1), seed)
+        train(network, images, loss, Plan(steps, 6, lr=0.1), seed, cpu, watcher)
+        return seen
+
+    six = draws(6)
+    assert draws(3) == six[:3]
+    assert len({noise for _, noise in six}) == 6
+    assert len({tuple(pixels) for pixels, _ in six}) == 6
+
+
+def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, watcher: Watcher) -> None:
+    def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+        return network.at / 0
+
+    network = Point()
+    with pytest.raises(UserError, match=r"loss is nan after 2 of 2 steps; lower lr \(0.5\)"):
+        train(network, noise_images(2, (1, 1, 1), seed), loss, Plan(2, 1, 0.5), seed, cpu, watcher)

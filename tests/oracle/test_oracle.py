@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torchvision import models
+
+from imgcollapse.core import device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.seeds import Seed
+from imgcollapse.oracle import CNN, Backbone
+from imgcollapse.progress import Silent
+
+CPU = device.choose("cpu", "float32")
+
+
+def stripes(seed, n, size=12):
+    """Two classes, horizontal and vertical stripes, in noise."""
+    draw = Seed(("stripes", seed)).torch()
+    labels = (torch.arange(n) % 2).short()
+    wave = 127 + 60 * torch.sin(torch.arange(size) * 1.5 + torch.rand(n, 1, generator=draw) * 6)
+    across = wave[:, None, :].expand(n, size, size)
+    clean = across.where((labels == 0)[:, None, None], across.transpose(1, 2))
+    noisy = clean + 20 * torch.randn(n, size, size, generator=draw)
+    return Images(noisy.clamp(0, 255).byte()[:, None], labels)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    fit = CNN(steps=60, width=8).fit
+    return fit(stripes(0, 200), stripes(1, 100), 2, Seed((0,)), CPU, Silent())
+
+
+def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
+    assert oracle.accuracy > 0.95
+    assert oracle.confusion.sum() == 100
+    assert oracle.confusion.sum(1).tolist() == [50, 50]
+    assert oracle.confusion.trace() / 100 == pytest.approx(oracle.accuracy)
+
+
+def test_it_turns_away_about_as_many_real_images_as_it_was_told_to(oracle):
+    n = 2000
+    turned_away = int((oracle.answer(stripes(2, n).pixels).counted == UNKNOWN).sum())
+    # The threshold is a 1% point of 100 images or 0.9, whichever is lower: 1% +- a sampling error.
+    assert turned_away / n < 0.05
+
+
+def test_the_batch_size_does_not_matter(oracle):
+    pixels = stripes(3, 700).pixels
+    whole, parts = oracle.answer(pixels), [oracle.answer(p) for p in pixels.split(37)]
+    assert torch.equal(whole.counted, torch.cat([p.counted for p in parts]))
+    assert torch.allclose(whole.features, torch.cat([p.features for p in parts]), atol=1e-5)
+
+
+def test_a_saved_oracle_answers_the_same(oracle):
+    again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
+    pixels = stripes(4, 50).pixels
+    assert torch.equal(oracle.answer(pixels).probabilities, again.answer(pixels).probabilities)
+    assert (again.accuracy, again.confidence) == (oracle.accuracy, oracle.confidence)
+    assert torch.equal(again.confusion, oracle.confusion)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 64, 64)])
+def test_it_takes_images_of_any_size(shape):
+    built = CNN(width=4).build(shape, 5, CPU)
+    answers = built.answer(torch.zeros(3, *shape, dtype=torch.uint8))
+    assert answers.probabilities.shape == (3, 5)
+    assert answers.features.shape == (3, 16)
+
+
+def test_a_backbone_loads_weights_from_a_file_without_running_anything(tmp_path):
+    path = tmp_path / "resnet18.pth"
+    with Seed((1,)).lent_to_torch():
+        torch.save(models.resnet18().state_dict(), path)
+    fit = Backbone(weights=path, size=32).fit
+    oracle = fit(stripes(0, 60), stripes(1, 40), 2, Seed((0,)), CPU, Silent())
+    assert oracle.accuracy > 0.8  # even random features tell stripes apart
+    again = Backbone(weights=path, size=32).build((1, 12, 12), 2, CPU).load(oracle.state())
+    pixels = stripes(2, 10).pixels
+    assert torch.equal(oracle.answer(pixels).probabilities, again.answer(pixels).probabilities)
+
+
+def test_missing_or_wrong_weights_are_one_line(tmp_path):
+    def fit(path):
+        Backbone(weights=path, size=32).fit(
+            stripes(0, 8), stripes(1, 8), 2, Seed((0,)), CPU, Silent()
+        )
+
+    with pytest.raises(UserError, match=r"nowhere\.pth is not there; fetch https"):
+        fit(tmp_path / "nowhere.pth")
+    (tmp_path / "text.pth").write_text("not weights")
+    with pytest.raises(UserError, match="is not a state dict"):
+        fit(tmp_path / "text.pth")
+    with pytest.raises(ValueError, match="unknown network"):
+        Backbone(name="resnet1")

@@ -1,0 +1,143 @@
+"""What a user sees: one line, exit code 2, nothing written; and pictures where all is well."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from PIL import Image
+
+from imgcollapse import cli
+
+
+@pytest.fixture
+def imgcollapse(monkeypatch, capsys, tmp_path):
+    """Run the command line here; returns exit code, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["imgcollapse", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    monkeypatch.chdir(tmp_path)
+    return call
+
+
+def test_run_report_grid_and_data(imgcollapse, config, tmp_path):
+    code, out, _ = imgcollapse("run", config, "generations=2", "--out", "run")
+    assert code == 0
+    assert out.strip() == "run/report.html"
+    assert "<html" in (tmp_path / "run/report.html").read_text()
+
+    code, out, _ = imgcollapse("grid", "run")
+    assert code == 0
+    for path in out.split():
+        with Image.open(path) as picture:
+            assert picture.width > 50
+    assert any("vanishing" in path for path in out.split())
+
+    code, out, _ = imgcollapse("data", config)
+    assert code == 0
+    assert "train" in out
+    assert "sha256" in out
+    assert (tmp_path / "data.png").is_file()
+
+    code, out, _ = imgcollapse("report", "run", "--out", "page.html")
+    assert (code, out.strip()) == (0, "page.html")
+
+
+def test_a_ddpm_is_exported_for_diffusers(imgcollapse, config, tmp_path):
+    from diffusers import DDPMPipeline
+
+    tiny = "generator={kind: ddpm, channels: [8], steps: 2, sample_steps: 2, conditional: true}"
+    assert imgcollapse("run", config, "generations=1", tiny, "--out", "run")[0] == 0
+    assert imgcollapse("export", "run", "--class", "3", "--out", "pipeline")[0] == 0
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "pipeline")
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(batch_size=2, num_inference_steps=2, output_type="np").images
+    assert images.shape[:3] == (2, 8, 8)
+    for wrong in (["--generation", "7"], ["--lineage", "3"], ["--class", "dog"]):
+        code, _, err = imgcollapse("export", "run", *wrong, "--out", "other")
+        assert code == 2
+        assert wrong[0] in err
+
+
+def refused(call, *arguments):
+    code, out, err = call(*arguments)
+    assert code == 2, err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def folder_of(tmp_path, **classes):
+    root = tmp_path / "images"
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (8, 8), (i * 9 % 255, 40, 90)).save(root / name / f"{i}.png")
+    return root
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(imgcollapse, config, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    wrong = {
+        "generatons=3": "did you mean generations?",
+        "generations=many": "valid integer",
+        "data={kind: torchvision, name: MNIST, root: nowhere}": "nowhere",
+        "data={kind: torchvision, name: MNIIST}": "MNIST",
+        "data={kind: folder, path: nowhere}": "nowhere",
+        "longtail.images=100000": "lower longtail.images",
+        "longtail={kind: exponential, order: [seven]}": "has no class 'seven'",
+        "device=abacus": "use cpu, cuda or auto",
+        "oracle={kind: backbone, weights: nowhere.pth}": "nowhere.pth",
+    }
+    for override, says in wrong.items():
+        assert says in refused(imgcollapse, "run", config, override, "--out", "run"), override
+        assert sorted(tmp_path.iterdir()) == before, override
+    assert "No such file" in refused(imgcollapse, "run", "nowhere.yaml", "--out", "run")
+    assert "not a run folder" in refused(imgcollapse, "report", "nowhere")
+    assert "not a run folder" in refused(imgcollapse, "grid", tmp_path)
+
+
+def test_an_output_folder_that_cannot_be_is_refused_before_any_work(imgcollapse, config, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    err = refused(imgcollapse, "run", config, "--out", tmp_path / "file" / "run")
+    assert "a file stands where a folder is needed" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_class_without_a_usable_image_is_refused_by_name(imgcollapse, config, tmp_path):
+    root = folder_of(tmp_path, beagle=40, poodle=1)
+    (root / "poodle/0.png").write_bytes(b"")
+    err = refused(imgcollapse, "run", config, f"data={{kind: folder, path: {root}}}")
+    assert "poodle" in err
+
+
+def test_unusable_images_are_listed_and_the_others_used(imgcollapse, config, tmp_path):
+    root = folder_of(tmp_path, beagle=60, poodle=60)
+    (root / "poodle/0.png").write_bytes(b"")
+    (root / "poodle/1.png").write_bytes((root / "poodle/2.png").read_bytes()[:40])
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in root.rglob("*.png"):
+            file.write(path, path.relative_to(root))
+    for source in (root, archive):
+        code, out, err = imgcollapse(
+            "data", config, f"data={{kind: folder, path: {source}}}", "splits={oracle: 20}"
+        )
+        assert code == 0, err
+        assert "poodle/0.png" in out
+        assert "poodle/1.png" in out
+
+
+def test_the_installed_command_answers_without_a_traceback():
+    command = [sys.executable, "-m", "imgcollapse"]
+    help_text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "vanish" in help_text.stdout or "collapse" in help_text.stdout
+    wrong = subprocess.run([*command, "run", "nowhere.yaml"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("\n") == 1

@@ -1,0 +1,177 @@
+"""A whole study, from YAML to tables: the contract of the run folder, and resuming."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+
+import imgcollapse as ic
+from imgcollapse import census, metrics
+from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.storage import sha256
+
+TINY = {
+    "resample": [],
+    "gaussian": ["generator={kind: gaussian, pca: 5}"],
+    "mixture": ["generator={kind: mixture, pca: 5, components: 3}"],
+    "vae": ["generator={kind: vae, epochs: 2, width: 4}"],
+    "ddpm": ["generator={kind: ddpm, channels: [8], steps: 5, sample_steps: 4, warmup: 1}"],
+}
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
+    run = ic.run(config, tmp_path / "run", TINY[kind])
+    assert run.record["format"] == 1
+    assert run.record["study"]["generator"]["kind"] == kind
+    (lineage,) = run.lineages
+    assert lineage.generations == 4
+    for g in range(4):
+        manifest = lineage.manifest(g)
+        names = {"samples.safetensors", "grid.png"}
+        if g > 0:
+            names |= {"training_set.safetensors", "model.safetensors"}
+            assert set(manifest["seconds"]) == {"fit", "sample", "measure"}
+        assert set(manifest["files"]) == names
+        for name, digest in manifest["files"].items():
+            assert sha256(lineage.folder(g) / name) == digest
+        assert lineage.samples(g).pixels.shape == (40, 1, 8, 8)
+
+    table = pd.read_csv(run.path / "census.csv")
+    assert tuple(table.columns) == census.COLUMNS
+    assert (table.groupby("generation").counted.sum() == 40).all()
+    assert table.groupby("generation")["class"].count().eq(11).all()
+    assert tuple(pd.read_csv(run.path / "metrics.csv").columns) == metrics.COLUMNS
+    assert "nan" not in (run.path / "metrics.csv").read_text().lower()
+    events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
+    assert [e["generation"] for e in events if e["event"] == "generation"] == [0, 1, 2, 3]
+
+
+def test_provenance_leads_every_training_image_back_to_its_source(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", ["regime=accumulate-subsample"])
+    (lineage,) = run.lineages
+    chosen, trained_on = lineage.training_set(3), lineage.model(3)
+    for generation, row, pixels in zip(
+        chosen.generation.tolist(), chosen.row.tolist(), trained_on["pixels"], strict=True
+    ):
+        assert torch.equal(lineage.samples(generation).pixels[row], pixels)
+
+
+@pytest.mark.parametrize(
+    "regime",
+    [
+        "replace",
+        "accumulate",
+        "accumulate-subsample",
+        "{kind: real-fraction, fraction: 0.2}",
+        "{kind: real-fraction, fraction: 0.2, fresh: true}",
+        "{kind: real-plus-synthetic, ratio: 0.5}",
+        "fresh",
+        "real-only",
+    ],
+)
+def test_every_regime_runs(config, tmp_path, regime):
+    run = ic.run(config, tmp_path / "run", [f"regime={regime}"])
+    assert run.lineages[0].generations == 4
+
+
+@pytest.mark.parametrize("policy", ["uniform", "real", "training"])
+def test_a_conditional_model_is_asked_for_labels_and_the_census_keeps_them(
+    config, tmp_path, policy
+):
+    conditional = TINY["ddpm"][0].replace("ddpm,", "ddpm, conditional: true,")
+    run = ic.run(config, tmp_path / "run", [conditional, f"labels={policy}", "generations=2"])
+    labels = run.lineages[0].samples(2).labels
+    assert not (labels == UNKNOWN).any()
+    last = run.census[(run.census.generation == 2) & (run.census["class"] != census.UNRECOGNISED)]
+    assert last.asked.tolist() == torch.bincount(labels.long(), minlength=10).tolist()
+    if policy == "uniform":
+        assert last.expected.tolist() == [0.1] * 10
+
+
+def test_lineages_share_the_real_images_and_differ_in_everything_else(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", ["lineages=3"])
+    assert run.census.columns[0] == "lineage"
+    assert run.census.lineage.unique().tolist() == [0, 1, 2]
+    one, two, _ = run.lineages
+    assert one.path.name == "lineage_000"
+    assert torch.equal(one.samples(0).pixels, two.samples(0).pixels)
+    assert not torch.equal(one.samples(1).pixels, two.samples(1).pixels)
+    assert (run.path / "census.csv").is_file()
+    assert (one.path / "census.csv").is_file()
+
+
+@pytest.mark.parametrize("kind", ["resample", "vae", "ddpm"])
+def test_a_run_that_lost_its_end_goes_on_to_the_same_bits(config, tmp_path, kind):
+    warm = [f"{TINY[kind][0][:-1]}, warm_start: true}}"] if kind != "resample" else []
+    whole = ic.run(config, tmp_path / "whole", warm)
+    ic.run(config, tmp_path / "broken", warm)
+    for lost in ("gen_002", "gen_003"):
+        shutil.rmtree(tmp_path / "broken" / lost)
+    (tmp_path / "broken/gen_002.tmp").mkdir()
+    (tmp_path / "broken/census.csv").unlink()
+    again = ic.run(config, tmp_path / "broken", warm)
+    for name in ("census.csv", "metrics.csv", "gen_003/samples.safetensors"):
+        assert sha256(whole.path / name) == sha256(again.path / name), name
+    assert not list(again.path.glob("*.tmp"))
+
+
+def test_more_generations_may_be_asked_for_later(config, tmp_path):
+    ic.run(config, tmp_path / "run", ["generations=1"])
+    longer = ic.run(config, tmp_path / "run", ["generations=3"])
+    assert longer.record["study"]["generations"] == 3
+    assert ic.Run.open(tmp_path / "run").record["study"]["generations"] == 3
+    at_once = ic.run(config, tmp_path / "at_once", ["generations=3"])
+    assert longer.census.equals(at_once.census)
+
+
+def test_a_fresh_regime_may_go_on_too(config, tmp_path):
+    ic.run(config, tmp_path / "run", ["generations=2", "regime=fresh"])
+    assert ic.run(config, tmp_path / "run", ["regime=fresh"]).lineages[0].generations == 4
+
+
+def test_a_finished_run_is_not_touched(config, tmp_path):
+    run = ic.run(config, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in run.path.glob("gen_*/*")}
+    ic.run(config, tmp_path / "run")
+    assert before == {p: p.stat().st_mtime_ns for p in run.path.glob("gen_*/*")}
+
+
+def test_another_study_or_other_files_in_the_folder_are_refused(config, tmp_path):
+    ic.run(config, tmp_path / "run", ["generations=1"])
+    with pytest.raises(ic.UserError, match="belongs to another study \\(seed is 0 there, 1 here"):
+        ic.run(config, tmp_path / "run", ["generations=1", "seed=1"])
+    with pytest.raises(ic.UserError, match="not empty and not a run folder"):
+        ic.run(config, tmp_path)
+
+
+def test_other_images_than_the_run_began_with_are_refused(tmp_path, config):
+    ic.run(config, tmp_path / "run", ["generations=1"])
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["data"]["sha256"] = "0" * 64
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    with pytest.raises(ic.UserError, match="the images are not those the run began with"):
+        ic.run(config, tmp_path / "run", ["generations=1"])
+
+
+def test_no_global_randomness_is_read_or_set(config, tmp_path):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one = ic.run(config, tmp_path / "one", TINY["ddpm"])
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    two = ic.run(config, tmp_path / "two", TINY["ddpm"])
+    assert one.census.equals(two.census)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty"])
+def test_a_damaged_file_is_named_in_one_line(config, tmp_path, damage):
+    run = ic.run(config, tmp_path / "run", ["generations=1"])
+    path = run.lineages[0].folder(1) / "samples.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if damage == "truncate" else b"")
+    with pytest.raises(ic.UserError, match=r"samples\.safetensors: cannot be read") as raised:
+        ic.run(config, tmp_path / "run", ["generations=2"])
+    assert "\n" not in str(raised.value)

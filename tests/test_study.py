@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+
+from imgcollapse.config import load_study
+from imgcollapse.core.errors import UserError
+from imgcollapse.generators import DDPM, VAE
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
+
+SMALL = """
+data: {kind: digits}
+longtail: {kind: exponential, factor: 10, images: 100}
+generator: {kind: ddpm, steps: 10}
+regime: replace
+smoke:
+  generations: 2
+  generator.steps: 3
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def refusal(config, *overrides):
+    with pytest.raises(UserError) as raised:
+        load_study(config, overrides)
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("smoke", [False, True])
+def test_every_config_in_the_repository_is_a_study(path, smoke):
+    study = load_study(path, smoke=smoke)
+    assert load_study(path, smoke=smoke) == study
+    text = path.read_text()
+    assert text.startswith("#"), "a config opens with what it shows"
+    assert f"imgcollapse run configs/{path.name}" in text
+    assert "smoke:" in text
+
+
+def test_overrides_reach_into_parts(config):
+    study = load_study(config, ["generations=3", "generator.steps=7", "longtail.images=50"])
+    assert (study.generations, study.generator.steps, study.longtail.images) == (3, 7, 50)
+
+
+def test_another_kind_starts_the_part_afresh_whatever_the_order(config):
+    study = load_study(config, ["generator.beta=2", "generator.kind=vae"])
+    assert study.generator == VAE(beta=2)
+
+
+def test_a_whole_part_can_be_given_and_a_name_alone_stands_for_its_defaults(config):
+    study = load_study(config, ["regime={kind: real-fraction, fraction: 0.2}", "labels=uniform"])
+    assert study.regime.fraction == 0.2
+    assert study.labels.kind == "uniform"
+    assert load_study(config, ["regime.fresh=true", "regime.kind=real-fraction"]).regime.fresh
+
+
+def test_smoke_is_applied_before_overrides(config):
+    assert load_study(config, smoke=True).generator.steps == 3
+    assert load_study(config, ["generator.steps=5"], smoke=True).generator.steps == 5
+
+
+def test_yaml_1_2_is_read(config):
+    study = load_study(config, ["generator.lr=1e-4", "data.kind=digits", "seed=010"])
+    assert study.generator.lr == 1e-4
+    assert study.seed == 10
+
+
+def test_a_resolved_study_is_the_study(config):
+    study = load_study(config)
+    assert type(study).model_validate(study.resolved()) == study
+
+
+def test_a_part_can_be_named_by_import_path(config, tmp_path, monkeypatch):
+    (tmp_path / "my_generators.py").write_text(
+        "from imgcollapse.generators import DDPM\n\n\nclass Mine(DDPM):\n"
+        "    kind: str = 'my_generators:Mine'\n    bells: int = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    study = load_study(config, ["generator={kind: 'my_generators:Mine', bells: 3}"])
+    assert isinstance(study.generator, DDPM)
+    assert study.generator.bells == 3
+    assert study.resolved()["generator"]["bells"] == 3
+    assert "whistles" in refusal(config, "generator={kind: 'my_generators:Mine', whistles: 3}")
+    assert "is not a Generator" in refusal(config, "generator={kind: 'pathlib:Path'}")
+    assert "no_such_module" in refusal(config, "generator={kind: 'no_such_module:X'}")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("generatons=3", ["generatons", "unknown key", "did you mean generations?"]),
+        ("generator.stpes=3", ["generator.stpes", "did you mean steps?"]),
+        ("longtail.imbalance=3", ["longtail.imbalance", "unknown key", "images"]),
+        ("generator.kind=dpm", ["generator", "'dpm'", "did you mean ddpm?"]),
+        ("generator=3", ["generator", "3 is no kind"]),
+        ("generations=many", ["generations", "'many'", "valid integer"]),
+        ("generations=0", ["generations", "0", "greater than or equal to 1"]),
+        ("generator.steps=[1,2]", ["generator.steps", "valid integer"]),
+        ("seed.x=1", ["seed", "valid integer"]),
+        ("seed", ["'seed'", "key=value"]),
+        ("seed={a: [", ["is not YAML"]),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_key_value_and_mend(config, override, parts):
+    message = refusal(config, override)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no settings"),
+        ("- a\n- b\n", "holds no settings"),
+        ("a: [1,\n", "is not YAML"),
+        ("generator: {kind: resample}\n", "data: is missing"),
+        ("\x00", "is not YAML"),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path, text, says):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    message = refusal(path)
+    assert says in message
+    assert str(path) in message
+
+
+def test_a_missing_or_binary_file_is_one_line(tmp_path):
+    assert "No such file" in refusal(tmp_path / "nowhere.yaml")
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "not a UTF-8 text file" in refusal(tmp_path / "x.yaml")
+
+
+def test_too_few_samples_for_the_regime_is_said_before_anything_runs(config):
+    study = load_study(config, ["samples=50"])
+    with pytest.raises(UserError, match="samples: 50 is fewer than the 100"):
+        study.real()
