@@ -36,7 +36,7 @@ class RealData:
         remarks: what the user should know about the source.
         manifest: for each set int64 rows of the source's training images; of its test images for
             `calibration` and `reference` where it has any.
-        digest: sha256 over class names and the rows, labels and pixels of all but the reserve, which
+        digest: sha256 over class names and rows, labels and pixels of all but the reserve, which
             grows with the number of generations.
     """
 

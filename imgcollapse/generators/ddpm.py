@@ -33,7 +33,8 @@ class DDPM(Generator):
         attention: whether the coarsest level attends.
         patch: side of the squares of pixels folded into channels before the UNet. 2 costs a quarter
             of the time; no export.
-        steps: optimizer steps.
+        steps: optimizer steps from scratch.
+        warm_steps: optimizer steps from the previous model, with `warm_start`; none is `steps`.
         batch: images a step.
         lr: Adam's largest step size.
         warmup: steps over which it is reached.
@@ -57,6 +58,7 @@ class DDPM(Generator):
     attention: bool = True
     patch: int = Field(default=1, ge=1, le=8)
     steps: int = Field(default=2000, ge=1)
+    warm_steps: int | None = Field(default=None, ge=1)
     batch: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     warmup: int = Field(default=50, ge=0)
@@ -83,6 +85,8 @@ class DDPM(Generator):
                 f"sample_steps ({self.sample_steps}) must divide timesteps ({self.timesteps}):"
                 " ddim takes equal strides"
             )
+        if self.warm_steps and not self.warm_start:
+            raise ValueError("warm_steps needs warm_start: true")
         if self.guidance != 1 and not (self.conditional and self.label_dropout):
             raise ValueError("guidance needs conditional: true and label_dropout above 0")
         return self
@@ -109,10 +113,12 @@ class DDPM(Generator):
             )
         with (seed / "init").lent_to_torch():
             model = self._model(images.shape, classes, device)
+        steps = self.steps
         if self.warm_start and previous is not None:
             load(model.network, previous.state())
+            steps = self.warm_steps or steps
         plan = Plan(
-            steps=self.steps,
+            steps=steps,
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,

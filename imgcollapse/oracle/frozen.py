@@ -111,7 +111,7 @@ class Oracle(Part, ABC):
         reject: share of real held-out images that the confidence threshold may turn away.
     """
 
-    reject: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    reject: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
 
     @abstractmethod
     def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:

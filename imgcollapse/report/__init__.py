@@ -1,8 +1,10 @@
 """What a reader sees of a run.
 
-summary.py  what the census says, in numbers and in plain words
+counts.py   the census as arrays
+summary.py  what they say, in plain words
 cells.py    which samples stand for a class in a generation
-curves.py   curves over generations, as SVG
+chart.py    one small chart, as SVG
+curves.py   class shares, diversity and distances over generations
 grids.py    the vanishing grid, grids of one generation, an animation
 page.py     one HTML page over one run or several
 """
@@ -10,4 +12,7 @@ page.py     one HTML page over one run or several
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids
 from imgcollapse.report.page import report
 
-__all__ = ["animation", "class_grid", "report", "vanishing_grid", "write_grids"]
+# `imgcollapse.report` is this package, so the function goes by another name up there.
+write_report = report
+
+__all__ = ["animation", "class_grid", "report", "vanishing_grid", "write_grids", "write_report"]

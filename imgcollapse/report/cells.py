@@ -14,7 +14,9 @@ from torchvision.utils import make_grid
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.run_folder import Lineage
 
-MOST_GENERATIONS, MOST_CLASSES = 12, 12
+MOST_GENERATIONS, MOST_CLASSES = 10, 12
+LOSSLESS = 800
+"""Bytes of an image above which many of them, kept without loss, are too heavy for a page."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Cell:
     n: int
 
 
-def shown_generations(generations: int) -> list[int]:
-    """At most `MOST_GENERATIONS` of 0 .. generations-1, evenly, with the first and the last."""
-    columns = min(generations, MOST_GENERATIONS)
+def shown_generations(generations: int, most: int = MOST_GENERATIONS) -> list[int]:
+    """At most that many of 0 .. generations-1, evenly, with the first and the last."""
+    columns = min(generations, most)
     return [round(i * (generations - 1) / max(columns - 1, 1)) for i in range(columns)]
 
 
@@ -84,4 +86,6 @@ def tile(pixels: Tensor, columns: int, rows: int, side: int) -> Image.Image:
         rgb = resize(rgb, size, antialias=True)
     rgba = torch.zeros(columns * rows, 4, *rgb.shape[-2:], dtype=torch.uint8)
     rgba[: len(rgb), :3], rgba[: len(rgb), 3] = rgb, 255
+    if len(rgba) == 1:  # make_grid frames only several
+        return to_pil_image(rgba[0])
     return to_pil_image(make_grid(rgba, nrow=columns, padding=1)[:, 1:-1, 1:-1])

@@ -1,56 +1,29 @@
-"""Curves over generations, as SVG that takes its colours from the page."""
+"""Curves over generations: class shares, diversity, distance to real images."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from html import escape
-from io import StringIO
-
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.report.cells import class_note, shown_classes
-from imgcollapse.report.summary import Counts, Cube, short
-
-INK, MUTED, FAINT, GREY = "#1b1d21", "#6a7079", "#d9dce1", "#9aa0a8"
-ACCENT = "#3b78b8"
-# These follow the page's theme; class colours are of middle lightness and suit both themes.
-VARIABLES = {INK: "--ink", MUTED: "--muted", FAINT: "--line", GREY: "--grey"}
-# Blue to orange, the axis on which every common colour blindness still tells colours apart.
-COMMON_TO_RARE = LinearSegmentedColormap.from_list(
-    "common to rare", ["#2f7fc1", "#6f77c9", "#a86bb5", "#c9607f", "#d97030"]
+from imgcollapse.report.chart import (
+    FAINT,
+    GREY,
+    MUTED,
+    PAPER,
+    caption,
+    chart,
+    label_ends,
+    palette,
+    to_svg,
 )
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "imgcollapse",
-    "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "lines.solid_capstyle": "round",
-}
-SIZE = 5.2, 3.6  # inches of 72 CSS pixels
+from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.summary import short
 
-
-def palette(classes: int) -> list[str]:
-    """K colours, common to rare, as #rrggbb."""
-    return [to_hex(COMMON_TO_RARE(k / max(classes - 1, 1))) for k in range(classes)]
+ACCENT = "#3b78b8"
 
 
 def frequencies(counts: Counts) -> str:
@@ -61,8 +34,8 @@ def frequencies(counts: Counts) -> str:
     """
     shares, colours = counts.shares, palette(len(counts.classes))
     labels = shown_classes(len(counts.classes))
-    floor = 1 / float(np.nanmax(counts.n))
-    with _chart("Class shares, log scale") as (figure, axes):
+    floor = 1 / float(counts.n.max())
+    with chart("Class shares, log scale") as (figure, axes):
         axes.set_yscale("log")
         mean = _mean(shares)
         generations = np.arange(len(mean))
@@ -73,7 +46,7 @@ def frequencies(counts: Counts) -> str:
         axes.set_ylim(bottom, 1.25)
         if vanished:
             axes.axhspan(bottom, strip * 1.3, color=FAINT, alpha=0.35, linewidth=0)
-            _caption(axes, "none\nseen", strip / 1.45 ** ((len(vanished) - 1) / 2))
+            caption(axes, "none\nseen", strip / 1.45 ** ((len(vanished) - 1) / 2))
         axes.axhline(floor, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
         ends = []
         for k in labels:
@@ -102,13 +75,13 @@ def frequencies(counts: Counts) -> str:
                 axes.plot(missing, np.full(len(missing), row), **style)
                 end = end or row
             ends.append((end, short(counts.classes[k], 22), colours[k]))
-        _label_ends(axes, ends)
+        label_ends(axes, ends)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: _percent(share, floor)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_yticks([t for t in (1e-4, 1e-3, 1e-2, 1e-1, 1) if t >= floor])
-        _caption(axes, "1 sample", floor)
+        caption(axes, "1 sample", floor)
         note = class_note(len(counts.classes))
-        return _svg(figure, f"Share of each class by generation, log scale. {note}".strip())
+        return to_svg(figure, f"Share of each class by generation, log scale. {note}".strip())
 
 
 def stacked(counts: Counts) -> str:
@@ -116,14 +89,13 @@ def stacked(counts: Counts) -> str:
     parts = np.concatenate([counts.named, counts.unrecognised[:, :, None]], axis=2)
     mean = _mean(parts / counts.n[:, :, None])
     colours = [*palette(len(counts.classes)), GREY]
-    with _chart("Class shares, stacked") as (figure, axes):
+    with chart("Class shares, stacked") as (figure, axes):
         generations = np.arange(len(mean))
         if len(mean) == 1:  # an area needs two edges
             generations, mean = np.array([0, 1]), mean.repeat(2, axis=0)
             axes.set_xticks([0])
-        axes.stackplot(
-            generations, mean.T, colors=colours, edgecolor="#ffffff", linewidth=0.4, alpha=0.9
-        )
+        edge = 0.4 if len(colours) <= 20 else 0
+        axes.stackplot(generations, mean.T, colors=colours, edgecolor=PAPER, linewidth=edge)
         axes.set_ylim(0, 1)
         axes.set_xlim(generations[0], generations[-1])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
@@ -132,28 +104,28 @@ def stacked(counts: Counts) -> str:
         ends = [
             (float(centre), name, colour)
             for centre, name, colour, share in zip(centres, names, colours, mean[-1], strict=True)
-            if share > 0.03
+            if share > 0.03 and share >= np.sort(mean[-1])[-8:].min()
         ]
-        _label_ends(axes, ends)
-        return _svg(figure, "Stacked class shares by generation, with the unrecognised on top.")
+        label_ends(axes, ends)
+        return to_svg(figure, "Stacked class shares by generation, with the unrecognised on top.")
 
 
 def heterozygosity(counts: Counts) -> str:
     """1 - sum p^2 by generation."""
-    with _chart("Heterozygosity: chance that two samples differ", labelled=False) as (figure, axes):
+    with chart("Heterozygosity: chance that two samples differ", labelled=False) as (figure, axes):
         _lines(axes, counts.heterozygosity)
         axes.set_ylim(0, 1)
-        return _svg(figure, "Heterozygosity by generation.")
+        return to_svg(figure, "Heterozygosity by generation.")
 
 
 def classes_seen(counts: Counts) -> str:
     """How many classes have at least one sample, by generation."""
-    with _chart("Classes seen", labelled=False) as (figure, axes):
+    with chart("Classes seen", labelled=False) as (figure, axes):
         _lines(axes, counts.seen)
         axes.set_ylim(0, len(counts.classes) * 1.08)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.axhline(len(counts.classes), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        return _svg(figure, f"Number of the {len(counts.classes)} classes seen, by generation.")
+        return to_svg(figure, f"Number of the {len(counts.classes)} classes seen, by generation.")
 
 
 def distance(metrics: pd.DataFrame, metric: str, generations: int) -> str | None:
@@ -165,10 +137,11 @@ def distance(metrics: pd.DataFrame, metric: str, generations: int) -> str | None
     values = _series(metrics, metric, "value", generations)
     if values is None:
         return None
-    with _chart(f"{metric.upper()} to real images", labelled=False) as (figure, axes):
-        ends = [_series(metrics, f"{metric}_floor", end, generations) for end in ("low", "high")]
-        if ends[0] is not None and ends[1] is not None:
-            low, high = (_mean(end) for end in ends)
+    with chart(f"{metric.upper()} to real images", labelled=False) as (figure, axes):
+        lows = _series(metrics, f"{metric}_floor", "low", generations)
+        highs = _series(metrics, f"{metric}_floor", "high", generations)
+        if lows is not None and highs is not None:
+            low, high = _mean(lows), _mean(highs)
             where = np.isfinite(low) & np.isfinite(high)
             x = np.arange(generations)
             axes.fill_between(x, low, high, where=where.tolist(), color=GREY, alpha=0.35, lw=0)
@@ -185,22 +158,7 @@ def distance(metrics: pd.DataFrame, metric: str, generations: int) -> str | None
             fontsize=9,
             va="top",
         )
-        return _svg(figure, f"{metric.upper()} by generation, with its real-against-real floor.")
-
-
-@contextmanager
-def _chart(title: str, labelled: bool = True) -> Iterator[tuple[Figure, Axes]]:
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # The browser, not matplotlib, draws the letters.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=SIZE)
-        axes = figure.add_axes((0.12, 0.15, 0.58 if labelled else 0.84, 0.73))
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", x=-0.12, pad=10)
-        axes.set_xlabel("generation")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.margins(x=0.03)
-        axes.tick_params(length=3)
-        yield figure, axes
+        return to_svg(figure, f"{metric.upper()} by generation, with its real-against-real floor.")
 
 
 def _lines(axes: Axes, values: Cube) -> None:
@@ -208,44 +166,6 @@ def _lines(axes: Axes, values: Cube) -> None:
     if len(values) > 1:
         axes.plot(values.T, color=GREY, linewidth=0.5, alpha=0.7)
     axes.plot(_mean(values), color=ACCENT, linewidth=2, marker="o", markersize=3)
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write each curve's name at its right end, moved apart where they would overlap."""
-    transform = axes.transData + axes.transAxes.inverted()
-    placed = sorted((float(transform.transform((0, y))[1]), name, c) for y, name, c in ends)
-    step, floor, heights = 0.062, -1.0, []
-    for height, _, _ in placed:
-        floor = max(height, floor + step)
-        heights.append(floor)
-    ceiling = 1.02 + step
-    for i in reversed(range(len(heights))):
-        ceiling = heights[i] = min(heights[i], ceiling - step)
-    for (_, name, colour), height in zip(placed, heights, strict=True):
-        axes.annotate(
-            name,
-            (1.02, height),
-            xycoords="axes fraction",
-            color=colour,
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
-        )
-
-
-def _caption(axes: Axes, text: str, y: float) -> None:
-    axes.annotate(
-        text,
-        (0, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 0),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=8,
-        ha="right",
-        va="center",
-        linespacing=0.95,
-    )
 
 
 def _percent(share: float, floor: float) -> str:
@@ -262,28 +182,10 @@ def _mean(values: Cube) -> Cube:
 
 def _series(metrics: pd.DataFrame, metric: str, column: str, generations: int) -> Cube | None:
     """float64[L, G] of a whole-population metric, or None where it is nowhere defined."""
-    rows = metrics[(metrics["metric"] == metric) & (metrics["class"] == "")]
+    rows = metrics.loc[(metrics["metric"] == metric) & (metrics["class"] == "")]
     if "lineage" not in rows:
         rows = rows.assign(lineage=0)
     wide = rows.pivot(index="lineage", columns="generation", values=column)
     values = wide.reindex(columns=range(generations)).astype("Float64")
     found = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return found if np.isfinite(found).any() else None
-
-
-def _svg(figure: Figure, description: str) -> str:
-    """A figure as SVG for the inside of a page: theme colours are CSS variables, no size, no ids
-    but those it refers to, and none of the namespaces that a file of its own would need.
-    """
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    body = buffer.getvalue().partition("<svg")[2].partition(">")[2]
-    body = re.sub(r"<(metadata|style).*?</\1>\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var({variable}, {colour})")
-    width, height = (72 * inches for inches in SIZE)
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">'
-        + body
-    )

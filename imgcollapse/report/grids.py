@@ -15,6 +15,7 @@ from imgcollapse.core import storage
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
 from imgcollapse.report.cells import (
+    LOSSLESS,
     Cell,
     cells,
     class_note,
@@ -27,6 +28,7 @@ from imgcollapse.report.summary import short
 from imgcollapse.run_folder import Lineage, Run
 
 INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
+MOST_FRAMES = 100
 GAP, EDGE, SIDE = 10, 24, 64
 """Pixels between cells, around the picture, and about how long an image's side is drawn."""
 
@@ -57,17 +59,23 @@ def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
 def animation(lineage: Lineage, path: Path) -> Path:
     """Write a film of a lineage, one frame a generation: samples and share of each class.
 
+    Of more than `MOST_FRAMES` generations it shows that many, evenly.
+
     Args:
         lineage: with at least generation 0.
         path: its suffix, .webp or .gif, is the format.
     """
     names, _ = _classes(lineage)
     labels = shown_classes(len(names))
-    frames = [_frame(lineage, g, names, labels) for g in range(lineage.generations)]
+    frames = [
+        _frame(lineage, g, names, labels)
+        for g in shown_generations(lineage.generations, MOST_FRAMES)
+    ]
     kind = path.suffix.removeprefix(".").upper()
     # The first and the last picture are the ones to compare.
     pause = [1500] + [700] * (len(frames) - 2) + [2500]
-    options = {"lossless": True} if kind == "WEBP" else {}
+    small = lineage.samples(0).pixels[0].numel() <= LOSSLESS
+    options = {} if kind == "GIF" else {"lossless": True} if small else {"quality": 85}
     data = BytesIO()
     frames[0].save(
         data,
@@ -131,7 +139,12 @@ def _sheet(
     height = max((p.height for p in made), default=SIDE)
     left = EDGE + max(_width(text) for row in rows for text in row) + 2 * GAP
     top = EDGE + (34 if any(headers) else 0)
-    below = 40
+    gaps = any(
+        picture is None and name != UNRECOGNISED
+        for pictures in drawn
+        for picture, (name, _) in zip(pictures, rows, strict=True)
+    )
+    below = 40 if gaps or note else 0
     size = (
         left + len(columns) * (width + GAP) - GAP + EDGE,
         top + len(rows) * (height + GAP) - GAP + below + EDGE,
@@ -150,9 +163,13 @@ def _sheet(
         for i, picture in enumerate(pictures):
             box = _gap((width, height), hatched=rows[i][0] != UNRECOGNISED)
             _paste(sheet, picture or box, (x, top + i * (height + GAP)))
-    _paste(sheet, _gap((28, 16), hatched=True), (left, size[1] - EDGE - 14))
-    legend = "none seen" + (f"; shown are {note}" if note else "")
-    pen.text((left + 28 + GAP, size[1] - EDGE), legend, MUTED, _font(14), anchor="ls")
+    x, y = left, size[1] - EDGE
+    if gaps:
+        _paste(sheet, _gap((28, 16), hatched=True), (x, y - 14))
+        pen.text((x + 28 + GAP, y), "none seen", MUTED, _font(14), anchor="ls")
+        x += 150
+    if note:
+        pen.text((x, y), f"Shown: {note}", MUTED, _font(14), anchor="ls")
     return sheet
 
 

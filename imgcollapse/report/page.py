@@ -18,8 +18,10 @@ from torch import Tensor
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN
 from imgcollapse.report import curves
 from imgcollapse.report.cells import (
+    LOSSLESS,
     Cell,
     class_note,
     column,
@@ -27,13 +29,13 @@ from imgcollapse.report.cells import (
     shown_generations,
     tile,
 )
-from imgcollapse.report.summary import Counts, class_rows, headline, warnings
+from imgcollapse.report.chart import palette
+from imgcollapse.report.counts import Counts
+from imgcollapse.report.summary import class_rows, headline, last_seen_text, warnings
 from imgcollapse.run_folder import Lineage, Run
 
-CELL_SIDE, STRIP_SIDE = 40, 32
+CELL_SIDE, STRIP_SIDE = 36, 32
 """CSS pixels that an image takes at most, in the vanishing grid and in a sample grid."""
-LOSSLESS = 800
-"""Bytes of an image above which lossless ones would make the page too heavy."""
 LARGEST_CONFUSION = 20
 """Classes that a confusion matrix is legible with."""
 
@@ -71,7 +73,7 @@ def report(runs: Sequence[Path | str], out: Path | str | None = None) -> Path:
 def _section(run: Run, number: int) -> dict[str, Any]:
     """Everything the template says about one run."""
     counts, record = Counts.of(run), run.record
-    lineage = next(lineage for lineage in run.lineages if lineage.generations)
+    first = run.lineages[counts.lineages[0]]
     return {
         "id": f"run-{number}",
         "name": run.path.resolve().name,
@@ -79,18 +81,16 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "warnings": warnings(run, counts),
         "remarks": record["data"]["remarks"],
         "facts": _facts(record, counts),
-        "lineage": lineage.number if len(run.lineages) > 1 else None,
-        "grid": _grid(lineage, counts),
+        "lineage": first.number,
+        "grid": _grid(first, counts),
         "charts": _charts(run, counts),
-        "lineages": len(counts.named),
+        "lineages": len(counts.lineages),
         "last": counts.last,
         "classes": [
             row | {"colour": colour}
-            for row, colour in zip(
-                class_rows(counts), curves.palette(len(counts.classes)), strict=True
-            )
+            for row, colour in zip(class_rows(counts), palette(len(counts.classes)), strict=True)
         ],
-        "strips": _strips(lineage),
+        "strips": _strips(first),
         "oracle": _oracle(record),
         "made_with": record["made_with"] | {"began": record["started"]},
         "sha256": record["data"]["sha256"],
@@ -101,15 +101,15 @@ def _section(run: Run, number: int) -> dict[str, Any]:
 def _facts(record: dict[str, Any], counts: Counts) -> list[tuple[str, str]]:
     study = record["study"]
     channels, height, width = record["shape"]
-    lineages = study["lineages"]
     done = "" if counts.last == study["generations"] else f", {counts.last} done"
+    complete = "" if len(counts.lineages) == study["lineages"] else f", {len(counts.lineages)} done"
     return [
         ("images", f"{study['data']['kind']}, {width} × {height}, {_colour(channels)}"),
         ("imbalance", study["longtail"]["kind"]),
         ("generator", study["generator"]["kind"]),
         ("regime", study["regime"]["kind"]),
         ("generations", f"{study['generations']}{done}"),
-        ("lineages", f"{lineages}"),
+        ("lineages", f"{study['lineages']}{complete}"),
         ("real training images", f"{counts.training.sum():,}"),
         ("samples a generation", f"{counts.n[0, counts.last]:,.0f}"),
         ("seed", str(study["seed"])),
@@ -121,39 +121,44 @@ def _colour(channels: int) -> str:
 
 
 def _grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
-    """The vanishing grid as rows of cells."""
+    """The vanishing grid of the first lineage that the counts hold."""
     labels = shown_classes(len(counts.classes))
-    generations = shown_generations(lineage.generations)
+    generations = shown_generations(counts.last + 1)
     columns = [column(lineage, g, labels, most=4) for g in generations]
     real = counts.training / counts.training.sum()
-    names = [counts.classes[k] for k in labels]
-    notes = [f"{real[k]:.1%}" for k in labels]
-    rows = [
-        {
-            "name": name,
-            "note": note,
-            "unrecognised": name is UNRECOGNISED,
-            "gone": not columns[-1][i].count,
-            "cells": [
-                _cell(name, g, cells[i]) for g, cells in zip(generations, columns, strict=True)
-            ],
-        }
-        for i, (name, note) in enumerate(zip([*names, UNRECOGNISED], [*notes, ""], strict=True))
-    ]
-    skipped = len(generations) < lineage.generations
+    rows = []
+    for i, k in enumerate([*labels, UNKNOWN]):
+        known = k != UNKNOWN
+        name = counts.classes[k] if known else UNRECOGNISED
+        gone = bool(known and counts.gone[0, k])
+        rows.append(
+            {
+                "name": name,
+                "known": known,
+                "share": f"{real[k]:.1%}" if known else "",
+                "last_seen": last_seen_text(counts.last_seen[:1, k]) if gone else "",
+                "cells": [
+                    _cell(name, g, cells[i]) for g, cells in zip(generations, columns, strict=True)
+                ],
+            }
+        )
+    skipped = len(generations) <= counts.last
     return {
         "generations": generations,
         "rows": rows,
         "note": class_note(len(counts.classes)),
-        "skipped": f"{len(generations)} of {lineage.generations} generations" if skipped else "",
+        "skipped": f"{len(generations)} of {counts.last + 1} generations" if skipped else "",
     }
 
 
 def _cell(name: str, g: int, cell: Cell) -> dict[str, Any]:
-    share = f"{cell.count / cell.n:.1%}"
+    share = cell.count / cell.n
     described = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
-    image = _image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None
-    return {"image": image, "share": share, "described": described}
+    return {
+        "image": _image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
+        "share": f"{share:.1%}" if share >= 0.0005 else "<0.1%",
+        "described": described,
+    }
 
 
 def _image(pixels: Tensor, edge: int, side: int, described: str) -> dict[str, Any]:
@@ -164,8 +169,10 @@ def _image(pixels: Tensor, edge: int, side: int, described: str) -> dict[str, An
     """
     _, channels, height, width = pixels.shape
     picture = tile(pixels, edge, edge, 2 * side)
-    zoom = side // max(height, width) or side / min(max(height, width), 2 * side)
+    longest = max(height, width)
+    zoom = side // longest or side / min(longest, 2 * side)
     return {
+        "sharp": longest <= side,
         "src": _data_uri(picture, channels * height * width <= LOSSLESS),
         "width": round(picture.width * zoom),
         "height": round(picture.height * zoom),
@@ -184,7 +191,9 @@ def _data_uri(picture: Image.Image, lossless: bool) -> str:
 
 
 def _charts(run: Run, counts: Counts) -> list[Markup]:
-    metrics, generations = run.metrics, counts.named.shape[1]
+    metrics, generations = run.metrics, counts.last + 1
+    if "lineage" in metrics:
+        metrics = metrics.loc[metrics["lineage"].isin(counts.lineages)]
     drawn = [
         curves.frequencies(counts),
         curves.stacked(counts),

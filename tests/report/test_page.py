@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.report import report
+from imgcollapse.run_folder import Run
+
+from .conftest import Make
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_a_class_that_is_gone_leaves_a_gap_with_a_word(vanishing: Run) -> None:
+    page = Page(report([vanishing.path]))
+    gaps = [cell["title"] for cell in page.all("td") if cell.get("class") == "gap"]
+    assert gaps == ["<b>fox</b> & $x, generation 2: 0 of 100 samples"]
+    assert "no longer seen" in page.text
+    assert "last seen 1" in page.text
+
+
+def test_class_names_are_text(make_run: Make) -> None:
+    run = make_run([[6, 4, 2, 0], [8, 4, 0, 0]], classes=["dog", "cat", HOSTILE])
+    path = report([run.path])
+    page = Page(path)
+    assert HOSTILE in page.text
+    assert HOSTILE not in path.read_text(encoding="utf-8")
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+
+
+def test_the_page_needs_no_network_and_no_script(vanishing: Run) -> None:
+    path = report([vanishing.path])
+    page = Page(path)
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]|@import", re.sub(r"base64,[^\"]*", "", text))
+    assert all((image["src"] or "").startswith("data:image/") for image in page.all("img"))
+    assert all(image["alt"] for image in page.all("img"))
+    assert all((use["href"] or "").startswith("#") for use in page.all("use"))
+    assert not page.all("script") + page.all("link")
+
+
+def test_what_is_referred_to_is_there_once(make_run: Make, tmp_path: Path) -> None:
+    runs = [make_run([[5, 3, 0], [4, 4, 0]], name=name).path for name in ("a", "b")]
+    page = Page(report(runs, tmp_path / "both.html"))
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    wanted = {(link["href"] or "")[1:] for link in page.all("use") + page.all("a")}
+    wanted |= {attributes["aria-labelledby"] for attributes in page.all("section")}
+    assert wanted <= ids
+
+
+def test_the_same_run_gives_the_same_bytes(vanishing: Run, tmp_path: Path) -> None:
+    first, second = (report([vanishing.path], tmp_path / name) for name in ("a.html", "b.html"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_everything_asked_of_a_report_is_on_it(vanishing: Run) -> None:
+    text = Page(report([vanishing.path])).text
+    for heading in (
+        "Vanishing grid",
+        "Curves",
+        "When each class was last seen",
+        "Samples",
+        "The oracle",
+        "What was run",
+    ):
+        assert heading in text
+    for said in ("99.0% of 30", "Confusion matrix", "kind: resample", "0" * 64, "FID", "KID"):
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    "lineages",
+    [
+        [[[5, 3, 1, 0]]],
+        [[[5, 0], [5, 0]]],
+        [[[5, 3, 0], [0, 0, 8]]],
+        [[[5, 3, 0], [4, 4, 0]], [[5, 3, 0], [8, 0, 0]], []],
+        [[[1] * 121, [1] * 120 + [0]]],
+        [[[5, 3, 0]] * 40],
+    ],
+    ids=[
+        "one generation",
+        "one class",
+        "nothing recognised",
+        "lineages under way",
+        "120 classes",
+        "40 generations",
+    ],
+)
+def test_odd_runs_have_a_page(make_run: Make, lineages: list) -> None:
+    run = make_run(*lineages, measured=False)
+    path = report([run.path])
+    assert path == run.path / "report.html"
+    assert not {"nan", "nan%"} & set(Page(path).text.split())
+
+
+@pytest.mark.parametrize(("size", "channels", "kind"), [(28, 1, "png"), (128, 3, "webp")])
+def test_large_images_do_not_make_a_heavy_page(
+    make_run: Make, size: int, channels: int, kind: str
+) -> None:
+    run = make_run([[60, 40, 0]] * 3, size=size, channels=channels, measured=False)
+    path = report([run.path])
+    assert all((i["src"] or "").startswith(f"data:image/{kind}") for i in Page(path).all("img"))
+    assert path.stat().st_size < 2**20
+
+
+def test_several_runs_have_an_index_and_need_a_name(make_run: Make, tmp_path: Path) -> None:
+    runs = [make_run([[5, 3, 0], [4, 4, 0]], name=name).path for name in ("first", "second")]
+    with pytest.raises(UserError, match="--out"):
+        report(runs)
+    page = Page(report(runs, tmp_path / "new" / "both.html"))
+    assert [link["href"] for link in page.all("a")] == ["#run-0", "#run-1"]
+    assert len(page.all("main")) == 2
+
+
+def test_nothing_is_written_where_the_input_is_bad(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        report([tmp_path], tmp_path / "new" / "report.html")
+    assert not list(tmp_path.iterdir())
