@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from imgcollapse.core.errors import UserError
 
 app = typer.Typer(
     name="imgcollapse",
@@ -39,7 +39,7 @@ def run(
     """Run a study, or resume it: the same command goes on where the last one stopped."""
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
-    from imgcollapse.report import report as write_report
+    from imgcollapse.report import write_report
 
     folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
     with Display() as display:
@@ -63,6 +63,7 @@ def data(
     from rich.table import Table
 
     from imgcollapse.config import load_study
+    from imgcollapse.core.storage import write_png
     from imgcollapse.report import class_grid
 
     real = load_study(config, overrides or [], smoke).real()
@@ -87,7 +88,7 @@ def data(
         console.print(remark, markup=False, highlight=False)
     channels, height, width = real.train.shape
     print(f"images {channels} x {height} x {width}, sha256 {real.digest}")
-    class_grid(real.train, real.classes).save(out)
+    write_png(out, class_grid(real.train, real.classes))
     print(out)
 
 
@@ -99,7 +100,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page, without network, over one run or several."""
-    from imgcollapse.report import report as write_report
+    from imgcollapse.report import write_report
 
     print(write_report(runs, out))
 
@@ -136,21 +137,13 @@ def export(
     print(write_pipeline(folder, out, generation, lineage, class_name))
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    from imgcollapse.core.errors import UserError
-
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit code 2."""
     try:
-        yield
+        app()
     except UserError as error:
         print(f"imgcollapse: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def main() -> None:
-    """Entry point: a user's mistake is one line and exit code 2."""
-    with _one_line_errors():
-        app()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.parts import OneOf, Part
 from imgcollapse.study import Study
 
 SMOKE = "smoke"
@@ -41,13 +41,20 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     raw = _parse(text, str(path))
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see configs/demo.yaml for an example")
-    smaller = raw.pop(SMOKE, None) or {}
+    smaller = raw.pop(SMOKE, {})
+    if not isinstance(smaller, dict):
+        raise UserError(f"{path}: {SMOKE}: {smaller!r} holds no settings; give it some, or none")
+    for name, field in Study.model_fields.items():
+        if isinstance(field.default, Part):  # so that one setting of a default part can be replaced
+            raw.setdefault(name, {"kind": field.default.kind})
     if smoke:
+        if not smaller:
+            raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
         for key, value in _flat(smaller):
             _put(raw, key, value, f"{path}: {SMOKE}")
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
         key, equals, value = override.partition("=")
-        if not equals:
+        if not equals or not key:
             raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
         _put(raw, key.split("."), _parse(value, override), override)
     try:
@@ -110,12 +117,17 @@ def _explain(error: ValidationError) -> str:
     elif first["type"] == "kind":
         given = first["input"].get("kind") if isinstance(first["input"], dict) else first["input"]
         kinds = [_kind(m) for m in _models(models[0], keys[-1])]
-        message = f"{given!r} is no kind; {_nearest(str(given), kinds)}"
+        message = (
+            f"has no kind; it may be one of {', '.join(kinds)}"
+            if given is None
+            else f"{given!r} is no kind; {_nearest(str(given), kinds)}"
+        )
     else:
         said = first["msg"].removeprefix("Value error, ")
-        message = f"{first['input']!r}: {said[:1].lower()}{said[1:]}"
+        given = first["input"]
+        message = said if isinstance(given, dict) else f"{given!r}: {said[:1].lower()}{said[1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where}: {message}{more}"
+    return f"{where}: {message}{more}" if where else f"{message}{more}"
 
 
 def _nearest(given: str, known: Sequence[str]) -> str:

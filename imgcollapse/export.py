@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgcollapse.core import device
+from imgcollapse.core import device, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, export_pipeline
 from imgcollapse.run_folder import Run
@@ -48,12 +48,18 @@ def export(
     classes = run.record["classes"]
     if class_name is not None and class_name not in classes:
         raise UserError(f"--class: {class_name!r} is not one of {', '.join(classes)}")
-    if out.exists():
-        raise UserError(f"{out}: is there already; choose another --out")
+    if class_name is not None and not study.generator.conditional:
+        raise UserError(
+            f"--class: {class_name!r} was asked of a model that knows no classes; leave --class out"
+        )
+    with storage.explained(out):
+        if out.exists():
+            raise UserError(f"{out}: is there already; choose another --out")
     channels, height, width = run.record["shape"]
     model = study.generator.restore(
         chosen.model(g), (channels, height, width), len(classes), device.choose("cpu", "float32")
     )
     label = None if class_name is None else classes.index(class_name)
-    export_pipeline(model, out, label)
+    with storage.new_folder(out) as folder, storage.explained(out):
+        export_pipeline(model, folder, label)
     return out

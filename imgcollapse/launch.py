@@ -46,7 +46,12 @@ def run(
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
     """
-    if not isinstance(study, Study):
+    if isinstance(study, Study):
+        if overrides or smoke:
+            raise ValueError(
+                "overrides and smoke change a file; a Study is changed before it is run"
+            )
+    else:
         study = load_study(study, overrides, smoke)
     out, watcher = Path(out), watcher or Silent()
     if study.threads:
@@ -68,7 +73,7 @@ def run(
         _check_data(begun, real)
         for line in _changes(begun.record["made_with"], _made_with(device)):
             watcher.say(line)
-        begun.extend(study.generations)
+        begun.extend(study.resolved())
         oracle = study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
     laboratory = Laboratory(study, real, oracle, device, watcher)
     for lineage in begun.lineages:
@@ -122,5 +127,6 @@ def _check_data(run: Run, real: RealData) -> None:
     if recorded != real.digest:
         raise UserError(
             f"{run.path}: the images are not those the run began with (sha256 {real.digest[:12]} "
-            f"here, {recorded[:12]} there); restore them, or choose another --out"
+            f"here, {recorded[:12]} there); restore them or choose another --out; a longer run of "
+            "a fresh regime needs longtail.images and all of splits to be set"
         )

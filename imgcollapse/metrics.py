@@ -81,6 +81,10 @@ class RealSide:
     ) -> Iterator[dict[str, Any]]:
         """FID and KID of one generation, for all and for each class, each beside its floor.
 
+        Every distance is between n generated and n reference images, n being the smallest of the
+        two sets and the spare one: so there are always the 2 n real images that a floor takes, and
+        n for all classes together is the same in every generation.
+
         Args:
             generation: its number.
             features: float32[N, D] of the samples.
@@ -93,27 +97,23 @@ class RealSide:
         for label, name in [(None, ""), *enumerate(classes)]:
             real = _of(label, self.features, self.labels)
             generated = _of(label, features, counted)
-            n = min(len(real), len(generated))
+            n = min(len(real), len(generated), len(_of(label, self.spare, self.spare_labels)))
             for metric, (distance, needed) in METRICS.items():
                 if n < needed(features.shape[1]):
                     continue
                 row = {"generation": generation, "class": name, "n": n, "reference_n": n}
                 value = distance(real[:n], generated[:n])
                 yield row | {"metric": metric, "value": value, "low": None, "high": None}
-                if floor := self.floor(metric, label, n):
-                    yield row | {"metric": f"{metric}_floor"} | floor
+                yield row | {"metric": f"{metric}_floor"} | self.floor(metric, label, n)
 
-    def floor(self, metric: str, label: int | None, n: int) -> dict[str, float] | None:
+    def floor(self, metric: str, label: int | None, n: int) -> dict[str, float]:
         """A metric between two disjoint sets of n real images of a class, or of all.
 
         Returns:
-            Mean, 2.5% and 97.5% points over `SPLITS` halvings as value, low and high; None where
-            there are not 2 n real images.
+            Mean, 2.5% and 97.5% points over `SPLITS` halvings as value, low and high.
         """
         real = _of(label, self.features, self.labels)
         pool = torch.cat([real, _of(label, self.spare, self.spare_labels)])
-        if len(pool) < 2 * n:
-            return None
         key = metric, label, n
         if key not in self._floors:
             distance, _ = METRICS[metric]

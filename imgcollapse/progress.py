@@ -54,7 +54,7 @@ class Display:
         self.place = self.stage = ""
         self.shown = self.stage_began = self.generation_began = time.monotonic()
         self.first_step = self.first_images = 0
-        self.laps: list[float] = []
+        self.lap = 0.0  # seconds the last whole generation took: a warm start's first is longer
         self.generations_left = 0
 
     def __enter__(self) -> Display:
@@ -69,7 +69,7 @@ class Display:
         """Note the place, and learn from the generation done how long one takes."""
         now = time.monotonic()
         if self.generations_left:
-            self.laps.append(now - self.generation_began)
+            self.lap = now - self.generation_began
         self.generation_began, self.stage = now, ""
         if generation == 0:
             self.place = "oracle"
@@ -110,10 +110,9 @@ class Display:
 
     def _left(self, now: float, step: int, steps: int) -> str:
         """Time to the study's end once a generation is done; before, to the stage's end."""
-        if self.laps:
-            lap = sum(self.laps) / len(self.laps)
-            here = max(lap - (now - self.generation_began), 0)
-            return f"about {_span(here + lap * (self.generations_left - 1))} left"
+        if self.lap:
+            here = max(self.lap - (now - self.generation_began), 0)
+            return f"about {_span(here + self.lap * (self.generations_left - 1))} left"
         if step > self.first_step:
             each = (now - self.stage_began) / (step - self.first_step)
             return f"{self.stage} ends in about {_span(each * (steps - step))}"

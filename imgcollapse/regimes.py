@@ -99,7 +99,11 @@ class RealFraction(Regime):
         """a n real rows and (1-a) n rows of generation g-1."""
         real = round(self.fraction * n)
         kept = first(RESERVE, real, (g - 2) * real) if self.fresh else first(0, real)
-        return kept + first(g - 1, n - real)
+        return kept + first(g - 1, self.samples_used(n))
+
+    def samples_used(self, n: int) -> int:
+        """n - round(a n)."""
+        return n - round(self.fraction * n)
 
     def fresh_used(self, n: int, generations: int) -> int:
         """round(a n) for every model but the first, where fresh."""

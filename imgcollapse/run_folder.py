@@ -7,6 +7,7 @@ census.csv and metrics.csv are derived from the committed generations and can al
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from imgcollapse.core.images import Images
 FORMAT = 1
 RECORD, MANIFEST, SAMPLES = "run.json", "manifest.json", "samples.safetensors"
 ORACLE, SPLITS = "oracle.safetensors", "splits.safetensors"
+CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
+"""Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
 
 class Lineage:
@@ -40,6 +43,7 @@ class Lineage:
     def __init__(self, path: Path, number: int = 0) -> None:
         self.path = path
         self.number = number
+        self._manifests: dict[int, dict[str, Any]] = {}
 
     @property
     def generations(self) -> int:
@@ -72,11 +76,9 @@ class Lineage:
 
     def manifest(self, g: int) -> dict[str, Any]:
         """What was written about generation g: file hashes, findings, seconds by stage."""
-        path = self.folder(g) / MANIFEST
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(_damaged(path, error)) from None
+        if g not in self._manifests:  # what is committed does not change
+            self._manifests[g] = _read_json(self.folder(g) / MANIFEST, _TRAIN_AGAIN)
+        return self._manifests[g]
 
     @property
     def census(self) -> pd.DataFrame:
@@ -116,8 +118,8 @@ class Lineage:
                 storage.write_tensors(folder / "training_set.safetensors", vars(training_set))
             if model is not None:
                 storage.write_tensors(folder / "model.safetensors", model)
+            storage.write_png(folder / "grid.png", grid)
             with storage.explained(folder):
-                grid.save(folder / "grid.png")
                 files = {p.name: storage.sha256(p) for p in sorted(folder.iterdir())}
             storage.write_json(folder / MANIFEST, {"generation": g, "files": files, **findings})
         self.write_tables()
@@ -131,7 +133,14 @@ class Lineage:
         """
         storage.make_folder(self.path)
         storage.sweep_orphans(self.path)
-        if self.generations:
+        done = self.generations
+        later = sorted(p.name for p in self.path.glob("gen_*") if p.name > self.folder(done).name)
+        if later:
+            raise UserError(
+                f"{self.folder(done)}: is missing but {later[0]}, which descends from it, is "
+                f"there; restore it, or remove {later[0]} and all later generations to train them again"
+            )
+        if done:
             self.write_tables()
         self.log("start", generations=self.generations)
         return range(1, self.generations)
@@ -144,15 +153,14 @@ class Lineage:
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
-        with storage.explained(self.path), (self.path / "events.jsonl").open("a") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with storage.explained(self.path), (self.path / "events.jsonl").open("ab+") as file:
+            # A line that a crash cut short must not swallow this one.
+            if file.tell() and file.seek(-1, os.SEEK_END) and file.read() != b"\n":
+                file.write(b"\n")
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
-        path = self.folder(g) / name
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(_damaged(path, error)) from None
+        return _read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
 
     def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         rows = [row for g in range(self.generations) for row in self.manifest(g)[name]]
@@ -190,13 +198,12 @@ class Run:
             UserError: it is none, or of a format this program does not know.
         """
         path = Path(path)
-        try:
-            record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            mend = "name one, such as runs/demo"
-            raise UserError(f"{path}: not a run folder (no {RECORD}); {mend}") from None
-        except (OSError, ValueError) as error:
-            raise UserError(_damaged(path / RECORD, error)) from None
+        with storage.explained(path):
+            if not (path / RECORD).is_file():
+                raise UserError(
+                    f"{path}: not a run folder (no {RECORD}); name one, such as runs/demo"
+                )
+        record = _read_json(path / RECORD, "restore it, or choose another --out")
         if record.get("format") != FORMAT:
             raise UserError(
                 f"{path / RECORD}: format {record.get('format')} is not {FORMAT}; read it with the "
@@ -211,9 +218,10 @@ class Run:
         Raises:
             UserError: the folder holds something else, or another study's run.
         """
-        if not (path / RECORD).is_file():
-            with storage.explained(path):
-                held = [p.name for p in path.iterdir()] if path.exists() else []
+        with storage.explained(path):
+            begun = (path / RECORD).is_file()
+            held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
+        if not begun:
             foreign = sorted(n for n in held if n not in (ORACLE, SPLITS) and ".tmp" not in n)
             if foreign:
                 raise UserError(
@@ -223,7 +231,7 @@ class Run:
             return None
         run = cls.open(path)
         for key, mine, theirs in _differences(study, run.record["study"]):
-            if key != "generations":
+            if key not in CHANGEABLE:
                 raise UserError(
                     f"{path}: belongs to another study ({key} is {theirs!r} there, {mine!r} here); "
                     "choose another --out"
@@ -246,18 +254,25 @@ class Run:
         storage.write_json(path / RECORD, full)
         return cls(path, full)
 
-    def extend(self, generations: int) -> None:
-        """Set how many generations the study has: the one setting that may change later."""
-        if self.record["study"]["generations"] != generations:
-            self.record["study"]["generations"] = generations
+    def extend(self, study: Mapping[str, Any]) -> None:
+        """Take over the settings that may change between two sittings.
+
+        Raises:
+            UserError: fewer generations are asked for than are there.
+        """
+        done = max(lineage.generations for lineage in self.lineages) - 1
+        if study["generations"] < done:
+            raise UserError(
+                f"generations: {study['generations']} is fewer than the {done} in {self.path}; "
+                "ask for at least as many, or choose another --out"
+            )
+        if self.record["study"] != study:
+            self.record["study"] = dict(study)
             storage.write_json(self.path / RECORD, self.record)
 
     def oracle(self) -> dict[str, Tensor]:
         """State of the oracle."""
-        try:
-            return load_file(self.path / ORACLE)
-        except (OSError, SafetensorError) as error:
-            raise UserError(_damaged(self.path / ORACLE, error)) from None
+        return _read_tensors(self.path / ORACLE, "restore it, or choose another --out")
 
     @property
     def census(self) -> pd.DataFrame:
@@ -297,6 +312,23 @@ def _differences(mine: Any, theirs: Any, above: str = "") -> list[tuple[str, Any
     return found
 
 
-def _damaged(path: Path, error: Exception) -> str:
+_TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
+
+
+def _read_json(path: Path, mend: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error, mend) from None
+
+
+def _read_tensors(path: Path, mend: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error, mend) from None
+
+
+def _damaged(path: Path, error: Exception, mend: str) -> UserError:
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return f"{path}: cannot be read ({reason}); remove its folder and run the study again"
+    return UserError(f"{path}: cannot be read ({reason}); {mend}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
@@ -53,6 +53,15 @@ class Study(BaseModel):
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
 
+    @model_validator(mode="after")
+    def _labels_are_asked_for(self) -> Study:
+        if not self.generator.conditional and self.labels != TrainingMarginal():
+            raise ValueError(
+                f"labels: {self.labels.kind} is asked of nobody; set generator.conditional: true, "
+                "or leave labels out"
+            )
+        return self
+
     def real(self) -> RealData:
         """Load the source and split it; the same study gives the same split.
 
@@ -70,8 +79,8 @@ class Study(BaseModel):
         n = len(data.train)
         if self.generations > 1 and self.regime.samples_used(n) > (self.samples or n):
             raise UserError(
-                f"samples: {self.samples} is fewer than the {self.regime.samples_used(n)} that "
-                f"regime {self.regime.kind} trains on; set samples to at least that"
+                f"samples: {self.samples or n} is fewer than the {self.regime.samples_used(n)} "
+                f"that regime {self.regime.kind} trains on; set samples to at least that"
             )
         return data
 

@@ -1,6 +1,7 @@
 """SIGKILL at a random moment, run again: the same census, bit for bit."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -53,3 +54,26 @@ def test_killed_runs_end_as_unbroken_ones(tmp_path, kind):
     for name in ("census.csv", "metrics.csv", "gen_003/model.safetensors"):
         assert (broken / name).read_bytes() == (unbroken / name).read_bytes(), name
     assert ic.Run.open(broken).lineages[0].generations == 4
+
+
+def test_an_interrupt_leaves_a_run_that_goes_on_and_says_so(tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text(STUDY.replace("generations: 3", "generations: 900") + "generator: resample")
+    command = [sys.executable, "-m", "imgcollapse", "run", str(config), "--out"]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "run/gen_002").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("Stopped.")
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+
+    done = ic.Run.open(tmp_path / "run").lineages[0].generations
+    config.write_text(config.read_text().replace("900", str(done)))
+    subprocess.run([*command, str(tmp_path / "run")], check=True, capture_output=True)
+    assert ic.Run.open(tmp_path / "run").lineages[0].generations == done + 1

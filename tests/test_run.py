@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import imgcollapse as ic
 from imgcollapse import census, metrics
@@ -125,6 +126,54 @@ def test_more_generations_may_be_asked_for_later(config, tmp_path):
     assert ic.Run.open(tmp_path / "run").record["study"]["generations"] == 3
     at_once = ic.run(config, tmp_path / "at_once", ["generations=3"])
     assert longer.census.equals(at_once.census)
+
+
+def test_fewer_generations_than_there_are_is_refused(config, tmp_path):
+    ic.run(config, tmp_path / "run")
+    with pytest.raises(ic.UserError, match="generations: 2 is fewer than the 3"):
+        ic.run(config, tmp_path / "run", ["generations=2"])
+    assert ic.Run.open(tmp_path / "run").record["study"]["generations"] == 3
+
+
+def test_a_lost_generation_in_the_middle_is_told_and_nothing_is_removed(config, tmp_path):
+    run = ic.run(config, tmp_path / "run")
+    shutil.rmtree(run.path / "gen_001")
+    with pytest.raises(ic.UserError, match="gen_001: is missing but gen_002"):
+        ic.run(config, tmp_path / "run")
+    shutil.rmtree(run.path / "gen_002")
+    shutil.rmtree(run.path / "gen_003")
+    assert ic.run(config, tmp_path / "run").census.equals(run.census)
+
+
+def test_a_log_line_cut_short_by_a_crash_does_not_swallow_the_next(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", ["generations=1"])
+    with (run.path / "events.jsonl").open("a") as file:
+        file.write('{"time": "2026-')
+    ic.run(config, tmp_path / "run", ["generations=1"])
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["event"] == "start"
+
+
+def test_the_images_may_move_as_long_as_they_are_the_same(config, tmp_path):
+    for folder in ("here", "there"):
+        for name, shade in (("a", 40), ("b", 200)):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i in range(40):
+                Image.new("L", (8, 8), shade + i).save(tmp_path / folder / name / f"{i}.png")
+    settings = ["longtail.images=20", "splits={oracle: 5, calibration: 5, reference: 10}"]
+    source = "data={{kind: folder, path: {}, channels: 1}}"
+    for folder, generations in (("here", 1), ("there", 2)):
+        data = source.format(tmp_path / folder)
+        run = ic.run(config, tmp_path / "run", [*settings, data, f"generations={generations}"])
+    assert run.lineages[0].generations == 3
+
+
+def test_every_metric_of_every_generation_has_its_floor_at_one_n(config, tmp_path):
+    metrics = ic.run(config, tmp_path / "run", ["samples=60"]).metrics
+    whole = metrics[metrics["class"] == ""]
+    assert set(whole.metric) == {"fid", "kid", "fid_floor", "kid_floor"}
+    assert (whole.groupby("generation").metric.count() == 4).all()
+    assert set(whole.n) == {40}
 
 
 def test_a_fresh_regime_may_go_on_too(config, tmp_path):

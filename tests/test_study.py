@@ -62,6 +62,11 @@ def test_a_whole_part_can_be_given_and_a_name_alone_stands_for_its_defaults(conf
     assert load_study(config, ["regime.fresh=true", "regime.kind=real-fraction"]).regime.fresh
 
 
+def test_one_setting_of_a_default_part_can_be_replaced(config):
+    study = load_study(config, ["oracle.steps=10"])
+    assert (study.oracle.kind, study.oracle.steps) == ("cnn", 10)
+
+
 def test_smoke_is_applied_before_overrides(config):
     assert load_study(config, smoke=True).generator.steps == 3
     assert load_study(config, ["generator.steps=5"], smoke=True).generator.steps == 5
@@ -104,6 +109,9 @@ def test_a_part_can_be_named_by_import_path(config, tmp_path, monkeypatch):
         ("generations=many", ["generations", "'many'", "valid integer"]),
         ("generations=0", ["generations", "0", "greater than or equal to 1"]),
         ("generator.steps=[1,2]", ["generator.steps", "valid integer"]),
+        ("generator={steps: 5}", ["generator", "has no kind", "vae, ddpm"]),
+        ("generator.channels=[7]", ["generator", "multiples of 8"]),
+        ("=5", ["'=5'", "key=value"]),
         ("seed.x=1", ["seed", "valid integer"]),
         ("seed", ["'seed'", "key=value"]),
         ("seed={a: [", ["is not YAML"]),
@@ -123,6 +131,7 @@ def test_a_wrong_setting_is_one_line_with_key_value_and_mend(config, override, p
         ("a: [1,\n", "is not YAML"),
         ("generator: {kind: resample}\n", "data: is missing"),
         ("\x00", "is not YAML"),
+        ("smoke: 5\n", "smoke: 5 holds no settings"),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path, text, says):

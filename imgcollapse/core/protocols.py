@@ -81,7 +81,8 @@ class Model(Protocol):
             labels: int16[N], the class asked for; an unconditional model uses only their number.
 
         Returns:
-            N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model.
+            N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model;
+            a resampled image keeps the label of the image it copies.
         """
         ...
 

@@ -9,9 +9,11 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
@@ -35,6 +37,8 @@ def explained(path: Path) -> Iterator[None]:
             errno.EROFS: "choose a folder you may write to",
             errno.EEXIST: "a file stands where a folder is needed: choose another",
             errno.ENOTDIR: "a file stands where a folder is needed: choose another",
+            errno.ENAMETOOLONG: "choose a shorter name",
+            errno.ENOENT: "choose a folder that can be made",
         }.get(error.errno or 0, "see to it and run the same command again")
         raise UserError(f"{path}: {error.strerror or error}; {mend}") from None
 
@@ -45,8 +49,8 @@ def check_writable(path: Path) -> None:
     Raises:
         UserError: neither.
     """
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     with explained(path):
+        there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(there, os.W_OK | os.X_OK):
@@ -87,6 +91,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file as a whole."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_png(path: Path, picture: Image.Image) -> None:
+    """Replace a PNG file as a whole."""
+    data = BytesIO()
+    picture.save(data, "PNG")
+    write_bytes(path, data.getvalue())
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ class VAE(Generator):
     Attributes:
         latent: dimensions of z.
         width: channels after the first convolution; the second has twice as many.
-        epochs: passes over the training set.
+        epochs: the training takes epochs * n / batch steps, their batches drawn with replacement.
         steps: optimizer steps, in place of `epochs`.
         batch: images a step.
         lr: Adam's step size.

@@ -10,9 +10,6 @@ page.py     one HTML page over one run or several
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids
-from imgcollapse.report.page import report
+from imgcollapse.report.page import write_report
 
-# `imgcollapse.report` is this package, so the function goes by another name up there.
-write_report = report
-
-__all__ = ["animation", "class_grid", "report", "vanishing_grid", "write_grids", "write_report"]
+__all__ = ["animation", "class_grid", "vanishing_grid", "write_grids", "write_report"]

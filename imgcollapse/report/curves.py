@@ -147,17 +147,17 @@ def distance(metrics: pd.DataFrame, metric: str, generations: int) -> str | None
             axes.fill_between(x, low, high, where=where.tolist(), color=GREY, alpha=0.35, lw=0)
             if len(x) == 1:
                 axes.vlines(x, low, high, color=GREY, alpha=0.35, linewidth=8)
+            axes.annotate(
+                "grey: real against real, 95%",
+                (0.02, 0.97),
+                xycoords="axes fraction",
+                color=MUTED,
+                fontsize=9,
+                va="top",
+            )
         _lines(axes, values)
         if metric == "fid":
             axes.set_ylim(bottom=0)
-        axes.annotate(
-            "grey: real against real, 95%",
-            (0.02, 0.97),
-            xycoords="axes fraction",
-            color=MUTED,
-            fontsize=9,
-            va="top",
-        )
         return to_svg(figure, f"{metric.upper()} by generation, with its real-against-real floor.")
 
 

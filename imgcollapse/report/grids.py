@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core import storage
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
 from imgcollapse.report.cells import (
@@ -112,9 +113,13 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
         folder = storage.make_folder(Path(out) / lineage.path.name if several else Path(out))
         for g in range(lineage.generations):
             picture = sample_grid(lineage.samples(g))
-            written.append(_write_png(folder / f"generation_{g:03d}.png", picture))
-        written.append(_write_png(folder / "vanishing_grid.png", vanishing_grid(lineage)))
+            written.append(folder / f"generation_{g:03d}.png")
+            storage.write_png(written[-1], picture)
+        written.append(folder / "vanishing_grid.png")
+        storage.write_png(written[-1], vanishing_grid(lineage))
         written.append(animation(lineage, folder / "animation.webp"))
+    if not written:
+        raise UserError(f"{run}: holds no generation yet; run the study first")
     return written
 
 
@@ -226,13 +231,6 @@ def _gap(size: tuple[int, int], hatched: bool) -> Image.Image:
 
 def _paste(sheet: Image.Image, picture: Image.Image, at: tuple[int, int]) -> None:
     sheet.paste(picture, at, picture)
-
-
-def _write_png(path: Path, picture: Image.Image) -> Path:
-    data = BytesIO()
-    picture.save(data, "PNG")
-    storage.write_bytes(path, data.getvalue())
-    return path
 
 
 def _width(text: str) -> int:

@@ -40,7 +40,7 @@ LARGEST_CONFUSION = 20
 """Classes that a confusion matrix is legible with."""
 
 
-def report(runs: Sequence[Path | str], out: Path | str | None = None) -> Path:
+def write_report(runs: Sequence[Path | str], out: Path | str | None = None) -> Path:
     """Write one page over one run, or over several one after another.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import report
+from imgcollapse.report import write_report
 from imgcollapse.run_folder import Run
 
 from .conftest import Make
@@ -35,7 +35,7 @@ class Page(HTMLParser):
 
 
 def test_a_class_that_is_gone_leaves_a_gap_with_a_word(vanishing: Run) -> None:
-    page = Page(report([vanishing.path]))
+    page = Page(write_report([vanishing.path]))
     gaps = [cell["title"] for cell in page.all("td") if cell.get("class") == "gap"]
     assert gaps == ["<b>fox</b> & $x, generation 2: 0 of 100 samples"]
     assert "no longer seen" in page.text
@@ -44,7 +44,7 @@ def test_a_class_that_is_gone_leaves_a_gap_with_a_word(vanishing: Run) -> None:
 
 def test_class_names_are_text(make_run: Make) -> None:
     run = make_run([[6, 4, 2, 0], [8, 4, 0, 0]], classes=["dog", "cat", HOSTILE])
-    path = report([run.path])
+    path = write_report([run.path])
     page = Page(path)
     assert HOSTILE in page.text
     assert HOSTILE not in path.read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_class_names_are_text(make_run: Make) -> None:
 
 
 def test_the_page_needs_no_network_and_no_script(vanishing: Run) -> None:
-    path = report([vanishing.path])
+    path = write_report([vanishing.path])
     page = Page(path)
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]|@import", re.sub(r"base64,[^\"]*", "", text))
@@ -64,7 +64,7 @@ def test_the_page_needs_no_network_and_no_script(vanishing: Run) -> None:
 
 def test_what_is_referred_to_is_there_once(make_run: Make, tmp_path: Path) -> None:
     runs = [make_run([[5, 3, 0], [4, 4, 0]], name=name).path for name in ("a", "b")]
-    page = Page(report(runs, tmp_path / "both.html"))
+    page = Page(write_report(runs, tmp_path / "both.html"))
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     wanted = {(link["href"] or "")[1:] for link in page.all("use") + page.all("a")}
     wanted |= {attributes["aria-labelledby"] for attributes in page.all("section")}
@@ -72,12 +72,14 @@ def test_what_is_referred_to_is_there_once(make_run: Make, tmp_path: Path) -> No
 
 
 def test_the_same_run_gives_the_same_bytes(vanishing: Run, tmp_path: Path) -> None:
-    first, second = (report([vanishing.path], tmp_path / name) for name in ("a.html", "b.html"))
+    first, second = (
+        write_report([vanishing.path], tmp_path / name) for name in ("a.html", "b.html")
+    )
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_everything_asked_of_a_report_is_on_it(vanishing: Run) -> None:
-    text = Page(report([vanishing.path])).text
+    text = Page(write_report([vanishing.path])).text
     for heading in (
         "Vanishing grid",
         "Curves",
@@ -112,7 +114,7 @@ def test_everything_asked_of_a_report_is_on_it(vanishing: Run) -> None:
 )
 def test_odd_runs_have_a_page(make_run: Make, lineages: list) -> None:
     run = make_run(*lineages, measured=False)
-    path = report([run.path])
+    path = write_report([run.path])
     assert path == run.path / "report.html"
     assert not {"nan", "nan%"} & set(Page(path).text.split())
 
@@ -122,7 +124,7 @@ def test_large_images_do_not_make_a_heavy_page(
     make_run: Make, size: int, channels: int, kind: str
 ) -> None:
     run = make_run([[60, 40, 0]] * 3, size=size, channels=channels, measured=False)
-    path = report([run.path])
+    path = write_report([run.path])
     assert all((i["src"] or "").startswith(f"data:image/{kind}") for i in Page(path).all("img"))
     assert path.stat().st_size < 2**20
 
@@ -130,13 +132,13 @@ def test_large_images_do_not_make_a_heavy_page(
 def test_several_runs_have_an_index_and_need_a_name(make_run: Make, tmp_path: Path) -> None:
     runs = [make_run([[5, 3, 0], [4, 4, 0]], name=name).path for name in ("first", "second")]
     with pytest.raises(UserError, match="--out"):
-        report(runs)
-    page = Page(report(runs, tmp_path / "new" / "both.html"))
+        write_report(runs)
+    page = Page(write_report(runs, tmp_path / "new" / "both.html"))
     assert [link["href"] for link in page.all("a")] == ["#run-0", "#run-1"]
     assert len(page.all("main")) == 2
 
 
 def test_nothing_is_written_where_the_input_is_bad(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run folder"):
-        report([tmp_path], tmp_path / "new" / "report.html")
+        write_report([tmp_path], tmp_path / "new" / "report.html")
     assert not list(tmp_path.iterdir())
