@@ -27,7 +27,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
-		VIRTUAL_ENV=.venv uv pip install --quiet -c constraints.txt -e ".[dev]"; \
+		VIRTUAL_ENV=.venv uv pip install --quiet --compile-bytecode -c constraints.txt -e ".[dev]"; \
 	else \
 		"$(PYTHON)" -m venv .venv && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"; \

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from imgcollapse.launch import run
     from imgcollapse.report import write_report
     from imgcollapse.run_folder import Lineage, Run
-from imgcollapse.study import Study
+    from imgcollapse.study import Study
 
 __all__ = ["Images", "Lineage", "Run", "Study", "UserError", "load_study", "run", "write_report"]
 

@@ -67,6 +67,7 @@ def data(
     from imgcollapse.report import class_grid
 
     real = load_study(config, overrides or [], smoke).real()
+    write_png(out, class_grid(real.train, real.classes))
     table = Table("class", "share")
     columns = {
         "train": real.train.labels,
@@ -88,7 +89,6 @@ def data(
         console.print(remark, markup=False, highlight=False)
     channels, height, width = real.train.shape
     print(f"images {channels} x {height} x {width}, sha256 {real.digest}")
-    write_png(out, class_grid(real.train, real.classes))
     print(out)
 
 

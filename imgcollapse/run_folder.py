@@ -138,7 +138,7 @@ class Lineage:
         if later:
             raise UserError(
                 f"{self.folder(done)}: is missing but {later[0]}, which descends from it, is "
-                f"there; restore it, or remove {later[0]} and all later generations to train them again"
+                f"there; restore it, or remove {later[0]} and all after it to train them again"
             )
         if done:
             self.write_tables()

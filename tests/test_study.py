@@ -5,6 +5,7 @@ import pytest
 from imgcollapse.config import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, VAE
+from imgcollapse.oracle import CNN
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
 
@@ -56,9 +57,9 @@ def test_another_kind_starts_the_part_afresh_whatever_the_order(config):
 
 
 def test_a_whole_part_can_be_given_and_a_name_alone_stands_for_its_defaults(config):
-    study = load_study(config, ["regime={kind: real-fraction, fraction: 0.2}", "labels=uniform"])
+    study = load_study(config, ["regime={kind: real-fraction, fraction: 0.2}", "oracle=cnn"])
     assert study.regime.fraction == 0.2
-    assert study.labels.kind == "uniform"
+    assert study.oracle == CNN()
     assert load_study(config, ["regime.fresh=true", "regime.kind=real-fraction"]).regime.fresh
 
 
