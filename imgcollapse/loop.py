@@ -62,7 +62,8 @@ class Laboratory:
             grid = sample_grid(samples)
             lineage.commit(g, samples, counted, grid, findings, training_set, model.state())
             archive.append(lineage.samples(g))
-            self.watcher.say(_summary(lineage.number, g, counted, real.shares))
+            place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
+            self.watcher.say(f"{place}generation {g}: {_summary(counted, real.shares)}")
 
     def fit(self, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
         """Train the g-th model, from the previous one where the study says so."""
@@ -106,13 +107,12 @@ class _Clock:
         self.laps[name], self.last = round(now - self.last, 3), now
 
 
-def _summary(lineage: int, g: int, counted: Tensor, real: Tensor) -> str:
+def _summary(counted: Tensor, real: Tensor) -> str:
     now = shares(counted, len(real))
     gone = int((now == 0).sum())
     recognised = float((counted != UNKNOWN).double().mean())
     distance = float((now - real).abs().sum() / 2)
     return (
-        f"lineage {lineage}, generation {g}: {recognised:.1%} recognised, "
-        f"{len(real) - gone} of {len(real)} classes seen, "
+        f"{recognised:.1%} recognised, {len(real) - gone} of {len(real)} classes seen, "
         f"total variation to the real shares {distance:.3f}"
     )
