@@ -12,7 +12,8 @@ The map of the house, from the door to the cellar:
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
     progress.py     how far the work is
-    run_folder.py   commit, resume, read back
+    run_folder.py   a study's folder: its record, its oracle, its lineages
+    lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
     study.py        what a study is
     data/           sources of real images, long tails, disjoint splits
@@ -40,15 +41,16 @@ if TYPE_CHECKING:
     from imgcollapse.core.errors import UserError
     from imgcollapse.core.images import Images
     from imgcollapse.launch import run
+    from imgcollapse.lineage import Lineage
     from imgcollapse.report import write_report
-    from imgcollapse.run_folder import Lineage, Run
+    from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
 
 __all__ = ["Images", "Lineage", "Run", "Study", "UserError", "load_study", "run", "write_report"]
 
 _HOME = {
     "Images": "core.images",
-    "Lineage": "run_folder",
+    "Lineage": "lineage",
     "Run": "run_folder",
     "Study": "study",
     "UserError": "core.errors",

@@ -73,6 +73,7 @@ def run(
         _check_data(begun, real)
         for line in _changes(begun.record["made_with"], _made_with(device)):
             watcher.say(line)
+        storage.sweep_orphans(out)
         begun.extend(study.resolved())
         oracle = study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
     laboratory = Laboratory(study, real, oracle, device, watcher)

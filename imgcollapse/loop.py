@@ -16,9 +16,9 @@ from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.lineage import Lineage
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import Lineage
 from imgcollapse.study import Study
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
@@ -105,6 +106,26 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: it cannot be read; `mend` says what to do about it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error, mend) from None
+
+
+def read_tensors(path: Path, mend: str) -> dict[str, Tensor]:
+    """Named tensors from a safetensors file, memory-mapped; raises as `read_json`."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error, mend) from None
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that appears under its name only when the block has ended well."""
@@ -135,6 +156,11 @@ def sha256(path: Path) -> str:
     """The hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, error: Exception, mend: str) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return UserError(f"{path}: cannot be read ({reason}); {mend}")
 
 
 def _flush_folder(path: Path) -> None:

@@ -15,6 +15,7 @@ from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
+from imgcollapse.lineage import Lineage
 from imgcollapse.report.cells import (
     LOSSLESS,
     Cell,
@@ -26,7 +27,7 @@ from imgcollapse.report.cells import (
     tile,
 )
 from imgcollapse.report.summary import short
-from imgcollapse.run_folder import Lineage, Run
+from imgcollapse.run_folder import Run
 
 INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
 MOST_FRAMES = 100

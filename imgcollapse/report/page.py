@@ -19,6 +19,7 @@ from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.lineage import Lineage
 from imgcollapse.report import curves
 from imgcollapse.report.cells import (
     LOSSLESS,
@@ -32,7 +33,7 @@ from imgcollapse.report.cells import (
 from imgcollapse.report.chart import palette
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.summary import class_rows, headline, last_seen_text, warnings
-from imgcollapse.run_folder import Lineage, Run
+from imgcollapse.run_folder import Run
 
 CELL_SIDE, STRIP_SIDE = 36, 32
 """CSS pixels that an image takes at most, in the vanishing grid and in a sample grid."""
