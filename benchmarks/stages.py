@@ -80,11 +80,12 @@ def main() -> None:
     oracle = CNN(steps=1).fit(data, data, 10, SEED, where, SILENT)
     seen = oracle.answer(data.pixels)
     side = RealSide(seen.features, data.labels, seen.features, data.labels, SEED)
-    list(side.distances(0, seen.features, data.labels, "0123456789"))  # floors: once for a study
-    names = rate(lambda: oracle.answer(data.pixels), len(data))
-    table.add_row("oracle, 28 px gray", "", f"{names:,.0f}", "")
-    both = rate(lambda: list(side.distances(1, seen.features, data.labels, "0123456789")), 1000)
-    table.add_row("FID and KID, all and per class", "", f"{both:,.0f}", "")
+    names = "0123456789"
+    list(side.rows(0, seen.features, None, data.labels, names))  # floors: once for a study
+    named = rate(lambda: oracle.answer(data.pixels), len(data))
+    table.add_row("oracle, 28 px gray", "", f"{named:,.0f}", "")
+    measured = rate(lambda: list(side.rows(1, seen.features, None, data.labels, names)), 1000)
+    table.add_row("metrics, all and per class", "", f"{measured:,.0f}", "")
     console = Console()
     console.print(f"{where.torch}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     console.print(table)

@@ -7,6 +7,7 @@ trained once on real images, names what the models draw; the census counts the n
 The map of the house, from the door to the cellar:
 
     cli.py          one verb per command
+    validate/       published laws, theory and this program side by side
     report/         the page, the curves, the vanishing grid
     export.py       a trained DDPM as a diffusers pipeline
     launch.py       begin or resume a study
@@ -15,14 +16,17 @@ The map of the house, from the door to the cellar:
     run_folder.py   a study's folder: its record, its oracle, its lineages
     lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
+    chance.py       what chance alone would do to a study's classes
     study.py        what a study is
     data/           sources of real images, long tails, disjoint splits
     generators/     vae, ddpm, gaussian, mixture, resample
     regimes.py      what each model is trained on
     labels.py       what a conditional model is asked for
     oracle/         the frozen classifier
-    census.py       class counts with intervals
-    metrics.py      Fréchet and kernel distance, with their floors
+    census/         class frequencies with intervals, detection limits, extinction
+    metrics/        distances to real images, precision, recall, diversity, memorisation
+    curation/       which samples go back into the pool
+    drift/          chance or the model: Wright-Fisher, selection, effective population size
     core/           images, seeds, the archive, storage, what the rooms promise each other
 
 From Python:

@@ -137,6 +137,35 @@ def export(
     print(write_pipeline(folder, out, generation, lineage, class_name))
 
 
+@app.command()
+def validate(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A law such as T3; may be repeated.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Eight times the replicates; T1 as published.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("validation"),
+    data: Annotated[Path, typer.Option(help="Where MNIST lies, for T1.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Names every draw.")] = 0,
+) -> None:
+    """Put this program to the published laws; exit code 1 if it breaks one."""
+    from rich.console import Console
+
+    from imgcollapse import validate as laws
+    from imgcollapse.core.storage import check_writable
+    from imgcollapse.progress import Display
+
+    check_writable(out)
+    with Display() as display:
+        results = laws.validate(only or [], full, data, seed, say=display.say)
+    Console().print(laws.table(results))
+    print(laws.summary(results))
+    print(laws.write(results, out))
+    if any(result.verdict == "failed" for result in results):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
     try:

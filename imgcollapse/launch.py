@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from imgcollapse.config import load_study
 from imgcollapse.core import device as devices
 from imgcollapse.core import storage
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.loop import Laboratory
@@ -68,19 +70,23 @@ def run(
         seed = Seed((study.seed, "oracle"))
         oracle = study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
         record = _record(study, real, oracle, device)
-        begun = Run.begin(out, record, oracle.state(), real.manifest)
+        begun = Run.begin(out, record, oracle.state(), _splits(real))
     else:
         _check_data(begun, real)
         for line in _changes(begun.record["made_with"], _made_with(device)):
             watcher.say(line)
         storage.sweep_orphans(out)
-        begun.extend(study.resolved())
+        begun.extend(study.resolved(), _splits(real))
         oracle = study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
     laboratory = Laboratory(study, real, oracle, device, watcher)
     for lineage in begun.lineages:
         laboratory.live(lineage)
         begun.write_tables()
     return begun
+
+
+def _splits(real: RealData) -> dict[str, Tensor]:
+    return real.manifest | {"reserve_labels": real.reserve.labels}
 
 
 def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
         "oracle": {
             "accuracy": oracle.accuracy,
             "held_out": len(real.calibration),
-            "confidence": oracle.confidence,
+            "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             "confusion": oracle.confusion.tolist(),
         },
         "made_with": _made_with(device),

@@ -24,6 +24,10 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 
 MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+_REALS = (
+    *("adjusted", "frequency", "low", "high", "detection_limit", "noise"),
+    *("expected", "drift_low", "drift_high", "value"),
+)
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -77,8 +81,15 @@ class Lineage:
 
     @property
     def census(self) -> pd.DataFrame:
-        """All census rows so far."""
-        return self._table("census", census.COLUMNS)
+        """All census rows so far, each class with its status."""
+        table = self._table("census", census.COLUMNS)
+        for name, rows in table.groupby("class", sort=False):
+            if name != census.UNRECOGNISED:
+                seen = rows["frequency"] >= rows["detection_limit"]
+                status, called = zip(*census.statuses(seen), strict=True)
+                table.loc[rows.index, "status"] = status
+                table.loc[rows.index, "called"] = pd.array(called, dtype="Int64")
+        return table
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -161,8 +172,8 @@ class Lineage:
         rows = [row for g in range(self.generations) for row in self.manifest(g)[name]]
         table = pd.DataFrame(rows, columns=list(columns))
         # A count that is undefined in places must not turn the others into floats.
-        kinds = dict.fromkeys(("n", "asked", "counted", "reference_n"), "Int64")
-        kinds |= dict.fromkeys(("drift_low", "drift_high"), "float64")
+        kinds = dict.fromkeys(("n", "asked", "counted", "called", "reference_n"), "Int64")
+        kinds |= dict.fromkeys(_REALS, "float64") | {"status": "object"}
         return table.astype({c: kind for c, kind in kinds.items() if c in table})
 
 

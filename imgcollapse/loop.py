@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imgcollapse import census, metrics
+from imgcollapse import census, chance, metrics
 from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.device import Device
 from imgcollapse.core.grid import sample_grid
@@ -17,7 +18,7 @@ from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.lineage import Lineage
-from imgcollapse.oracle import FrozenOracle
+from imgcollapse.oracle import Answers, FrozenOracle
 from imgcollapse.progress import Watcher
 from imgcollapse.study import Study
 
@@ -30,13 +31,35 @@ class Laboratory:
     ) -> None:
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.watcher = device, watcher
+        self.held_out = census.HeldOut(
+            oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
+        )
         self.real_side = metrics.RealSide(
-            features=oracle.answer(real.reference.pixels).features,
+            features=self.features(real.reference.pixels),
             labels=real.reference.labels,
-            spare=oracle.answer(real.train.pixels).features,
+            spare=self.features(real.train.pixels),
             spare_labels=real.train.labels,
             seed=Seed((study.seed, "floor")),
+            settings=study.metrics,
+            extractor=study.metrics.features.identity(oracle.digest()),
+            reference_pixels=real.reference.pixels,
+            training_pixels=real.train.pixels,
         )
+
+    @cached_property
+    def expectations(self) -> list[census.Expectation]:
+        """What each generation's class shares would be with no loss, and with chance alone."""
+        study, real = self.study, self.real
+        null = chance.null(study, real.train.labels, real.reserve.labels, study.generations)
+        low, high = null.band()
+        asked = study.labels.shares(real.shares, real.shares)
+        without_loss = [real.shares] + [
+            asked if study.generator.conditional else real.shares
+        ] * study.generations
+        return [
+            census.Expectation(*(shares.tolist() for shares in (expected, low[g], high[g])))
+            for g, expected in enumerate(without_loss)
+        ]
 
     def live(self, lineage: Lineage) -> None:
         """Let one lineage live from where it stands to the study's last generation."""
@@ -82,17 +105,39 @@ class Laboratory:
         training = shares(archive.labels(training_set), len(self.real.classes))
         return self.study.labels.draw(training, self.real.shares, n, seed)
 
-    def measure(self, g: int, samples: Images) -> tuple[Tensor, dict[str, Any]]:
-        """What the oracle names the samples, int16[N], and the rows for both tables."""
-        real, answers = self.real, self.oracle.answer(samples.pixels)
-        without_loss = real.shares
-        if g > 0 and self.study.generator.conditional:
-            without_loss = self.study.labels.shares(real.shares, real.shares)
-        asked, counted = samples.labels, answers.counted
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
+        return self._features(pixels, self.oracle.answer(pixels))
+
+    def measure(
+        self, g: int, samples: Images, expectation: census.Expectation | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """What the oracle names the samples, int16[N], and the rows for both tables.
+
+        Args:
+            g: their generation.
+            samples: the images.
+            expectation: of their class shares; none takes this study's for generation g.
+        """
+        classes, answers = self.real.classes, self.oracle.answer(samples.pixels)
+        counted, features = answers.counted, self._features(samples.pixels, answers)
+        expectation = expectation or self.expectations[g]
         return counted, {
-            "census": census.count(g, counted, asked, real.classes, without_loss.tolist()),
-            "metrics": list(self.real_side.distances(g, answers.features, counted, real.classes)),
+            "census": census.count(
+                g,
+                counted,
+                answers.probabilities,
+                samples.labels,
+                classes,
+                expectation,
+                self.held_out,
+            ),
+            "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
         }
+
+    def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
+        extractor = self.study.metrics.features
+        return extractor.features(pixels, answers.features, self.device)
 
 
 class _Clock:

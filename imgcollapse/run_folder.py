@@ -16,7 +16,7 @@ from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.lineage import Lineage, write_table
 
-FORMAT = 1
+FORMAT = 2
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
 CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
@@ -105,8 +105,8 @@ class Run:
         storage.write_json(path / RECORD, full)
         return cls(path, full)
 
-    def extend(self, study: Mapping[str, Any]) -> None:
-        """Take over the settings that may change between two sittings.
+    def extend(self, study: Mapping[str, Any], splits: Mapping[str, Tensor]) -> None:
+        """Take over the settings that may change between two sittings, and a longer reserve.
 
         Raises:
             UserError: fewer generations are asked for than are there.
@@ -118,12 +118,20 @@ class Run:
                 "ask for at least as many, or choose another --out"
             )
         if self.record["study"] != study:
+            storage.write_tensors(self.path / SPLITS, splits)
             self.record["study"] = dict(study)
             storage.write_json(self.path / RECORD, self.record)
 
     def oracle(self) -> dict[str, Tensor]:
         """State of the oracle."""
         return storage.read_tensors(self.path / ORACLE, "restore it, or choose another --out")
+
+    @property
+    def reserve_labels(self) -> Tensor:
+        """int16[R], classes of the fresh real images in the order they are used."""
+        return storage.read_tensors(self.path / SPLITS, "run the study's command again")[
+            "reserve_labels"
+        ]
 
     @property
     def census(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
 from imgcollapse.generators import AnyGenerator
 from imgcollapse.labels import AnyPolicy, TrainingMarginal
+from imgcollapse.metrics import Metrics
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace
 
@@ -31,6 +32,7 @@ class Study(BaseModel):
         regime: what each model is trained on.
         labels: what a conditional model is asked for.
         oracle: the classifier that names samples.
+        metrics: how generations are compared with real images.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of matrix products.
         threads: CPU threads; none leaves torch's choice. Other counts give other bits.
@@ -49,6 +51,7 @@ class Study(BaseModel):
     regime: AnyRegime = Replace()
     labels: AnyPolicy = TrainingMarginal()
     oracle: AnyOracle = CNN()
+    metrics: Metrics = Metrics()
     device: str = "auto"
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None

@@ -25,9 +25,9 @@ generations: 3
 samples: 40
 data: {kind: digits}
 longtail: {kind: exponential, factor: 8, images: 40}
-splits: {oracle: 20, calibration: 5, reference: 40}
+splits: {oracle: 60, calibration: 30, reference: 40}
 generator: {kind: resample}
-oracle: {kind: cnn, steps: 20, width: 8}
+oracle: {kind: cnn, steps: 80, width: 8}
 precision: float32
 threads: 1
 """

@@ -25,7 +25,7 @@ TINY = {
 @pytest.mark.parametrize("kind", TINY)
 def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
     run = ic.run(config, tmp_path / "run", TINY[kind])
-    assert run.record["format"] == 1
+    assert run.record["format"] == 2
     assert run.record["study"]["generator"]["kind"] == kind
     (lineage,) = run.lineages
     assert lineage.generations == 4
@@ -171,9 +171,14 @@ def test_the_images_may_move_as_long_as_they_are_the_same(config, tmp_path):
 def test_every_metric_of_every_generation_has_its_floor_at_one_n(config, tmp_path):
     metrics = ic.run(config, tmp_path / "run", ["samples=60"]).metrics
     whole = metrics[metrics["class"] == ""]
-    assert set(whole.metric) == {"fid", "kid", "fid_floor", "kid_floor"}
-    assert (whole.groupby("generation").metric.count() == 4).all()
-    assert set(whole.n) == {40}
+    names = {"fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage", "vendi"}
+    assert {name for name in whole.metric if not name.endswith("_floor")} == names | {"memorized"}
+    assert (whole.groupby("generation").size() == whole.groupby("generation").size()[0]).all()
+    defined = whole[whole.value.notna()]
+    floors = {name for name in defined.metric if name.endswith("_floor")}
+    assert {f"{name}_floor" for name in set(defined.metric) - floors} == floors
+    assert (whole[whole.value.isna()].note != "").all(), "undefined, and nobody says why"
+    assert set(whole[whole.metric != "memorized"].n) == {40}
 
 
 def test_a_fresh_regime_may_go_on_too(config, tmp_path):

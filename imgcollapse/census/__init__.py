@@ -1,8 +1,35 @@
 """How many samples of each class there are, and how sure that is.
 
-table.py  the census of one generation as rows
+prevalence.py  class shares from an oracle that errs, with intervals and a detection limit
+extinction.py  present, below detection, or extinct
+table.py       the census of one generation as rows
 """
 
-from imgcollapse.census.table import COLUMNS, UNRECOGNISED, count, wilson
+from imgcollapse.census.extinction import RUNNING, Status, statuses
+from imgcollapse.census.prevalence import (
+    HeldOut,
+    Prevalence,
+    adjusted_count,
+    expectation_maximisation,
+    prevalence,
+    score_interval,
+    wilson,
+)
+from imgcollapse.census.table import COLUMNS, UNRECOGNISED, Expectation, count
 
-__all__ = ["COLUMNS", "UNRECOGNISED", "count", "wilson"]
+__all__ = [
+    "COLUMNS",
+    "RUNNING",
+    "UNRECOGNISED",
+    "Expectation",
+    "HeldOut",
+    "Prevalence",
+    "Status",
+    "adjusted_count",
+    "count",
+    "expectation_maximisation",
+    "prevalence",
+    "score_interval",
+    "statuses",
+    "wilson",
+]

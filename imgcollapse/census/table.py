@@ -1,21 +1,18 @@
-"""How many samples of each class there are, as the oracle names them, with an error bar.
-
-Counts here are raw: the oracle's mistakes are in them, and the interval carries sampling error
-alone.
-"""
+"""The census of one generation as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from imgcollapse.census.prevalence import HeldOut, Prevalence, prevalence, wilson
 from imgcollapse.core.images import UNKNOWN
 
 UNRECOGNISED = "(unrecognised)"
-"""The class of samples that the oracle cannot name."""
+"""The class of samples that are like no real image."""
 
 COLUMNS = (
     "generation",
@@ -23,72 +20,78 @@ COLUMNS = (
     "n",
     "asked",
     "counted",
+    "adjusted",
     "frequency",
     "low",
     "high",
+    "detection_limit",
+    "noise",
     "expected",
     "drift_low",
     "drift_high",
     "status",
+    "called",
 )
 
 
-def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for a binomial share, count of n >= 1.
+@dataclass(frozen=True)
+class Expectation:
+    """What a generation's class shares would be with no loss, and with chance alone.
 
-    Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    Attributes:
+        without_loss: K shares.
+        drift_low: K lower ends of the 95% band of chance alone.
+        drift_high: K upper ends.
     """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = count / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    # At the ends the interval touches 0 or 1 exactly; rounding must not push it past.
-    return (0.0 if count == 0 else centre - reach), (1.0 if count == n else centre + reach)
+
+    without_loss: Sequence[float]
+    drift_low: Sequence[float]
+    drift_high: Sequence[float]
 
 
 def count(
     generation: int,
     counted: Tensor,
+    probabilities: Tensor,
     asked: Tensor,
     classes: Sequence[str],
-    expected: Sequence[float],
+    expectation: Expectation,
+    held_out: HeldOut,
 ) -> list[dict[str, Any]]:
     """The census of one generation: a row for each class and one for `UNRECOGNISED`.
 
     Args:
         generation: its number.
-        counted: int16[N], the class the oracle names, or `UNKNOWN`.
+        counted: int16[N], the most probable class, or `UNKNOWN`.
+        probabilities: float32[N, K], the oracle's.
         asked: int16[N], the class asked for, or `UNKNOWN` throughout.
         classes: K names.
-        expected: K shares that the regime would give with no loss.
+        expectation: what would be with no loss, and with chance alone.
+        held_out: the oracle's record.
 
     Returns:
-        Dictionaries with the keys `COLUMNS`. `frequency` is the share among recognised samples,
-        for `UNRECOGNISED` the share among all; None where nothing was recognised.
+        Dictionaries with the keys `COLUMNS`. `frequency` is the corrected share among recognised
+        samples, for `UNRECOGNISED` the share among all; None where nothing was recognised. `status`
+        and `called` follow from all generations (extinction.py) and are None here.
     """
-    n = len(counted)
-    recognised = int((counted != UNKNOWN).sum())
+    n, known = len(counted), counted != UNKNOWN
+    found = prevalence(probabilities[known], counted[known], held_out) if known.any() else None
     is_asked = bool((asked != UNKNOWN).any())
+    rows = []
+    for label, name in enumerate(classes):
+        row = dict.fromkeys(COLUMNS) | {"generation": generation, "class": name, "n": n}
+        row["asked"] = int((asked == label).sum()) if is_asked else None
+        row["counted"] = int((counted == label).sum())
+        row["expected"] = float(expectation.without_loss[label])
+        row["drift_low"] = float(expectation.drift_low[label])
+        row["drift_high"] = float(expectation.drift_high[label])
+        rows.append(row | (_estimates(found, label) if found else {}))
+    number = n - int(known.sum())
+    low, high = wilson(number, n) if n else (None, None)
+    last = {"counted": number, "frequency": number / n if n else None, "low": low, "high": high}
+    named = {"generation": generation, "class": UNRECOGNISED, "n": n}
+    return [*rows, dict.fromkeys(COLUMNS) | named | last]
 
-    def row(name: str, label: int, out_of: int) -> dict[str, Any]:
-        number = int((counted == label).sum())
-        low, high = wilson(number, out_of) if out_of else (None, None)
-        known = label != UNKNOWN
-        values = (
-            generation,
-            name,
-            n,
-            int((asked == label).sum()) if is_asked and known else None,
-            number,
-            number / out_of if out_of else None,
-            low,
-            high,
-            expected[label] if known else None,
-            None,
-            None,
-            ("present" if number else "below-detection") if known else None,
-        )
-        return dict(zip(COLUMNS, values, strict=True))
 
-    rows = [row(name, label, recognised) for label, name in enumerate(classes)]
-    return [*rows, row(UNRECOGNISED, UNKNOWN, n)]
+def _estimates(found: Prevalence, label: int) -> dict[str, float]:
+    return {name: float(values[label]) for name, values in vars(found).items()}

@@ -1,8 +1,46 @@
 """How far a generation is from real images.
 
-panel.py  every metric of a generation, for all and for each class, beside its floor
+panel.py          every metric of a generation, for all and for each class, beside its floor
+settings.py       what a study may set
+features/         what the metrics see of an image: oracle, backbone, inception, dinov2
+frechet.py        Fréchet distance (FID), exact, with a low-rank path
+extrapolation.py  FID-infinity
+kernel.py         kernel distance (KID)
+neighbours.py     precision, recall, density, coverage
+diversity.py      Vendi score
+memorization.py   the share of samples that are copies of training images
+value.py          a number with its interval, or the reason why there is none
+blocks.py         an order that does not depend on arrival; the jackknife
+streams.py        metrics that keep every feature vector
 """
 
-from imgcollapse.metrics.panel import COLUMNS, RealSide, fid, kid
+from imgcollapse.metrics.diversity import Vendi, vendi
+from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity
+from imgcollapse.metrics.features import AnyExtractor, Extractor
+from imgcollapse.metrics.frechet import FrechetDistance, fid
+from imgcollapse.metrics.kernel import KernelDistance, kid
+from imgcollapse.metrics.memorization import MemorizedShare
+from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
+from imgcollapse.metrics.panel import COLUMNS, RealSide
+from imgcollapse.metrics.settings import Metrics
+from imgcollapse.metrics.value import Value
 
-__all__ = ["COLUMNS", "RealSide", "fid", "kid"]
+__all__ = [
+    "COLUMNS",
+    "AnyExtractor",
+    "Extractor",
+    "FrechetDistance",
+    "FrechetInfinity",
+    "KernelDistance",
+    "MemorizedShare",
+    "Metrics",
+    "NearestNeighbours",
+    "RealSide",
+    "Value",
+    "Vendi",
+    "fid",
+    "fid_infinity",
+    "kid",
+    "prdc",
+    "vendi",
+]

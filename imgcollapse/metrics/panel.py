@@ -1,72 +1,59 @@
-"""How far a generation is from real images: Fréchet and kernel distance on oracle features.
+"""Every metric of a generation, for all samples and for each class, each beside its floor.
 
-Fréchet distance is biased upward as n falls, so every value is taken at equal n on both sides and
-stands beside its floor: the distance between two disjoint sets of real images of that size.
+Fréchet distance is biased upward as n falls, the neighbours' metrics and the Vendi score move with
+n too; so every value is taken at equal n on both sides and stands beside the same metric between
+two disjoint sets of real images of that size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import poly_mmd
+from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics.diversity import vendi
+from imgcollapse.metrics.extrapolation import fid_infinity
+from imgcollapse.metrics.frechet import Gaussian, distance, fid
+from imgcollapse.metrics.kernel import kid
+from imgcollapse.metrics.memorization import Copies, nearest
+from imgcollapse.metrics.neighbours import prdc, scores
+from imgcollapse.metrics.settings import Metrics
+from imgcollapse.metrics.value import Value, undefined
 
-COLUMNS = ("generation", "class", "metric", "value", "low", "high", "n", "reference_n")
-SPLITS = 20
-"""Random halvings of the real images that a floor is taken from."""
-
-
-class _Features(nn.Identity):
-    """Tells torchmetrics that what it is given are features already."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.num_features = width
-
-
-def fid(real: Tensor, generated: Tensor) -> float:
-    """Fréchet distance between Gaussians fitted to float[N, D] and float[M, D] features.
-
-    Heusel et al. 2017, arXiv:1706.08500, equation 6.
-    """
-    metric = FrechetInceptionDistance(feature=_Features(real.shape[1])).set_dtype(torch.float64)
-    metric.update(real.double(), real=True)
-    metric.update(generated.double(), real=False)
-    return float(metric.compute())
-
-
-def kid(real: Tensor, generated: Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy of float[N, D] and float[M, D] features.
-
-    The kernel is (x·y / D + 1)^3: Bińkowski et al. 2018, arXiv:1801.01401, section 4.
-    """
-    return float(poly_mmd(real.double(), generated.double()))
-
-
-METRICS: dict[str, tuple[Callable[[Tensor, Tensor], float], Callable[[int], int]]] = {
-    # Below this many images a value says nothing: a covariance of D features needs more than D.
-    "fid": (fid, lambda width: width + 1),
-    "kid": (kid, lambda width: 20),
-}
+COLUMNS = (
+    "generation",
+    "class",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "reference_n",
+    "features",
+    "note",
+)
 
 
 @dataclass(frozen=True)
 class RealSide:
-    """What generations are compared with, computed once for a study.
+    """What generations are compared with, computed once for a study and only where it is needed.
 
     Attributes:
         features: float32[M, D] of the held-out reference, in random order.
         labels: int16[M].
-        spare: float32[L, D] of other real images, such as the training set; with the reference
-            they make up the floors.
+        spare: float32[L, D] of the real training set, in random order; with the reference it makes
+            up the floors.
         spare_labels: int16[L].
         seed: names the floors' random halvings.
+        settings: the study's.
+        extractor: the identity of what made the features.
+        reference_pixels: uint8[M, C, H, W], or none: then nothing is known of memorised samples.
+        training_pixels: uint8[L, C, H, W], or none.
     """
 
     features: Tensor
@@ -74,58 +61,149 @@ class RealSide:
     spare: Tensor
     spare_labels: Tensor
     seed: Seed
-    _floors: dict[tuple[str, int | None, int], dict[str, Any]] = field(default_factory=dict)
+    settings: Metrics = field(default_factory=Metrics)
+    extractor: str = "oracle"
+    reference_pixels: Tensor | None = None
+    training_pixels: Tensor | None = None
+    _fitted: dict[tuple[int | None, int], Gaussian] = field(default_factory=dict)
+    _floors: dict[tuple[int | None, int], dict[str, Value]] = field(default_factory=dict)
 
-    def distances(
-        self, generation: int, features: Tensor, counted: Tensor, classes: Sequence[str]
+    def rows(
+        self,
+        generation: int,
+        features: Tensor,
+        pixels: Tensor | None,
+        counted: Tensor,
+        classes: Sequence[str],
     ) -> Iterator[dict[str, Any]]:
-        """FID and KID of one generation, for all and for each class, each beside its floor.
+        """All metrics of one generation, for all samples and for each class.
 
-        Every distance is between n generated and n reference images, n being the smallest of the
-        two sets and the spare one: so there are always the 2 n real images that a floor takes, and
-        n for all classes together is the same in every generation.
+        Every metric but the memorised share is between n generated and n reference images, n being
+        the smallest of the two sets and the spare one: so there are always the 2 n real images that
+        a floor takes, and n for all classes together is the same in every generation.
 
         Args:
             generation: its number.
-            features: float32[N, D] of the samples.
+            features: float32[N, D] of the samples, in random order.
+            pixels: uint8[N, C, H, W].
             counted: int16[N], the class the oracle names, or -1.
             classes: K names.
 
         Yields:
-            Rows with the keys `COLUMNS`; a metric that has too few images yields none.
+            Rows with the keys `COLUMNS`. A metric that is defined is followed by its floor,
+            `<metric>_floor`: the mean and the central 95% over random halvings of the real images.
+            One that is not has no value, and a note that says why.
         """
-        for label, name in [(None, ""), *enumerate(classes)]:
-            real = _of(label, self.features, self.labels)
-            generated = _of(label, features, counted)
+        near = self._nearest(pixels)
+        names = enumerate(classes if self.settings.per_class else ())
+        for label, name in [(None, ""), *names]:
+            real, generated = (
+                _of(label, self.features, self.labels),
+                _of(label, features, counted),
+            )
             n = min(len(real), len(generated), len(_of(label, self.spare, self.spare_labels)))
-            for metric, (distance, needed) in METRICS.items():
-                if n < needed(features.shape[1]):
-                    continue
-                row = {"generation": generation, "class": name, "n": n, "reference_n": n}
-                value = distance(real[:n], generated[:n])
-                yield row | {"metric": metric, "value": value, "low": None, "high": None}
-                yield row | {"metric": f"{metric}_floor"} | self.floor(metric, label, n)
+            row = {"generation": generation, "class": name, "features": self.extractor}
+            equal = row | {"n": n, "reference_n": n}
+            for metric, value in self._values(label, real[:n], generated[:n]).items():
+                yield equal | {"metric": metric} | value._asdict()
+                if value.value is not None:
+                    floor = self.floor(label, n)[metric]
+                    yield equal | {"metric": f"{metric}_floor"} | floor._asdict()
+            yield from self._memorized(row, label, near, counted)
 
-    def floor(self, metric: str, label: int | None, n: int) -> dict[str, float]:
-        """A metric between two disjoint sets of n real images of a class, or of all.
+    def distances(
+        self, generation: int, features: Tensor, counted: Tensor, classes: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        """FID and KID of `rows`, where there are more images than features, or twenty."""
+        needed = {"fid": features.shape[1] + 1, "kid": 20}
+        for row in self.rows(generation, features, None, counted, classes):
+            if row["n"] >= needed.get(row["metric"].removesuffix("_floor"), row["n"] + 1):
+                yield row
+
+    def floor(self, label: int | None, n: int) -> dict[str, Value]:
+        """Each metric between two disjoint sets of n real images of a class, or of all.
 
         Returns:
-            Mean, 2.5% and 97.5% points over `SPLITS` halvings as value, low and high.
+            Mean, 2.5% and 97.5% points over the halvings, by metric.
         """
-        real = _of(label, self.features, self.labels)
-        pool = torch.cat([real, _of(label, self.spare, self.spare_labels)])
-        key = metric, label, n
+        key = label, n
         if key not in self._floors:
-            distance, _ = METRICS[metric]
-            values = torch.empty(SPLITS, dtype=torch.float64)
-            for split in range(SPLITS):
-                draw = (self.seed / metric / str(label) / n / split).torch()
-                rows = torch.randperm(len(pool), generator=draw)
-                values[split] = distance(pool[rows[:n]], pool[rows[n : 2 * n]])
-            low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-            self._floors[key] = {"value": float(values.mean()), "low": low, "high": high}
+            pool = torch.cat(
+                [
+                    _of(label, self.features, self.labels),
+                    _of(label, self.spare, self.spare_labels),
+                ]
+            )
+            found: dict[str, list[float]] = {}
+            for split in range(self.settings.splits):
+                draw = (self.seed / str(label) / n / split).torch()
+                chosen = torch.randperm(len(pool), generator=draw)
+                one, other = pool[chosen[:n]].double(), pool[chosen[n : 2 * n]].double()
+                for metric, value in self._floor_values(label, one, other).items():
+                    found.setdefault(metric, []).append(value)
+            self._floors[key] = {metric: _spread(values) for metric, values in found.items()}
         return self._floors[key]
 
+    def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
+        key = label, len(real)
+        if len(real) > 1 and key not in self._fitted:
+            self._fitted[key] = Gaussian.of(real)
+        values = {"fid": fid(self._fitted.get(key, real), generated)}
+        if label is None:
+            values["fid_infinity"] = fid_infinity(real, generated)
+        values["kid"] = kid(real, generated)
+        values |= prdc(real, generated, self.settings.neighbours)
+        return values | {"vendi": vendi(generated)}
 
-def _of(label: int | None, features: Tensor, labels: Tensor) -> Tensor:
-    return features if label is None else features[labels == label]
+    def _floor_values(self, label: int | None, one: Tensor, other: Tensor) -> dict[str, float]:
+        values: dict[str, float | None] = {"vendi": vendi(one).value}
+        if len(one) > 1:
+            values["fid"] = distance(Gaussian.of(one), Gaussian.of(other))
+            values["kid"] = kid(one, other, interval=False).value
+        if label is None:
+            values["fid_infinity"] = fid_infinity(one, other, interval=False).value
+        if len(one) > self.settings.neighbours:
+            values |= scores(one, other, self.settings.neighbours)
+        return {metric: value for metric, value in values.items() if value is not None}
+
+    @cached_property
+    def _held_out(self) -> Tensor | None:
+        """float64[M], squared distances of the reference to the nearest training image."""
+        if self.reference_pixels is None or self.training_pixels is None:
+            return None
+        return nearest(self.reference_pixels, self.training_pixels)
+
+    def _nearest(self, pixels: Tensor | None) -> Tensor | None:
+        if pixels is None or self.training_pixels is None:
+            return None
+        return nearest(pixels, self.training_pixels)
+
+    def _memorized(
+        self, row: dict[str, Any], label: int | None, distances: Tensor | None, counted: Tensor
+    ) -> Iterator[dict[str, Any]]:
+        """The memorised share among all samples, not n of them: it has no bias that falls with n.
+
+        A class has a threshold of its own, for two ones are always nearer than two eights.
+        """
+        if self._held_out is None or distances is None:
+            none = undefined("the images themselves are not there")
+            yield row | {"metric": "memorized", "n": 0, "reference_n": 0} | none._asdict()
+            return
+        copies = Copies(_of(label, self._held_out, self.labels), self.settings.memorized_quantile)
+        near = _of(label, distances, counted)
+        row = row | {"n": len(near), "reference_n": len(copies.held_out)}
+        value = copies.share(near)
+        yield row | {"metric": "memorized"} | value._asdict()
+        if value.value is not None:
+            floor = copies.expected(len(near))
+            yield row | {"metric": "memorized_floor"} | floor._asdict()
+
+
+def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
+    return of_images if label is None else of_images[labels == label]
+
+
+def _spread(values: list[float]) -> Value:
+    sample = torch.tensor(values, dtype=torch.float64)
+    low, high = sample.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Value(float(sample.mean()), low, high)

@@ -22,6 +22,7 @@ from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+_REGNET_STAGES = ("trunk_output.block2", "trunk_output.block3")
 
 
 class Backbone(Oracle):
@@ -53,8 +54,10 @@ class Backbone(Oracle):
         net: Any = models.get_model(self.name, weights=None)
         head = nn.Linear(net.fc.in_features, classes)
         net.fc = nn.Identity()
-        body = nn.Sequential(_Prepare(self.size), net)
-        return FrozenOracle(body.to(device.torch), head.to(device.torch), device)
+        body = nn.Sequential(_Prepare(self.size), net).to(device.torch)
+        stages = ("layer2", "layer3") if hasattr(net, "layer2") else _REGNET_STAGES
+        watched = [net.get_submodule(stage) for stage in stages]
+        return FrozenOracle(body, head.to(device.torch), watched, device)
 
     def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
         """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
@@ -63,7 +66,7 @@ class Backbone(Oracle):
         features = []
         for start in range(0, len(images), BATCH):
             batch = images.pixels[start : start + BATCH]
-            features.append(oracle.answer(batch).features)
+            features.append(oracle.features(batch))
             done = start + len(batch)
             progress("look", done, len(images), done)
         seen = torch.cat(features).to(oracle.device.torch)

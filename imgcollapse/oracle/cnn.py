@@ -54,10 +54,12 @@ class CNN(Oracle):
                 nn.ReLU(),
             ]
             channels = width
-        body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return FrozenOracle(
-            body.to(device.torch), nn.Linear(channels, classes).to(device.torch), device
-        )
+        # The first stage sees texture, so that it would reject a faint blur; the last has forgotten
+        # everything but the classes.
+        watched = [layer for layer in layers if isinstance(layer, nn.ReLU)][2:5]
+        body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device.torch)
+        head = nn.Linear(channels, classes).to(device.torch)
+        return FrozenOracle(body, head, watched, device)
 
     def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
         """Minimise cross-entropy; each step's batch and shifts are drawn from its own seed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,6 +17,8 @@ from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.oracle.calibration import Calibration, calibrate
+from imgcollapse.oracle.typicality import Typicality, signature
 
 BATCH = 500
 
@@ -24,9 +28,9 @@ class Answers:
     """What the oracle says of N images.
 
     Attributes:
-        counted: int16[N], the class it names, or `UNKNOWN` below its confidence threshold.
+        counted: int16[N], the most probable class, or `UNKNOWN` where the image is like no real one.
         features: float32[N, D], the last layer before the class scores.
-        probabilities: float32[N, K].
+        probabilities: float32[N, K], calibrated for classes that are equally common.
     """
 
     counted: Tensor
@@ -38,80 +42,150 @@ class FrozenOracle:
     """A trained classifier with its held-out record.
 
     Attributes:
-        accuracy: share of held-out real images it names rightly, the threshold set aside.
-        confusion: int64[K, K] held-out counts, rows the truth, columns the answer.
-        confidence: a sample whose top probability is lower is unrecognised.
+        labels: int16[M], classes of the held-out real images that the record is of.
+        held_out: what it says of them, without features.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Linear, device: Device) -> None:
+    def __init__(
+        self, body: nn.Module, head: nn.Linear, watched: Sequence[nn.Module], device: Device
+    ) -> None:
         """
         Args:
             body: uint8[N, C, H, W] => float[N, D] features.
             head: features => class scores.
+            watched: layers of the body, with outputs [N, C', H', W'], that tell mush from images.
             device: where both live.
         """
         self.body = body.eval().requires_grad_(False)
         self.head = head.eval().requires_grad_(False)
+        self.watched = watched
         self.device = device
-        self.accuracy = float("nan")
-        self.confusion = torch.zeros(head.out_features, head.out_features, dtype=torch.int64)
-        self.confidence = 0.0
+        classes = head.out_features
+        self.calibration = Calibration(1.0, torch.zeros(classes, dtype=torch.float64))
+        self.typicality: Typicality | None = None
+        self.labels = torch.empty(0, dtype=torch.int16)
+        self.held_out = Answers(self.labels, torch.empty(0, 0), torch.empty(0, classes))
 
-    @torch.inference_mode()
     def answer(self, pixels: Tensor) -> Answers:
         """Name uint8[N, C, H, W] images, in float32 whatever the study's precision."""
-        features = torch.cat(
-            [self.body(batch.to(self.device.torch)).float() for batch in pixels.split(BATCH)]
-        )
-        probabilities = self.head(features).softmax(1).cpu()
-        top, label = probabilities.max(1)
-        counted = label.to(torch.int16)
-        counted[top < self.confidence] = UNKNOWN
-        return Answers(counted, features.cpu(), probabilities)
+        features, signatures = self._look(pixels)
+        probabilities = self.calibration.probabilities(self._scores(features))
+        counted = probabilities.argmax(1).to(torch.int16)
+        if self.typicality:
+            counted[self.typicality.atypicality(signatures) > self.typicality.threshold] = UNKNOWN
+        return Answers(counted, features, probabilities)
 
-    def judge(self, held_out: Images, reject: float) -> None:
-        """Record accuracy and confusion on held-out real images, and set the threshold there.
+    def features(self, pixels: Tensor) -> Tensor:
+        """uint8[N, C, H, W] => float32[N, D], the last layer before the class scores."""
+        return self._look(pixels)[0]
+
+    def judge(self, learned_from: Images, held_out: Images, reject: float) -> None:
+        """Calibrate on held-out real images, and learn what is typical.
 
         Args:
-            held_out: real images that were not trained on.
-            reject: the threshold is the confidence that all but this share of them reach, and
-                never above 0.9.
+            learned_from: the real images it was trained on.
+            held_out: real images it was not trained on.
+            reject: share of them that may be called unrecognised.
         """
-        answers = self.answer(held_out.pixels)
-        top, named = answers.probabilities.max(1)
-        truth = held_out.labels.long()
-        self.confusion.index_put_((truth, named), torch.ones_like(named), accumulate=True)
-        self.accuracy = float((named == truth).double().mean())
-        self.confidence = min(0.9, float(top.double().quantile(reject)))
+        features, signatures = self._look(held_out.pixels)
+        self.calibration = calibrate(self._scores(features), held_out.labels)
+        real = self._look(learned_from.pixels)[1]
+        self.typicality = Typicality.learn(real, signatures, reject)
+        self._record(held_out)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of held-out real images whose most probable class is the true one."""
+        named = self.held_out.probabilities.argmax(1)
+        return float((named == self.labels).double().mean())
+
+    @property
+    def confusion(self) -> Tensor:
+        """int64[K, K] held-out counts, rows the truth, columns the most probable class."""
+        named = self.held_out.probabilities.argmax(1)
+        classes = self.head.out_features
+        counts = torch.zeros(classes, classes, dtype=torch.int64)
+        return counts.index_put_(
+            (self.labels.long(), named), torch.ones_like(named), accumulate=True
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Weights and record as named tensors on the CPU."""
-        record = {
-            "accuracy": torch.tensor(self.accuracy, dtype=torch.float64),
-            "confusion": self.confusion,
-            "confidence": torch.tensor(self.confidence, dtype=torch.float64),
+        if self.typicality is None:
+            raise ValueError("an oracle that has not been judged has no state")
+        parts = {
+            "calibration": {
+                "scale": torch.tensor(self.calibration.scale, dtype=torch.float64),
+                "bias": self.calibration.bias,
+            },
+            "typicality": self.typicality.state(),
+            "held_out": {
+                "labels": self.labels,
+                "counted": self.held_out.counted,
+                "probabilities": self.held_out.probabilities,
+            },
+            "network": {name: tensor.cpu() for name, tensor in self._network().state_dict().items()},
         }
-        weights = nn.ModuleDict({"body": self.body, "head": self.head}).state_dict()
-        return record | {name: tensor.cpu() for name, tensor in weights.items()}
+        return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
+
+    def digest(self) -> str:
+        """sha256 over its state."""
+        found = hashlib.sha256()
+        for name, tensor in sorted(self.state().items()):
+            found.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def load(self, state: dict[str, Tensor]) -> FrozenOracle:
         """Take over a saved `state`."""
-        weights = dict(state)
-        self.accuracy = float(weights.pop("accuracy"))
-        self.confidence = float(weights.pop("confidence"))
-        self.confusion = weights.pop("confusion")
-        nn.ModuleDict({"body": self.body, "head": self.head}).load_state_dict(weights)
+        parts: dict[str, dict[str, Tensor]] = {}
+        for path, tensor in state.items():
+            part, _, name = path.partition("/")
+            parts.setdefault(part, {})[name] = tensor
+        self._network().load_state_dict(parts["network"])
+        calibration, held_out = parts["calibration"], parts["held_out"]
+        self.calibration = Calibration(float(calibration["scale"]), calibration["bias"])
+        self.typicality = Typicality.restore(parts["typicality"])
+        self.labels = held_out.pop("labels")
+        self.held_out = Answers(features=self.held_out.features, **held_out)
         return self
+
+    def _network(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"body": self.body, "head": self.head})
+
+    def _scores(self, features: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.head(features.to(self.device.torch)).cpu()
+
+    def _record(self, held_out: Images) -> None:
+        answers = self.answer(held_out.pixels)
+        nothing = answers.features[:0]
+        self.labels = held_out.labels
+        self.held_out = Answers(answers.counted, nothing, answers.probabilities)
+
+    @torch.inference_mode()
+    def _look(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features float32[N, D], and a signature float64[N, D'] for each watched layer."""
+        seen: list[list[Tensor]] = [[] for _ in self.watched]
+        hooks = [
+            layer.register_forward_hook(lambda _m, _i, out, kept=kept: kept.append(signature(out)))
+            for layer, kept in zip(self.watched, seen, strict=True)
+        ]
+        try:
+            features = [self.body(b.to(self.device.torch)).float().cpu() for b in pixels.split(BATCH)]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.cat(features), [torch.cat(kept) for kept in seen]
 
 
 class Oracle(Part, ABC):
     """A way to train the classifier.
 
     Attributes:
-        reject: share of real held-out images that the confidence threshold may turn away.
+        reject: share of real held-out images that may be called unrecognised.
     """
 
-    reject: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.025
 
     @abstractmethod
     def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:
@@ -134,5 +208,5 @@ class Oracle(Part, ABC):
         with seed.lent_to_torch():
             oracle = self.build(images.shape, classes, device)
         self.train(oracle, images, seed, progress)
-        oracle.judge(held_out, self.reject)
+        oracle.judge(images, held_out, self.reject)
         return oracle

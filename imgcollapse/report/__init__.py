@@ -1,12 +1,20 @@
 """What a reader sees of a run.
 
-counts.py   the census as arrays
-summary.py  what they say, in plain words
-cells.py    which samples stand for a class in a generation
-chart.py    one small chart, as SVG
-curves.py   class shares, diversity and distances over generations
-grids.py    the vanishing grid, grids of one generation, an animation
-page.py     one HTML page over one run or several
+counts.py    the census as arrays
+verdict.py   a run beside a perfect learner: chance, or the model?
+summary.py   what they say, in plain words
+rows.py      what they say, in tables
+words.py     numbers and lists as a reader likes them
+chart.py     one small chart, as SVG
+series.py    how a value over generations is drawn, with its bands
+shares.py    class shares over generations, and each beside chance
+curves.py    diversity and N_e/n over generations
+distances.py metrics over generations, beside real against real
+survival.py  how long classes live over lineages
+cells.py     which samples stand for a class in a generation
+pictures.py  samples as they stand on the page
+grids.py     the vanishing grid, grids of one generation, an animation
+page.py      one HTML page over one run or several
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids

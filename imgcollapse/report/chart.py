@@ -1,4 +1,4 @@
-"""One small chart over generations, as SVG that takes its colours from the page."""
+"""Small charts over generations, as SVG that takes its colours from the page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = {
     "ytick.labelcolor": MUTED,
     "lines.solid_capstyle": "round",
 }
-SIZE = 5.2, 3.6  # inches of 72 CSS pixels
+SIZE, PANEL = (5.2, 3.6), (2.5, 1.8)  # inches of 72 CSS pixels
 
 
 def palette(classes: int) -> list[str]:
@@ -54,12 +54,27 @@ def chart(title: str, labelled: bool = True) -> Iterator[tuple[Figure, Axes]]:
         # The browser, not matplotlib, draws the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=SIZE)
-        axes = figure.add_axes((0.12, 0.15, 0.58 if labelled else 0.84, 0.73))
-        figure.text(0.005, 0.94, title, fontsize=11, fontweight="bold")
+        axes = figure.add_axes((0.12, 0.15, 0.58 if labelled else 0.84, 0.72))
+        figure.text(0.005, 0.945, title, fontsize=11, fontweight="bold")
         axes.set_xlabel("generation")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
         axes.margins(x=0.03)
         axes.tick_params(length=3)
+        yield figure, axes
+
+
+@contextmanager
+def panel(title: str) -> Iterator[tuple[Figure, Axes]]:
+    """Axes of one among many small charts, which are read side by side."""
+    style: dict[Any, Any] = {**STYLE, "font.size": 8}
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=PANEL)
+        axes = figure.add_axes((0.17, 0.13, 0.8, 0.73))
+        figure.text(0.005, 0.91, title, fontsize=9, fontweight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+        axes.margins(x=0.03)
+        axes.tick_params(length=2)
         yield figure, axes
 
 
@@ -113,7 +128,7 @@ def to_svg(figure: Figure, description: str) -> str:
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable}, {colour})")
-    width, height = (72 * inches for inches in SIZE)
+    width, height = 72 * figure.get_size_inches()
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">'
         + body

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core.errors import UserError
+from imgcollapse.drift import heterozygosity
 from imgcollapse.run_folder import Run
 
 Cube = NDArray[np.float64]
@@ -19,26 +20,43 @@ Cube = NDArray[np.float64]
 class Counts:
     """The census of L lineages over G generations and K classes.
 
-    Of a study under way these are the lineages that have come furthest.
+    Of a study under way these are the lineages that have come furthest. Where nothing in a
+    generation was recognised its frequencies, their intervals and limits are NaN.
 
     Attributes:
         classes: K names, common to rare.
         lineages: L numbers.
-        named: float64[L, G, K], samples the oracle names so.
-        unrecognised: float64[L, G], samples it cannot name.
-        low: float64[L, G, K], lower end of the share's interval.
-        high: float64[L, G, K], its upper end.
+        n: float64[L, G], samples.
+        named: float64[L, G, K], samples whose most probable class this is.
+        unrecognised: float64[L, G], samples that are like no real image.
+        frequency: float64[L, G, K], corrected share among the recognised samples.
+        low: float64[L, G, K], lower end of its 95% interval.
+        high: float64[L, G, K], upper end.
+        limit: float64[L, G, K], the detection limit.
+        noise: float64[L, G, K], the part of its variance that is the oracle's.
+        extinct: bool[L, G, K], whether it is called extinct.
+        called: int64[L, K], generation of the call that stands in the last one; -1 for none.
         expected: float64[G, K], shares that the regime would give with no loss.
+        drift_low: float64[G, K], lower end of the 95% band of chance alone.
+        drift_high: float64[G, K], upper end.
         training: int64[K], images of each class in generation 0.
     """
 
     classes: tuple[str, ...]
     lineages: tuple[int, ...]
+    n: Cube
     named: Cube
     unrecognised: Cube
+    frequency: Cube
     low: Cube
     high: Cube
+    limit: Cube
+    noise: Cube
+    extinct: NDArray[np.bool_]
+    called: NDArray[np.int64]
     expected: Cube
+    drift_low: Cube
+    drift_high: Cube
     training: NDArray[np.int64]
 
     @classmethod
@@ -56,8 +74,9 @@ class Counts:
         last = table["generation"].max()
         lineages = table.loc[table["generation"] == last, "lineage"].unique().tolist()
         table = table[table["lineage"].isin(lineages)]
+        table = table.assign(extinct=table["status"] == "extinct")
 
-        def cube(column: str, names: Sequence[str]) -> Cube:
+        def cube(column: str, names: Sequence[str] = classes) -> Cube:
             wide = table.pivot(index=["lineage", "generation"], columns="class", values=column)
             values = wide[list(names)].astype("Float64").to_numpy(np.float64, na_value=np.nan)
             return values.reshape(len(lineages), -1, len(names))
@@ -65,34 +84,21 @@ class Counts:
         return cls(
             classes=tuple(classes),
             lineages=tuple(lineages),
-            named=cube("counted", classes),
+            n=cube("n", [UNRECOGNISED])[:, :, 0],
+            named=cube("counted"),
             unrecognised=cube("counted", [UNRECOGNISED])[:, :, 0],
-            low=cube("low", classes),
-            high=cube("high", classes),
-            expected=cube("expected", classes)[0],
-            training=cube("asked", classes)[0, 0].astype(np.int64),
+            frequency=cube("frequency"),
+            low=cube("low"),
+            high=cube("high"),
+            limit=cube("detection_limit"),
+            noise=cube("noise"),
+            extinct=cube("extinct") > 0,
+            called=np.nan_to_num(cube("called")[:, -1], nan=-1).astype(np.int64),
+            expected=cube("expected")[0],
+            drift_low=cube("drift_low")[0],
+            drift_high=cube("drift_high")[0],
+            training=cube("asked")[0, 0].astype(np.int64),
         )
-
-    @property
-    def n(self) -> Cube:
-        """Samples a generation: float64[L, G]."""
-        return self.named.sum(axis=2) + self.unrecognised
-
-    @property
-    def shares(self) -> Cube:
-        """Class shares among recognised samples: float64[L, G, K]; NaN where there are none."""
-        total = self.named.sum(axis=2, keepdims=True)
-        return np.divide(self.named, total, out=np.full_like(self.named, np.nan), where=total > 0)
-
-    @property
-    def heterozygosity(self) -> Cube:
-        """Chance that two recognised samples differ in class, 1 - sum p^2: float64[L, G]."""
-        return 1 - (self.shares**2).sum(axis=2)
-
-    @property
-    def seen(self) -> Cube:
-        """Classes with at least one sample: float64[L, G]."""
-        return (self.named > 0).sum(axis=2).astype(np.float64)
 
     @property
     def last(self) -> int:
@@ -100,12 +106,39 @@ class Counts:
         return self.named.shape[1] - 1
 
     @property
+    def recognised(self) -> Cube:
+        """Samples that are recognised: float64[L, G]."""
+        return self.n - self.unrecognised
+
+    @property
+    def detected(self) -> NDArray[np.bool_]:
+        """Whether the frequency reaches the detection limit: bool[L, G, K]."""
+        return self.frequency >= self.limit
+
+    @property
     def last_seen(self) -> NDArray[np.int64]:
-        """The last generation with a sample of the class: int64[L, K]; -1 for none."""
-        there = self.named > 0
+        """The last generation in which the class was detected: int64[L, K]; -1 for none."""
+        there = self.detected
         return np.where(there.any(axis=1), self.last - there[:, ::-1].argmax(axis=1), -1)
 
     @property
     def gone(self) -> NDArray[np.bool_]:
-        """Whether a class is no longer seen in generation `last`: bool[L, K]."""
+        """Whether a class is below detection, or extinct, in generation `last`: bool[L, K]."""
         return self.last_seen < self.last
+
+    @property
+    def heterozygosity(self) -> Cube:
+        """Chance that two recognised samples differ in class, 1 - sum p^2: float64[L, G]."""
+        return heterozygosity(self.frequency)
+
+    @property
+    def heterozygosity_error(self) -> Cube:
+        """Its standard error, by the delta method: float64[L, G].
+
+        Var = 4 [sum p^3 - (sum p^2)^2] / n for n recognised samples, and 4 sum p^2 noise for the
+        oracle's part.
+        """
+        p = self.frequency
+        drawn = (p**3).sum(axis=2) - (p**2).sum(axis=2) ** 2
+        sampling = drawn.clip(min=0) / np.maximum(self.recognised, 1)
+        return 2 * np.sqrt(sampling + (p**2 * self.noise).sum(axis=2))

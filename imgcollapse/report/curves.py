@@ -1,191 +1,87 @@
-"""Curves over generations: class shares, diversity, distance to real images."""
+"""Diversity and N_e/n over generations, beside what chance alone gives."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.cells import class_note, shown_classes
-from imgcollapse.report.chart import (
-    FAINT,
-    GREY,
-    MUTED,
-    PAPER,
-    caption,
-    chart,
-    label_ends,
-    palette,
-    to_svg,
-)
-from imgcollapse.report.counts import Counts, Cube
-from imgcollapse.report.summary import short
+from imgcollapse.drift import against_chance, heterozygosity
+from imgcollapse.report.chart import GREY, chart, to_svg
+from imgcollapse.report.counts import Counts
+from imgcollapse.report.series import ACCENT, band, chance_band, legend, lines, mean, span
+from imgcollapse.report.verdict import Verdict
 
-ACCENT = "#3b78b8"
+SURE = 1.96
+CHANCE = "dashed: chance alone, 95% of lineages"
 
 
-def frequencies(counts: Counts) -> str:
-    """Share of each class among recognised samples, on a log scale, with its interval.
-
-    Generations in which a class is not seen are crosses in the strip at the bottom. With several
-    lineages: the mean, and each lineage as a thin line.
-    """
-    shares, colours = counts.shares, palette(len(counts.classes))
-    labels = shown_classes(len(counts.classes))
-    floor = 1 / float(counts.n.max())
-    with chart("Class shares, log scale") as (figure, axes):
-        axes.set_yscale("log")
-        mean = _mean(shares)
-        generations = np.arange(len(mean))
-        vanished = [k for k in labels if (mean[:, k] == 0).any()]
-        # Room below the floor: a row of crosses for each class that is missing somewhere.
-        strip = floor / 2.2
-        bottom = strip / 1.45 ** len(vanished)
-        axes.set_ylim(bottom, 1.25)
-        if vanished:
-            axes.axhspan(bottom, strip * 1.3, color=FAINT, alpha=0.35, linewidth=0)
-            caption(axes, "none\nseen", strip / 1.45 ** ((len(vanished) - 1) / 2))
-        axes.axhline(floor, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        ends = []
-        for k in labels:
-            visible = np.where(shares[:, :, k] > 0, shares[:, :, k], np.nan)
-            if len(shares) > 1:
-                axes.plot(visible.T, color=colours[k], linewidth=0.5, alpha=0.35)
-            else:
-                low = np.maximum(counts.low[0, :, k], strip * 1.3)
-                here = np.isfinite(visible[0])
-                axes.fill_between(
-                    generations,
-                    low,
-                    counts.high[0, :, k],
-                    where=here.tolist(),
-                    color=colours[k],
-                    alpha=0.13,
-                    linewidth=0,
-                )
-            line = np.where(mean[:, k] > 0, mean[:, k], np.nan)
-            axes.plot(line, color=colours[k], linewidth=1.8, marker="o", markersize=2.5)
-            end = mean[counts.last, k]
-            if k in vanished:
-                row = strip / 1.45 ** vanished.index(k)
-                missing = np.flatnonzero(mean[:, k] == 0)
-                style = {"color": colours[k], "marker": "x", "markersize": 4, "linestyle": ""}
-                axes.plot(missing, np.full(len(missing), row), **style)
-                end = end or row
-            ends.append((end, short(counts.classes[k], 22), colours[k]))
-        label_ends(axes, ends)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: _percent(share, floor)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_yticks([t for t in (1e-4, 1e-3, 1e-2, 1e-1, 1) if t >= floor])
-        caption(axes, "1 sample", floor)
-        note = class_note(len(counts.classes))
-        return to_svg(figure, f"Share of each class by generation, log scale. {note}".strip())
-
-
-def stacked(counts: Counts) -> str:
-    """Class shares laid on top of each other, commonest at the bottom, unrecognised on top."""
-    parts = np.concatenate([counts.named, counts.unrecognised[:, :, None]], axis=2)
-    mean = _mean(parts / counts.n[:, :, None])
-    colours = [*palette(len(counts.classes)), GREY]
-    with chart("Class shares, stacked") as (figure, axes):
-        generations = np.arange(len(mean))
-        if len(mean) == 1:  # an area needs two edges
-            generations, mean = np.array([0, 1]), mean.repeat(2, axis=0)
-            axes.set_xticks([0])
-        edge = 0.4 if len(colours) <= 20 else 0
-        axes.stackplot(generations, mean.T, colors=colours, edgecolor=PAPER, linewidth=edge)
-        axes.set_ylim(0, 1)
-        axes.set_xlim(generations[0], generations[-1])
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
-        centres = mean[-1].cumsum() - mean[-1] / 2
-        names = [*(short(name, 22) for name in counts.classes), UNRECOGNISED]
-        ends = [
-            (float(centre), name, colour)
-            for centre, name, colour, share in zip(centres, names, colours, mean[-1], strict=True)
-            if share > 0.03 and share >= np.sort(mean[-1])[-8:].min()
-        ]
-        label_ends(axes, ends)
-        return to_svg(figure, "Stacked class shares by generation, with the unrecognised on top.")
-
-
-def heterozygosity(counts: Counts) -> str:
+def diversity(counts: Counts, verdict: Verdict | None) -> str:
     """1 - sum p^2 by generation."""
+    values, error = counts.heterozygosity, counts.heterozygosity_error
     with chart("Heterozygosity: chance that two samples differ", labelled=False) as (figure, axes):
-        _lines(axes, counts.heterozygosity)
+        if verdict:
+            beside = against_chance(heterozygosity, verdict.null.expected, verdict.null)
+            chance_band(axes, beside.low, beside.high)
+            legend(axes, CHANCE)
+        lines(axes, values, (values - SURE * error).clip(0), (values + SURE * error).clip(max=1))
         axes.set_ylim(0, 1)
-        return to_svg(figure, "Heterozygosity by generation.")
+        span(axes, counts.last)
+        return to_svg(figure, "Heterozygosity by generation, with the band of chance alone.")
 
 
-def classes_seen(counts: Counts) -> str:
-    """How many classes have at least one sample, by generation."""
-    with chart("Classes seen", labelled=False) as (figure, axes):
-        _lines(axes, counts.seen)
+def classes_detected(counts: Counts, verdict: Verdict | None) -> str:
+    """How many classes reach their detection limit, by generation; chance is held to the same."""
+    seen = counts.detected.sum(axis=2).astype(np.float64)
+    seen[~np.isfinite(counts.frequency).all(axis=2)] = np.nan
+    with chart("Classes detected", labelled=False) as (figure, axes):
+        if verdict:
+            limit = mean(counts.limit)[: verdict.generations + 1]
+            beside = against_chance(
+                lambda x: (x >= limit).sum(axis=-1).astype(np.float64),
+                verdict.null.expected,
+                verdict.null,
+            )
+            chance_band(axes, beside.low, beside.high)
+            legend(axes, CHANCE)
+        nothing = np.full_like(seen, np.nan)  # one count has no interval of its own
+        lines(axes, seen, nothing, nothing)
         axes.set_ylim(0, len(counts.classes) * 1.08)
+        span(axes, counts.last)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.axhline(len(counts.classes), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        return to_svg(figure, f"Number of the {len(counts.classes)} classes seen, by generation.")
+        axes.axhline(len(counts.classes), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+        what = f"Number of the {len(counts.classes)} classes detected, by generation"
+        return to_svg(figure, f"{what}, with the band of chance alone.")
 
 
-def distance(metrics: pd.DataFrame, metric: str, generations: int) -> str | None:
-    """A metric of the whole population beside the band of real against real at the same n.
+def inbreeding(verdict: Verdict) -> str | None:
+    """N_e/n by generation with its interval, on a log scale, and of all generations together.
 
     Returns:
-        None where the run has no value of it.
+        None where it is nowhere defined.
     """
-    values = _series(metrics, metric, "value", generations)
-    if values is None:
+    sizes = [verdict.size.pooled, *verdict.size.generations]
+    found = np.array([[s.value, s.low, s.high] for s in sizes], dtype=np.float64)
+    value, low, high = found.T
+    x = np.flatnonzero(np.isfinite(value))
+    x = x[x > 0]  # row 0 is of all generations
+    if not len(x):
         return None
-    with chart(f"{metric.upper()} to real images", labelled=False) as (figure, axes):
-        lows = _series(metrics, f"{metric}_floor", "low", generations)
-        highs = _series(metrics, f"{metric}_floor", "high", generations)
-        if lows is not None and highs is not None:
-            low, high = _mean(lows), _mean(highs)
-            where = np.isfinite(low) & np.isfinite(high)
-            x = np.arange(generations)
-            axes.fill_between(x, low, high, where=where.tolist(), color=GREY, alpha=0.35, lw=0)
-            if len(x) == 1:
-                axes.vlines(x, low, high, color=GREY, alpha=0.35, linewidth=8)
-            axes.annotate(
-                "grey: real against real, 95%",
-                (0.02, 0.97),
-                xycoords="axes fraction",
-                color=MUTED,
-                fontsize=9,
-                va="top",
-            )
-        _lines(axes, values)
-        if metric == "fid":
-            axes.set_ylim(bottom=0)
-        return to_svg(figure, f"{metric.upper()} by generation, with its real-against-real floor.")
-
-
-def _lines(axes: Axes, values: Cube) -> None:
-    """float64[L, G]: the mean, and each of several lineages as a thin line."""
-    if len(values) > 1:
-        axes.plot(values.T, color=GREY, linewidth=0.5, alpha=0.7)
-    axes.plot(_mean(values), color=ACCENT, linewidth=2, marker="o", markersize=3)
-
-
-def _percent(share: float, floor: float) -> str:
-    # Where one sample is almost a tick's share the two would be written over each other.
-    return "" if share < 1.6 * floor else f"{share * 100:g}%"
-
-
-def _mean(values: Cube) -> Cube:
-    """Mean over lineages, float64[L, ...]; NaN where all are."""
-    there = np.isfinite(values)
-    total, count = np.where(there, values, 0).sum(axis=0), there.sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def _series(metrics: pd.DataFrame, metric: str, column: str, generations: int) -> Cube | None:
-    """float64[L, G] of a whole-population metric, or None where it is nowhere defined."""
-    rows = metrics.loc[(metrics["metric"] == metric) & (metrics["class"] == "")]
-    if "lineage" not in rows:
-        rows = rows.assign(lineage=0)
-    wide = rows.pivot(index="lineage", columns="generation", values=column)
-    values = wide.reindex(columns=range(generations)).astype("Float64")
-    found = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    return found if np.isfinite(found).any() else None
+    title = "Effective over actual number of images, N_e/n"
+    with chart(title, labelled=False) as (figure, axes):
+        axes.set_yscale("log")
+        axes.axhline(1, color=GREY, linewidth=1, linestyle=(0, (4, 2)))
+        if np.isfinite(value[0]):
+            everywhere = np.ones(verdict.generations + 1)
+            band(axes, low[0] * everywhere, high[0] * everywhere, ACCENT, 0.15)
+            said = f"{value[0]:.2f} ({low[0]:.2f} to {high[0]:.2f})"
+            legend(axes, f"band: all generations, {said}")
+        axes.vlines(x, low[x], high[x], color=ACCENT, alpha=0.5, linewidth=2)
+        axes.plot(x, value[x], color=ACCENT, marker="o", markersize=4, linestyle="")
+        least, most = axes.get_ylim()
+        axes.set_ylim(min(least, 0.3), max(most, 3.2))
+        span(axes, verdict.generations)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=12))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        what = f"{title}, by generation, with 95% intervals"
+        return to_svg(figure, f"{what}; a perfect learner has 1.")

@@ -26,7 +26,7 @@ from imgcollapse.report.cells import (
     shown_generations,
     tile,
 )
-from imgcollapse.report.summary import short
+from imgcollapse.report.words import short
 from imgcollapse.run_folder import Run
 
 INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
@@ -46,7 +46,7 @@ def vanishing_grid(lineage: Lineage) -> Image.Image:
     columns = [column(lineage, g, labels, most=4) for g in generations]
     headers = ["real" if g == 0 else str(g) for g in generations]
     rows = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
-    rows.append((UNRECOGNISED, "no name with confidence"))
+    rows.append((UNRECOGNISED, "like no real image"))
     return _sheet(rows, headers, columns, per_row=2, note=class_note(len(names)))
 
 

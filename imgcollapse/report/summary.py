@@ -1,14 +1,12 @@
-"""What a run's census says, in numbers and in plain words."""
+"""What a run says in plain words: what happened, whether chance explains it, what is not known."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from imgcollapse.report.counts import Counts
+from imgcollapse.report.verdict import LEVEL, Verdict
+from imgcollapse.report.words import listed, p_value, percent
 from imgcollapse.run_folder import Run
 
 FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9
@@ -16,7 +14,7 @@ FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9
 
 
 def headline(counts: Counts) -> list[str]:
-    """The result in a few sentences."""
+    """What happened, in a few sentences."""
     if counts.last == 0:
         return ["Only the real images are here so far; no model has been trained yet."]
     g = counts.last
@@ -28,70 +26,111 @@ def headline(counts: Counts) -> list[str]:
     ]
 
 
+def explained(verdict: Verdict, counts: Counts) -> list[str]:
+    """Whether chance alone explains the class shares, in a few sentences."""
+    names, overall = counts.classes, verdict.selection.overall
+    if overall is None:
+        return ["No class can tell chance from the model: chance alone would change none of them."]
+    p = f"p {p_value(overall, len(verdict.null.shares))}".replace("p 0", "p = 0")
+    words = [verdict.words(k) for k in range(len(names))]
+    if overall > LEVEL:
+        said = (
+            f"Chance alone is enough to explain the class shares ({p}): a perfect learner with as "
+            "many images would have moved them as unevenly."
+        )
+    else:
+        # The rarest first: they are what the study is about.
+        lost, favoured = (
+            [names[k] for k in reversed(range(len(names))) if words[k] == f"the model {what} it"]
+            for what in ("loses", "favours")
+        )
+        parts = [f"loses {listed(lost)}"] * bool(lost)
+        parts += [f"favours {listed(favoured)}"] * bool(favoured)
+        which = f"the model {' and '.join(parts)}" if parts else "yet no class stands out"
+        said = f"Chance alone does not explain the class shares ({p}): {which}."
+    rare = [names[k] for k in reversed(range(len(names))) if words[k] == "too rare to tell"]
+    said = [said, _inbreeding(verdict)]
+    if rare:
+        whose = "its" if len(rare) == 1 else "their"
+        said.append(
+            f"Too rare to tell: {listed(rare)}; a model that halves {whose} odds in every "
+            "generation could look the same."
+        )
+    return said
+
+
+def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
+    """What can not be concluded from this run."""
+    found, g = [], counts.last
+    limit, n = counts.limit[:, g].mean(axis=0), float(counts.recognised[:, g].mean())
+    first = counts.limit[:, 0].mean(axis=0)
+    hidden = np.flatnonzero((counts.expected[0] < first) & counts.gone.any(axis=0))[::-1]
+    below = (counts.gone & ~counts.extinct[:, g]).any(axis=0) & np.isfinite(limit)
+    missed = [k for k in np.flatnonzero(below)[::-1] if k not in hidden]
+    if len(hidden):
+        names = listed([counts.classes[k] for k in hidden])
+        one = len(hidden) == 1
+        found.append(
+            f"Whether {names} {'is' if one else 'are'} gone, whatever the status: "
+            f"{'its real share is' if one else 'their real shares are'} below the detection limit "
+            f"({percent(float(first[hidden].max()))}), so a class that is still there would be "
+            "missed as well."
+        )
+    if missed:
+        names, verb = (
+            listed([counts.classes[k] for k in missed]),
+            "is" if len(missed) == 1 else "are",
+        )
+        where = "" if len(counts.lineages) == 1 else " wherever not detected"
+        found.append(
+            f"That {names} {verb} extinct{where}: below detection means a share of less than "
+            f"{percent(float(limit[missed].max()))}, which {n:,.0f} recognised samples cannot tell "
+            "from zero. A class is called extinct after three such generations running."
+        )
+    if g and len(counts.lineages) == 1:
+        found.append(
+            "Which class goes next time: this is one lineage, one course that chance could take."
+        )
+    unknown = 1 - _recognised(counts, g)
+    if g and unknown > 1 - FAITHFUL_RECOGNISED:
+        found.append(
+            f"What the {percent(unknown)} of generation {g} that are like no real image would be: "
+            "class shares are among the recognised samples."
+        )
+    if verdict and verdict.generations < g:
+        found.append(
+            f"Anything about classes after generation {verdict.generations}, for nothing was "
+            "recognised in the next."
+        )
+    found.append(
+        "Anything beyond the classes: the census does not see what is lost inside a class, and "
+        "corrects the oracle's errors as they are on real images."
+    )
+    return found
+
+
 def warnings(run: Run, counts: Counts) -> list[str]:
     """What a reader must know before believing the result."""
     found = []
     accuracy = run.record["oracle"]["accuracy"]
     if accuracy < TRUSTED_ACCURACY:
         found.append(
-            f"The oracle names only {accuracy:.0%} of held-out real images rightly: "
-            "the counts below are not to be trusted."
+            f"The oracle names only {accuracy:.0%} of held-out real images rightly: the shares "
+            "below are corrected for that, but wide and only as good as the correction."
         )
     if counts.last > 0 and (reasons := _unfaithful(counts)):
         found.append(reasons)
     return found
 
 
-def class_rows(counts: Counts) -> list[dict[str, Any]]:
-    """One row for each class of the table "last seen", common to rare."""
-    real = counts.training / counts.training.sum()
-    final = counts.named[:, counts.last]
-    return [
-        {
-            "name": name,
-            "share": real[k],
-            "training": int(counts.training[k]),
-            "last_seen": last_seen_text(counts.last_seen[:, k]),
-            "count": final[:, k].mean(),
-            "samples": counts.n[:, counts.last].mean(),
-            "gone": counts.gone[:, k].mean(),
-            "status": _status(counts.gone[:, k]),
-        }
-        for k, name in enumerate(counts.classes)
-    ]
-
-
-def last_seen_text(last_seen: NDArray[np.int64]) -> str:
-    """int64[L] generations in words: "7", "never", "3 to 8"."""
-    low, high = int(last_seen.min()), int(last_seen.max())
-    words = ["never" if g < 0 else str(g) for g in (low, high)]
-    return words[0] if low == high else f"{words[0]} to {words[1]}"
-
-
-def short(name: str, most: int = 32) -> str:
-    """A class name on one line, its middle left out where it is too long for a picture."""
-    name = " ".join(name.split())
-    if len(name) <= most:
-        return name
-    head = most * 2 // 3
-    return f"{name[:head]}…{name[head + 1 - most :]}"
-
-
-def listed(words: Sequence[str], most: int = 4) -> str:
-    """Words as English lists them: "a, b and c", or "a, b, c and 5 more"."""
-    if len(words) > most:
-        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
 def _recognised(counts: Counts, g: int) -> float:
     """Share of generation g that the oracle can name."""
-    return float((1 - counts.unrecognised[:, g] / counts.n[:, g]).mean())
+    return float((counts.recognised[:, g] / counts.n[:, g]).mean())
 
 
 def _distance(counts: Counts) -> float:
     """Total variation between generation 1's class shares and the expected ones."""
-    distances = np.abs(counts.shares[:, 1] - counts.expected[1]).sum(axis=1) / 2
+    distances = np.abs(counts.frequency[:, 1] - counts.expected[1]).sum(axis=1) / 2
     return float(np.nan_to_num(distances, nan=1).mean())
 
 
@@ -100,7 +139,7 @@ def _unfaithful(counts: Counts) -> str:
     recognised, distance, reasons = _recognised(counts, 1), _distance(counts), []
     if recognised < FAITHFUL_RECOGNISED:
         reasons.append(f"only {recognised:.1%} of it was recognised")
-    if distance > FAITHFUL_DISTANCE:
+    if recognised > 0 and distance > FAITHFUL_DISTANCE:
         reasons.append(
             "the total variation between its class shares and those it should have is "
             f"{distance:.3f} (more than {FAITHFUL_DISTANCE})"
@@ -122,25 +161,33 @@ def _unfaithful(counts: Counts) -> str:
 
 
 def _vanished(counts: Counts) -> str:
-    gone, when, classes = counts.gone, f"By generation {counts.last}", len(counts.classes)
-    lineages = len(gone)
-    if not gone.any():
-        return f"{when} all {classes} classes are still seen."
+    gone, extinct = counts.gone, counts.extinct[:, counts.last]
+    lineages, classes = gone.shape
+    when = f"By generation {counts.last}"
+    ever = counts.last_seen >= 0  # a class that was never seen cannot be said to have vanished
+    lost = gone & ever
+    if not np.isfinite(counts.frequency[:, counts.last]).any():
+        return f"{when} nothing is recognised: no sample is like a real image."
+    if not lost.any():
+        seen = int(ever.any(axis=0).sum())
+        all_ = f"all {classes} classes" if seen == classes else f"all {seen} detectable classes"
+        return f"{when} {all_} are still detected."
     if lineages == 1:
-        # The rarest first: they are what the study is about.
         names = [
-            f"{counts.classes[k]} (last seen in generation {counts.last_seen[0, k]})"
-            if counts.last_seen[0, k] >= 0
-            else f"{counts.classes[k]} (never seen)"
-            for k in np.flatnonzero(gone[0])[::-1]
+            f"{counts.classes[k]} (extinct, called in generation {counts.called[0, k]})"
+            if extinct[0, k]
+            else f"{counts.classes[k]} (last seen in generation {counts.last_seen[0, k]})"
+            for k in np.flatnonzero(lost[0])[::-1]
         ]
         verb = "is" if len(names) == 1 else "are"
-        return f"{when}, {len(names)} of {classes} classes {verb} no longer seen: {listed(names)}."
-    often = [k for k in (-gone.mean(axis=0)).argsort(kind="stable") if gone[:, k].any()]
-    names = [f"{counts.classes[k]} (in {gone[:, k].sum()} of {lineages})" for k in often]
-    mean = gone.sum(axis=1).mean()
+        return (
+            f"{when}, {len(names)} of {classes} classes {verb} no longer detected: {listed(names)}."
+        )
+    often = [k for k in (-lost.mean(axis=0)).argsort(kind="stable") if lost[:, k].any()]
+    names = [f"{counts.classes[k]} (in {lost[:, k].sum()} of {lineages})" for k in often]
     return (
-        f"{when}, {mean:.1f} of {classes} classes are no longer seen, on average over {lineages} "
+        f"{when}, {lost.sum(axis=1).mean():.1f} of {classes} classes are no longer detected, "
+        f"{(extinct & ever).sum(axis=1).mean():.1f} of them extinct, on average over {lineages} "
         f"lineages: {listed(names)}."
     )
 
@@ -160,7 +207,18 @@ def _diversity(counts: Counts) -> str:
     return f"{name} {'fell' if final < first else 'rose'} from {first:.2f} to {final:.2f}."
 
 
-def _status(gone: NDArray[np.bool_]) -> str:
-    if len(gone) == 1:
-        return "no longer seen" if gone[0] else "seen"
-    return f"no longer seen in {gone.sum()} of {len(gone)}"
+def _inbreeding(verdict: Verdict) -> str:
+    size = verdict.size.pooled
+    if size.value is None or size.low is None or size.high is None:
+        return f"The effective population size N_e is undefined: {size.reason}."
+    said = (
+        f"N_e/n is {size.value:.2f} (95%: {size.low:.2f} to {size.high:.2f}), all generations "
+        "together: "
+    )
+    if size.high < 1:
+        return (
+            f"{said}the shares moved as if each model had learnt from that part of its images only."
+        )
+    if size.low > 1:
+        return f"{said}the shares moved less than independent draws do."
+    return f"{said}no clear difference from a perfect learner's 1."

@@ -1,69 +1,138 @@
-import numpy as np
+import math
+
 import pytest
 import torch
-from scipy.linalg import sqrtm
 
 from imgcollapse import metrics
 from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics import Metrics
+
+NAMES = "fid", "kid", "precision", "recall", "density", "coverage", "vendi", "memorized"
 
 
-def normal(seed, n, width=8, mean=0.0, scale=1.0):
-    return mean + scale * torch.randn(n, width, generator=Seed((seed,)).torch())
-
-
-def test_fid_equals_the_formula_in_float64():
-    a, b = normal(0, 200), normal(1, 150, mean=0.5, scale=1.3)
-    x, y = a.double().numpy(), b.double().numpy()
-    cx, cy = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    formula = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cx + cy - 2 * sqrtm(cx @ cy).real)
-    assert metrics.fid(a, b) == pytest.approx(formula, rel=1e-6)
-
-
-def test_kid_is_unbiased_where_fid_is_not():
-    pairs = [(normal(2 * i, 40), normal(2 * i + 1, 40)) for i in range(100)]
-    kids = torch.tensor([metrics.kid(a, b) for a, b in pairs])
-    assert kids.mean().abs() < 4 * kids.std() / 10
-    assert all(metrics.fid(a, b) > 0.1 for a, b in pairs[:10])
+def pixels(name, n):
+    draw = Seed((name,)).torch()
+    return torch.randint(0, 256, (n, 1, 4, 4), generator=draw, dtype=torch.uint8)
 
 
 @pytest.fixture
-def real_side():
-    labels = torch.arange(300) % 3
-    labels[labels == 2] = 1
+def real_side(normal):
+    """Classes a and b in plenty, five of c in the reference, none of d."""
+    labels = torch.arange(300).short() % 2
     labels[:5] = 2
-    spare = torch.zeros(300, dtype=torch.int16)
-    return metrics.RealSide(normal(7, 300), labels.short(), normal(8, 300), spare, Seed((0,)))
+    return metrics.RealSide(
+        normal(7, 300).float(),
+        labels,
+        normal(8, 400).float(),
+        torch.arange(400).short() % 3,
+        Seed((0,)),
+        Metrics(splits=5),
+        "oracle 0123",
+        pixels("reference", 300),
+        pixels("training", 400),
+    )
 
 
 def rows_by(rows):
     return {(row["class"], row["metric"]): row for row in rows}
 
 
-def test_every_value_has_a_floor_at_the_same_n(real_side):
-    generated = normal(9, 250)
-    counted = torch.zeros(250, dtype=torch.int16)
-    rows = rows_by(real_side.distances(3, generated, counted, ["a", "b", "c"]))
-    whole = rows["", "fid"]
-    assert set(whole) == set(metrics.COLUMNS)
-    assert whole["n"] == whole["reference_n"] == rows["", "fid_floor"]["n"] == 250
-    floor = rows["", "fid_floor"]
-    assert floor["low"] <= floor["value"] <= floor["high"]
-    # The samples come from the same distribution, so they are as near as real images are.
-    assert whole["value"] == pytest.approx(floor["value"], rel=0.5)
+def measure(side, features, counted):
+    images = pixels("samples", len(features))
+    return list(side.rows(3, features, images, counted, ["a", "b", "c", "d"]))
 
 
-def test_a_shift_lies_above_the_floor(real_side):
-    rows = rows_by(
-        real_side.distances(3, normal(9, 250, mean=0.7), torch.zeros(250).short(), ["a", "b", "c"])
+def test_every_value_is_followed_by_its_floor_at_the_same_n(real_side, normal):
+    rows = measure(real_side, normal(9, 250), torch.zeros(250).short())
+    assert all(set(row) == set(metrics.COLUMNS) for row in rows)
+    assert {row["generation"] for row in rows} == {3}
+    assert {row["features"] for row in rows} == {"oracle 0123"}
+    for row, after in zip(rows, [*rows[1:], {"metric": ""}], strict=True):
+        if row["value"] is None:
+            assert row["note"]
+        elif not row["metric"].endswith("_floor"):
+            assert after["metric"] == row["metric"] + "_floor"
+            assert (after["class"], after["n"]) == (row["class"], row["n"])
+            assert after["low"] <= after["value"] <= after["high"]
+    whole = rows_by(rows)
+    for name in (*NAMES, "fid_infinity"):
+        assert whole["", name]["value"] is not None
+        assert whole["", name]["n"] == 250
+    assert ("a", "fid_infinity") not in whole
+    assert whole["", "fid"]["reference_n"] == 250
+    assert whole["", "memorized"]["reference_n"] == 300
+
+
+def test_samples_of_the_real_distribution_lie_near_their_floors(real_side, normal):
+    rows = rows_by(measure(real_side, normal(9, 250), torch.zeros(250).short()))
+    for name in ("fid", "precision", "recall", "density", "coverage", "vendi"):
+        value, floor = rows["", name], rows["", f"{name}_floor"]
+        assert value["low"] <= floor["high"], name
+        assert value["high"] >= floor["low"], name
+
+
+def test_a_shift_lies_above_the_floor(real_side, normal):
+    rows = rows_by(measure(real_side, normal(9, 250, mean=0.7), torch.zeros(250).short()))
+    for name in ("fid", "kid", "fid_infinity"):
+        assert rows["", name]["low"] > rows["", f"{name}_floor"]["high"]
+    for name in ("precision", "coverage"):
+        assert rows["", name]["high"] < rows["", f"{name}_floor"]["low"]
+
+
+def test_copies_are_memorised(real_side, normal):
+    rows = real_side.rows(
+        1, normal(9, 400), pixels("training", 400), torch.arange(400).short() % 3, ["a", "b", "c"]
     )
-    for metric in ("fid", "kid"):
-        assert rows["", metric]["value"] > 2 * rows["", f"{metric}_floor"]["high"]
+    found = rows_by(rows)
+    for name in ("", "a", "b"):
+        assert found[name, "memorized"]["value"] == 1
+    assert found["", "memorized_floor"]["value"] == pytest.approx(3 / 301)
+    assert found["c", "memorized"]["note"] == "needs 99 held-out real images"
 
 
-def test_what_has_too_few_images_is_left_out(real_side):
+def test_a_class_with_few_samples_has_one_row_a_metric_that_says_why(real_side, normal):
     counted = torch.zeros(250, dtype=torch.int16)
-    counted[:6] = 2
-    rows = rows_by(real_side.distances(1, normal(9, 250), counted, ["a", "b", "c"]))
-    assert ("a", "kid") in rows
-    assert ("b", "kid") not in rows, "no sample is named b"
-    assert ("c", "kid") not in rows, "six samples and five real images are too few"
+    counted[:1] = 1
+    rows = measure(real_side, normal(9, 250), counted)
+    for name, n in (("b", 1), ("c", 0), ("d", 0)):
+        of_class = [row for row in rows if row["class"] == name and row["metric"] != "memorized"]
+        undefined = [row for row in of_class if row["value"] is None]
+        assert {row["n"] for row in of_class} == {n}
+        assert {row["metric"] for row in undefined} >= {"fid", "kid", "precision"}
+        assert all(row["note"] for row in undefined)
+        if n == 0:
+            assert len(of_class) == len(NAMES) - 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.parametrize("identical", [False, True])
+def test_degenerate_generations_are_finite_or_say_why_not(real_side, normal, n, identical):
+    features = torch.full((n, 8), 0.3) if identical else normal(1, n)
+    for row in measure(real_side, features, torch.zeros(n).short()):
+        assert row["note"] if row["value"] is None else math.isfinite(row["value"])
+
+
+def test_one_class_only(normal):
+    labels = torch.zeros(60).short()
+    side = metrics.RealSide(normal(0, 60), labels, normal(1, 60), labels, Seed((0,)))
+    rows = rows_by(side.rows(0, normal(2, 60), None, labels, ["only"]))
+    assert rows["only", "fid"]["value"] == rows["", "fid"]["value"]
+    assert rows["", "memorized"]["note"] == "the images themselves are not there"
+
+
+def test_the_same_seed_gives_the_same_floors(real_side, normal):
+    once = measure(real_side, normal(9, 250), torch.zeros(250).short())
+    assert once == measure(real_side, normal(9, 250), torch.zeros(250).short())
+
+
+def test_classes_may_be_left_out(real_side, normal):
+    side = metrics.RealSide(
+        real_side.features,
+        real_side.labels,
+        real_side.spare,
+        real_side.spare_labels,
+        Seed((0,)),
+        Metrics(per_class=False, splits=2),
+    )
+    rows = side.rows(0, normal(9, 50), None, torch.zeros(50).short(), ["a"])
+    assert {row["class"] for row in rows} == {""}

@@ -7,6 +7,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle import CNN, Backbone
+from imgcollapse.oracle.calibration import calibrate
 from imgcollapse.progress import Silent
 
 CPU = device.choose("cpu", "float32")
@@ -37,16 +38,42 @@ def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
 
 
 def test_it_turns_away_about_as_many_real_images_as_it_was_told_to(oracle):
-    mush = stripes(1, 400)
-    noise = torch.randint(0, 256, mush.pixels.shape, generator=Seed((5,)).torch()).byte()
-    hard = Images((0.15 * mush.pixels + 0.85 * noise).byte(), mush.labels)
-    held_out, new = hard[:200], hard[200:]
     again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
-    again.judge(held_out, 0.2)
-    assert again.confidence < 0.9, "else the threshold is not the quantile"
-    turned_away = (again.answer(new.pixels).counted == UNKNOWN).double().mean()
-    # A 20% point of 200 images, tried on 200 others: two binomial errors of sqrt(.2 x .8 / 200).
-    assert turned_away == pytest.approx(0.2, abs=4 * (2 * 0.2 * 0.8 / 200) ** 0.5)
+    again.judge(stripes(0, 200), stripes(6, 400), 0.2)
+    assert (again.held_out.counted == UNKNOWN).double().mean() == pytest.approx(0.2, abs=0.01)
+    turned_away = (again.answer(stripes(7, 400).pixels).counted == UNKNOWN).double().mean()
+    # A 20% point of 400 images, tried on 400 others: two binomial errors of sqrt(.2 x .8 / 400).
+    assert turned_away == pytest.approx(0.2, abs=4 * (2 * 0.2 * 0.8 / 400) ** 0.5)
+
+
+def test_what_is_unlike_any_real_image_is_unrecognised(oracle):
+    grey = torch.arange(200).byte()[:, None, None, None].expand(-1, -1, 12, 12)
+    black_or_white = (torch.arange(200) % 2 * 255).byte()[:, None, None, None].expand(-1, -1, 12, 12)
+    for mush in (grey, black_or_white):
+        assert (oracle.answer(mush).counted == UNKNOWN).double().mean() >= 0.95
+
+
+def test_probabilities_mean_what_they_say(oracle):
+    """On average over new images, in each class and wherever the oracle hesitates."""
+    new = stripes(8, 2000)
+    noise = torch.randint(0, 256, new.pixels.shape, generator=Seed((9,)).torch()).byte()
+    hard = Images((0.3 * new.pixels + 0.7 * noise).byte(), new.labels)
+    again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
+    again.judge(hard[:1000], hard[:1000], 0.05)
+    p = again.answer(hard[1000:].pixels).probabilities[:, 1].double()
+    truth = hard.labels[1000:].double()
+    assert ((p > 0.1) & (p < 0.9)).sum() > 100, "else nothing is tested"
+    for part in (p < 0.5, p >= 0.5, p > 0):
+        error = (p[part] * (1 - p[part])).mean().sqrt() / part.sum().sqrt()
+        # The record that it was calibrated on errs as much again.
+        assert abs(p[part].mean() - truth[part].mean()) < 4 * 2**0.5 * error
+
+
+def test_an_oracle_without_a_mistake_is_not_infinitely_sure():
+    scores = torch.tensor([[9.0, -9.0], [-9.0, 9.0]]).repeat(50, 1)
+    found = calibrate(scores, torch.tensor([0, 1]).repeat(50).short())
+    assert 0.1 < found.scale < 100
+    assert found.bias.abs().max() < 1
 
 
 def test_the_batch_size_does_not_matter(oracle):
@@ -60,7 +87,9 @@ def test_a_saved_oracle_answers_the_same(oracle):
     again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
     pixels = stripes(4, 50).pixels
     assert torch.equal(oracle.answer(pixels).probabilities, again.answer(pixels).probabilities)
-    assert (again.accuracy, again.confidence) == (oracle.accuracy, oracle.confidence)
+    assert torch.equal(oracle.answer(pixels).counted, again.answer(pixels).counted)
+    assert again.accuracy == oracle.accuracy
+    assert again.digest() == oracle.digest()
     assert torch.equal(again.confusion, oracle.confusion)
 
 

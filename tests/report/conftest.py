@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +17,9 @@ from imgcollapse.run_folder import Run
 
 Make = Callable[..., Run]
 
+SURE = 0.999
+"""Probability that the oracle of these runs gives the class it names; it is never wrong."""
+
 
 def images(counts: Sequence[int], size: int = 8, channels: int = 3) -> tuple[Images, Tensor]:
     """Noise images of each class in turn; the last number is how many are unrecognised."""
@@ -24,6 +28,18 @@ def images(counts: Sequence[int], size: int = 8, channels: int = 3) -> tuple[Ima
     draw = Seed(("images", *counts, size)).torch()
     pixels = torch.randint(256, (len(labels), channels, size, size), generator=draw)
     return Images(pixels.to(torch.uint8), labels.to(torch.int16)), labels.to(torch.int16)
+
+
+def probabilities(counted: Tensor, classes: int) -> Tensor:
+    """int16[N] => float32[N, K], almost all on the class that is named."""
+    named = torch.nn.functional.one_hot(counted.clamp(min=0).long(), classes).float()
+    return named if classes == 1 else named * SURE + (1 - named) * (1 - SURE) / (classes - 1)
+
+
+def held_out(classes: int) -> census.HeldOut:
+    """An oracle's record without a mistake."""
+    labels = torch.arange(classes).repeat_interleave(500 if classes < 20 else 20).to(torch.int16)
+    return census.HeldOut(labels, labels, probabilities(labels, classes))
 
 
 @pytest.fixture
@@ -38,6 +54,7 @@ def make_run(tmp_path: Path) -> Make:
         size: int = 8,
         channels: int = 3,
         measured: bool = True,
+        regime: str = "replace",
     ) -> Run:
         counts = lineages[0][0][:-1]
         classes = classes or [f"class {k}" for k in range(len(counts))]
@@ -46,10 +63,11 @@ def make_run(tmp_path: Path) -> Make:
             "data": {"kind": "digits"},
             "longtail": {"kind": "exponential", "factor": 10},
             "generator": {"kind": "resample"},
-            "regime": {"kind": "replace"},
+            "regime": {"kind": regime},
         }
         longest = max(len(lineage) for lineage in lineages)
-        study = {"seed": 0, "lineages": len(lineages), "generations": longest - 1, **kinds}
+        study = {"seed": 0, "lineages": len(lineages), "generations": max(longest - 1, 1), **kinds}
+        study["samples"] = sum(lineages[0][0])
         record = {
             "study": study,
             "classes": list(classes),
@@ -59,29 +77,58 @@ def make_run(tmp_path: Path) -> Make:
             "oracle": {
                 "accuracy": accuracy,
                 "held_out": 10 * len(counts),
-                "confidence": 0.9,
+                "recognised": 0.975,
                 "confusion": (torch.eye(len(counts)) * 9 + 1).long().tolist(),
             },
             "made_with": {"torch": torch.__version__},
             "started": "2026-01-01T00:00:00+0000",
         }
-        run = Run.begin(tmp_path / name, record, {}, {})
-        real = RealSide(*_real(), *_real(), Seed(("floor",)))
+        run = Run.begin(
+            tmp_path / name, record, {}, {"reserve_labels": torch.empty(0, dtype=torch.int16)}
+        )
+        real, record_of_oracle = RealSide(*_real(), *_real(), Seed(("floor",))), None
         for lineage, generations in zip(run.lineages, lineages, strict=True):
             for g, numbers in enumerate(generations):
                 samples, counted = images(numbers, size, channels)
                 # Only generation 0 has labels of its own, as with an unconditional model.
                 samples = samples if g == 0 else unlabelled(samples.pixels)
                 features = samples.pixels.float().mean((2, 3))
-                distances = real.distances(g, features, counted, classes) if measured else ()
+                record_of_oracle = record_of_oracle or held_out(len(classes))
                 findings = {
-                    "census": census.count(g, counted, samples.labels, classes, shares),
-                    "metrics": list(distances),
+                    "census": census.count(
+                        g,
+                        counted,
+                        probabilities(counted, len(classes)),
+                        samples.labels,
+                        classes,
+                        census.Expectation(
+                            shares, [s / 2 for s in shares], [min(1, 2 * s) for s in shares]
+                        ),
+                        record_of_oracle,
+                    ),
+                    "metrics": (
+                        list(real.rows(g, features, None, counted, classes)) if measured else []
+                    ),
                 }
                 lineage.commit(g, samples, counted, Image.new("L", (1, 1)), findings)
         return run
 
     return make
+
+
+def drifting(
+    shares: Sequence[float], n: int, generations: int, seed: int, s: Sequence[float] | None = None
+) -> list[list[int]]:
+    """Counts of a lineage under replacement, generation 0 first; s shifts each class's log odds.
+
+    Rows as `make_run` takes them: nothing is unrecognised.
+    """
+    rng = np.random.default_rng(seed)
+    counts = [np.round(np.array(shares) * n).astype(int)]
+    for _ in range(generations):
+        weights = counts[-1] * np.exp(s or np.zeros(len(shares)))
+        counts.append(rng.multinomial(n, weights / weights.sum()))
+    return [[*row.tolist(), 0] for row in counts]
 
 
 def _real() -> tuple[Tensor, Tensor]:
@@ -93,5 +140,6 @@ def _real() -> tuple[Tensor, Tensor]:
 def vanishing(make_run: Make) -> Run:
     """Three classes; the rarest is last seen in generation 1, one sample is unrecognised in 2."""
     return make_run(
-        [[60, 30, 10, 0], [64, 31, 5, 0], [70, 29, 0, 1]], classes=["dog", "cat", "<b>fox</b> & $x"]
+        [[600, 300, 100, 0], [640, 310, 50, 0], [700, 299, 0, 1]],
+        classes=["dog", "cat", "<b>fox</b> & $x"],
     )

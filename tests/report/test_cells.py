@@ -40,7 +40,7 @@ def test_the_commonest_and_the_rarest_classes_are_always_shown(classes: int) -> 
 def test_a_column_holds_the_first_samples_that_the_oracle_names_so(vanishing: Run) -> None:
     lineage = vanishing.lineages[0]
     dogs, cats, foxes, unrecognised = column(lineage, 2, [0, 1, 2], most=4)
-    assert [c.count for c in (dogs, cats, foxes, unrecognised)] == [70, 29, 0, 1]
+    assert [c.count for c in (dogs, cats, foxes, unrecognised)] == [700, 299, 0, 1]
     first = (lineage.counted(2) == 1).nonzero().flatten()[:4]
     assert torch.equal(cats.pixels, lineage.samples(2).pixels[first])
     assert len(foxes.pixels) == 0

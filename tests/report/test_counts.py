@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,36 +10,69 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.report.counts import Counts
 from imgcollapse.run_folder import Run
 
-from .conftest import Make
+from .conftest import SURE, Make
 
 
 def test_the_arrays_are_the_census(vanishing: Run) -> None:
-    counts = Counts.of(vanishing)
-    assert_array_equal(counts.named[0], [[60, 30, 10], [64, 31, 5], [70, 29, 0]])
+    counts, table = Counts.of(vanishing), vanishing.census
+    assert_array_equal(counts.named[0], [[600, 300, 100], [640, 310, 50], [700, 299, 0]])
     assert_array_equal(counts.unrecognised[0], [0, 0, 1])
-    assert_array_equal(counts.n[0], [100, 100, 100])
-    assert_array_equal(counts.training, [60, 30, 10])
-    assert_allclose(counts.shares[0, 2], [70 / 99, 29 / 99, 0])
-    assert_array_equal(counts.seen[0], [3, 3, 2])
-    assert_array_equal(counts.last_seen[0], [2, 2, 1])
+    assert_array_equal(counts.n[0], [1000] * 3)
+    assert_array_equal(counts.recognised[0], [1000, 1000, 999])
+    assert_array_equal(counts.training, [600, 300, 100])
+    foxes = table[table["class"] == "<b>fox</b> & $x"]
+    for column, array in {
+        "frequency": counts.frequency[0, :, 2],
+        "low": counts.low[0, :, 2],
+        "high": counts.high[0, :, 2],
+        "detection_limit": counts.limit[0, :, 2],
+        "noise": counts.noise[0, :, 2],
+        "expected": counts.expected[:, 2],
+        "drift_low": counts.drift_low[:, 2],
+        "drift_high": counts.drift_high[:, 2],
+    }.items():
+        assert_array_equal(array, foxes[column], err_msg=column)
+    # An oracle this sure moves a share by less than its doubt times the classes.
+    assert_allclose(counts.frequency[0, 1], [0.64, 0.31, 0.05], atol=3 * (1 - SURE))
+
+
+def test_a_class_is_seen_where_it_reaches_its_detection_limit(make_run: Make) -> None:
+    run = make_run([[900, 100, 0], [999, 1, 0], [900, 100, 0]])
+    counts = Counts.of(run)
+    assert 0.001 < counts.limit[0, 1, 1] < 0.1  # one of 1,000 is no evidence, 100 are
+    assert_array_equal(counts.detected[0, :, 1], [True, False, True])
+    assert_array_equal(counts.last_seen, [[2, 2]])
+
+
+def test_gone_is_extinct_only_after_three_generations(make_run: Make) -> None:
+    there, missing = [900, 100, 0], [1000, 0, 0]
+    run = make_run([there, there, missing, missing, missing], [there] * 3 + [missing] * 2)
+    counts = Counts.of(run)
+    assert_array_equal(counts.last_seen, [[4, 1], [4, 2]])
+    assert_array_equal(counts.gone, [[False, True], [False, True]])
+    assert_array_equal(counts.extinct[:, -1], [[False, True], [False, False]])
+    assert_array_equal(counts.called, [[-1, 4], [-1, -1]])
 
 
 def test_heterozygosity_is_one_minus_the_sum_of_squares(vanishing: Run) -> None:
-    assert_allclose(Counts.of(vanishing).heterozygosity[0, 0], 1 - 0.36 - 0.09 - 0.01)
+    p = Counts.of(vanishing).frequency
+    assert_allclose(Counts.of(vanishing).heterozygosity, 1 - (p**2).sum(2), atol=1e-12)
 
 
-def test_a_class_never_seen_and_one_that_comes_back(make_run: Make) -> None:
-    run = make_run([[5, 5, 0], [5, 0, 0], [5, 3, 0]], [[5, 5, 0], [5, 0, 0], [5, 0, 0]])
-    counts = Counts.of(run)
-    assert_array_equal(counts.last_seen, [[2, 2], [2, 0]])
-    assert_array_equal(counts.gone, [[False, False], [False, True]])
+def test_the_error_of_heterozygosity_is_that_of_repeated_draws(vanishing: Run) -> None:
+    counts = Counts.of(vanishing)
+    counts = replace(counts, noise=np.zeros_like(counts.noise))
+    draws = np.random.default_rng(0).multinomial(1000, counts.frequency[0, 0], size=5000) / 1000
+    spread = (1 - (draws**2).sum(1)).std()
+    # A standard deviation from 5,000 draws is known to 1%; four of that.
+    assert_allclose(counts.heterozygosity_error[0, 0], spread, rtol=0.04)
 
 
-def test_shares_are_undefined_where_nothing_is_recognised(make_run: Make) -> None:
-    counts = Counts.of(make_run([[5, 5, 0], [0, 0, 10]]))
-    assert np.isnan(counts.shares[0, 1]).all()
+def test_frequencies_are_undefined_where_nothing_is_recognised(make_run: Make) -> None:
+    counts = Counts.of(make_run([[50, 50, 0], [0, 0, 100]]))
+    assert np.isnan(counts.frequency[0, 1]).all()
     assert np.isnan(counts.heterozygosity[0, 1])
-    assert_array_equal(counts.seen[0], [2, 0])
+    assert_array_equal(counts.detected[0], [[True, True], [False, False]])
 
 
 def test_unfinished_lineages_are_left_out(make_run: Make) -> None:

@@ -1,33 +1,57 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import t
 
-from imgcollapse.report import curves
+from imgcollapse.core.errors import UserError
+from imgcollapse.report import curves, shares
 from imgcollapse.report.chart import palette
 from imgcollapse.report.counts import Counts
+from imgcollapse.report.series import interval_of_mean, mean
+from imgcollapse.report.verdict import Verdict
 from imgcollapse.run_folder import Run
 
 from .conftest import Make
 
-CENSUS_CURVES = [curves.frequencies, curves.stacked, curves.heterozygosity, curves.classes_seen]
+Curve = Callable[[Counts, Verdict | None], str | None]
+CURVES: list[Curve] = [
+    lambda counts, verdict: shares.frequencies(counts),
+    lambda counts, verdict: shares.stacked(counts),
+    curves.diversity,
+    curves.classes_detected,
+    lambda counts, verdict: curves.inbreeding(verdict) if verdict else None,
+    lambda counts, verdict: shares.chance_panels(counts)[-1][1],
+]
+NAMES = ["frequencies", "stacked", "diversity", "classes_detected", "inbreeding", "panel"]
 
 
-@pytest.mark.parametrize("curve", CENSUS_CURVES)
-def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve) -> None:
+def verdict_of(run: Run, counts: Counts) -> Verdict | None:
+    try:
+        return Verdict.of(run, counts)
+    except UserError:
+        return None
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=NAMES)
+def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve: Curve) -> None:
     counts = Counts.of(vanishing)
-    svg = curve(counts)
+    verdict = Verdict.of(vanishing, counts)
+    svg = curve(counts, verdict)
+    assert svg is not None
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     assert root.get("aria-label")
-    assert "generation" in [text.text for text in root.iter("text")]
-    assert svg == curve(counts)
+    assert svg == curve(counts, verdict)
     assert "http" not in svg
     assert "<b>" not in svg
 
 
-@pytest.mark.parametrize("curve", CENSUS_CURVES)
 @pytest.mark.parametrize(
     "lineages",
     [
@@ -35,12 +59,25 @@ def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve) 
         [[[5, 0], [5, 0]]],
         [[[5, 3, 0], [0, 0, 8]]],
         [[[5, 3, 0], [4, 4, 0]], [[5, 3, 0], [8, 0, 0]]],
+        [[[1, 0], [1, 0]]],
         [[[1] * 121, [1] * 120 + [0]]],
     ],
-    ids=["one generation", "one class", "nothing recognised", "two lineages", "120 classes"],
+    ids=[
+        "one generation",
+        "one class",
+        "nothing recognised",
+        "two lineages",
+        "one image",
+        "120 classes",
+    ],
 )
-def test_odd_runs_have_curves(make_run: Make, curve, lineages: list) -> None:
-    ElementTree.fromstring(curve(Counts.of(make_run(*lineages, measured=False))))
+def test_odd_runs_have_curves(make_run: Make, lineages: list) -> None:
+    run = make_run(*lineages, measured=False)
+    counts = Counts.of(run)
+    verdict = verdict_of(run, counts)
+    for curve in CURVES:
+        if (svg := curve(counts, verdict)) is not None:
+            ElementTree.fromstring(svg)
 
 
 def crosses(svg: str, colour: str) -> int:
@@ -55,29 +92,48 @@ def crosses(svg: str, colour: str) -> int:
 
 
 def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make) -> None:
-    run = make_run([[60, 30, 10, 0], [70, 30, 0, 0], [70, 29, 1, 0], [70, 30, 0, 0]])
-    svg = curves.frequencies(Counts.of(run))
+    run = make_run([[600, 300, 100, 0], [700, 300, 0, 0], [600, 300, 100, 0], [700, 300, 0, 0]])
+    svg = shares.frequencies(Counts.of(run))
     common, middle, rare = palette(3)
     assert [crosses(svg, colour) for colour in (common, middle, rare)] == [0, 0, 2]
-    assert "seen" in svg
+    assert "below" in svg
 
 
-def test_distance_stands_beside_its_floor(vanishing: Run) -> None:
-    for metric in ("fid", "kid"):
-        svg = curves.distance(vanishing.metrics, metric, 3)
-        assert svg is not None
-        assert "real against real" in svg
+def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishing: Run) -> None:
+    panels = shares.chance_panels(Counts.of(vanishing))
+    assert [k for k, _ in panels] == [0, 1, 2]
+    said = ElementTree.fromstring(panels[2][1]).get("aria-label")
+    assert said == (
+        "<b>fox</b> & $x: 10% of the real images, 0% of generation 2, where chance alone allows "
+        "5% to 20%."
+    )
+    # A point below the limit is hollow: filled with the paper's colour.
+    assert "var(--paper" in panels[2][1]
+    assert "var(--paper" not in panels[0][1]
 
 
-def test_a_metric_that_is_nowhere_defined_has_no_curve(make_run: Make) -> None:
-    run = make_run([[5, 3, 0], [4, 4, 0]], measured=False)
-    assert curves.distance(run.metrics, "fid", 2) is None
+def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
+    verdict = Verdict.of(vanishing, Counts.of(vanishing))
+    svg = curves.inbreeding(verdict)
+    assert svg is not None
+    assert f"all generations, {verdict.size.pooled.value:.2f} (" in svg
 
 
-def test_a_metric_may_be_undefined_in_places(make_run: Make) -> None:
-    run = make_run([[40, 20, 0], [2, 1, 0], [40, 20, 0]])
-    assert set(run.metrics.query("metric == 'kid' and `class` == ''")["generation"]) == {0, 2}
-    assert curves.distance(run.metrics, "kid", 3)
+def test_a_band_of_chance_is_there_only_with_a_verdict(vanishing: Run) -> None:
+    counts = Counts.of(vanishing)
+    for curve in (curves.diversity, curves.classes_detected):
+        assert "chance alone, 95%" in curve(counts, Verdict.of(vanishing, counts))
+        assert not re.search("dashed: chance", curve(counts, None))
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    values = np.array([[1.0, np.nan, 5.0], [2.0, 3.0, 5.0], [4.0, np.nan, np.nan]])
+    low, high = interval_of_mean(values)
+    expected = t.interval(0.95, 2, np.mean([1, 2, 4]), np.std([1, 2, 4], ddof=1) / np.sqrt(3))
+    assert_allclose([low[0], high[0]], expected)
+    assert_allclose([low[2], high[2]], [5, 5])
+    assert np.isnan([low[1], high[1]]).all()
+    assert_allclose(mean(values), [7 / 3, 3, 5])
 
 
 def test_colours_are_ordered_and_distinct() -> None:
@@ -88,6 +144,9 @@ def test_colours_are_ordered_and_distinct() -> None:
 
 def test_names_are_shown_as_they_are(make_run: Make) -> None:
     names = ["<img src=x>", "$a_1$ & b", "_hidden", "狗"]
-    svg = curves.frequencies(Counts.of(make_run([[4, 3, 2, 1, 0]], classes=names, measured=False)))
-    texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
+    counts = Counts.of(make_run([[400, 300, 200, 100, 0]], classes=names, measured=False))
+    texts = [text.text for text in ElementTree.fromstring(shares.frequencies(counts)).iter("text")]
     assert set(names) <= set(texts)
+    titles = [svg for _, svg in shares.chance_panels(counts)]
+    for name, svg in zip(names, titles, strict=True):
+        assert name in [text.text for text in ElementTree.fromstring(svg).iter("text")]

@@ -37,8 +37,8 @@ class Page(HTMLParser):
 def test_a_class_that_is_gone_leaves_a_gap_with_a_word(vanishing: Run) -> None:
     page = Page(write_report([vanishing.path]))
     gaps = [cell["title"] for cell in page.all("td") if cell.get("class") == "gap"]
-    assert gaps == ["<b>fox</b> & $x, generation 2: 0 of 100 samples"]
-    assert "no longer seen" in page.text
+    assert gaps == ["<b>fox</b> & $x, generation 2: 0 of 1,000 samples"]
+    assert "below detection" in page.text
     assert "last seen 1" in page.text
 
 
@@ -82,14 +82,25 @@ def test_everything_asked_of_a_report_is_on_it(vanishing: Run) -> None:
     text = Page(write_report([vanishing.path])).text
     for heading in (
         "Vanishing grid",
+        "What can not be concluded",
+        "Chance, or the model?",
         "Curves",
+        "Distance to real images",
         "When each class was last seen",
         "Samples",
         "The oracle",
         "What was run",
     ):
         assert heading in text
-    for said in ("99.0% of 30", "Confusion matrix", "kind: resample", "0" * 64, "FID", "KID"):
+    for said in (
+        "99.0% of 30",
+        "97.5% of the held-out",
+        "Confusion matrix",
+        "kind: resample",
+        "0" * 64,
+        "FID",
+        "KID",
+    ):
         assert said in text
 
 
@@ -116,7 +127,42 @@ def test_odd_runs_have_a_page(make_run: Make, lineages: list) -> None:
     run = make_run(*lineages, measured=False)
     path = write_report([run.path])
     assert path == run.path / "report.html"
-    assert not {"nan", "nan%"} & set(Page(path).text.split())
+    assert not re.search(r"\bnan\b|\bNone\b", Page(path).text)
+
+
+def test_the_verdict_is_on_the_page(vanishing: Run) -> None:
+    page = Page(write_report([vanishing.path]))
+    text = " ".join(page.text.split())
+    assert "Chance alone does not explain the class shares (p ≤ 0.001)" in text
+    assert "N_e/n is 0." in text
+    assert text.count("the model loses it") == 2  # below its panel, and in the table
+    assert "generations left" in text
+
+
+def test_where_there_is_no_verdict_the_page_says_why(make_run: Make) -> None:
+    text = Page(write_report([make_run([[50, 30, 0], [0, 0, 80]]).path])).text
+    assert "No verdict: nothing in generation 1 was recognised." in text
+    assert "generations left" not in text
+
+
+def test_lineages_have_survival_curves(make_run: Make) -> None:
+    there, missing = [900, 100, 0], [1000, 0, 0]
+    path = make_run([there, *[missing] * 3], [there] * 4, measured=False).path
+    text = " ".join(Page(write_report([path])).text.split())
+    assert "Kaplan–Meier" in text
+    assert "extinct in 1 of 2" in text
+
+
+def test_undefined_metrics_have_a_reason(make_run: Make) -> None:
+    text = " ".join(Page(write_report([make_run([[40, 20, 0], [1, 0, 0]]).path])).text.split())
+    assert "Undefined:" in text
+    assert "in generation 1: " in text
+
+
+def test_every_picture_has_words(vanishing: Run) -> None:
+    page = Page(write_report([vanishing.path]))
+    assert all(svg.get("role") == "img" and svg.get("aria-label") for svg in page.all("svg"))
+    assert len(page.all("svg")) == 3 + 5 + 5  # panels, curves, distances
 
 
 @pytest.mark.parametrize(("size", "channels", "kind"), [(28, 1, "png"), (128, 3, "webp")])

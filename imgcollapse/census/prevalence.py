@@ -1,0 +1,256 @@
+"""How common each class is among samples that an oracle names, and how sure that is.
+
+An oracle that is right nine times of ten sees every class everywhere, so its raw count never says
+that a class is gone. Expectation-maximisation over its calibrated probabilities corrects for that;
+the interval carries both the luck of the draw and what held-out images leave unknown of the oracle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imgcollapse.core.images import UNKNOWN
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+Z_ONE_SIDED = NormalDist().inv_cdf(CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What the oracle says of M real images that it was not trained on, balanced over K classes.
+
+    Attributes:
+        labels: int16[M], their true classes.
+        counted: int16[M], the most probable class, or `UNKNOWN` where it calls one unrecognised.
+        probabilities: float32[M, K], calibrated for classes that are equally common.
+    """
+
+    labels: Tensor
+    counted: Tensor
+    probabilities: Tensor
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Images of each class: float64[K]."""
+        return np.bincount(self.labels.numpy(), minlength=self.probabilities.shape[1]).astype(float)
+
+    @cached_property
+    def accepted(self) -> tuple[NDArray[np.int64], Array]:
+        """Classes int64[A] and probabilities float64[A, K] of the recognised ones."""
+        there = self.counted.numpy() != UNKNOWN
+        return self.labels.numpy()[there].astype(np.int64), self.probabilities.double().numpy()[there]
+
+    @cached_property
+    def acceptance(self) -> Array:
+        """Share of each class that is recognised, never 0 or 1: float64[K]."""
+        kept = np.bincount(self.accepted[0], minlength=len(self.sizes))
+        return (kept + 0.5) / (self.sizes + 1)
+
+    def moments(self, responses: Array) -> tuple[Array, Array]:
+        """Means and second moments of the recognised images of each class: float64[K, K] both.
+
+        No mistake among M images does not mean that there are none: each class counts as if it had
+        half an image more, one that looks like a random other class.
+
+        Args:
+            responses: float64[A, K] of the recognised images.
+
+        Returns:
+            Row j is of the images of class j, column k of the response to class k.
+        """
+        labels, classes = self.accepted[0], len(self.sizes)
+        is_of = np.zeros((classes, len(labels)))
+        is_of[labels, np.arange(len(labels))] = 1
+        number = is_of.sum(1, keepdims=True)
+
+        def mean(values: Array) -> Array:
+            total = is_of @ values
+            its_own = np.diag(total) / np.maximum(number[:, 0], 1)
+            mistaken = np.tile(its_own, (classes, 1)) / (2 * max(classes - 1, 1))
+            np.fill_diagonal(mistaken, 0)
+            return (total + mistaken) / (number + 0.5)
+
+        return mean(responses), mean(responses**2)
+
+
+@dataclass(frozen=True)
+class Prevalence:
+    """Class shares of the images that N recognised samples are drawn from.
+
+    Attributes:
+        frequency: float64[K], summing to 1.
+        low: float64[K], lower end of the 95% interval.
+        high: float64[K], upper end.
+        adjusted: float64[K], the adjusted count: a cross-check that uses the names alone.
+        detection_limit: float64[K], the share at which a class is told from an absent one in 95% of
+            cases.
+        noise: float64[K], the part of the frequency's variance that a perfect oracle would not have.
+    """
+
+    frequency: Array
+    low: Array
+    high: Array
+    adjusted: Array
+    detection_limit: Array
+    noise: Array
+
+
+def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Prevalence:
+    """Estimate class shares.
+
+    Args:
+        probabilities: float32[N, K] of the recognised samples, N >= 1, calibrated for classes that
+            are equally common.
+        counted: int16[N], their most probable classes.
+        held_out: the oracle's record.
+    """
+    p, n = probabilities.double().numpy(), len(probabilities)
+    seen = expectation_maximisation(p)
+    frequency = _normalised(seen / held_out.acceptance)
+    variance = _variance(p, seen, held_out)
+    # No share varies by more than 1/4, whatever an oracle of a few held-out images makes possible.
+    noise = np.clip(variance - frequency * (1 - frequency) / n, 0, 0.25)
+    low, high = score_interval(frequency, n, noise)
+    return Prevalence(
+        frequency,
+        low,
+        high,
+        adjusted_count(counted, held_out),
+        _detection_limit(seen, n, held_out),
+        noise,
+    )
+
+
+def expectation_maximisation(
+    probabilities: Array, tolerance: float = 1e-9, iterations: int = 10_000
+) -> Array:
+    """Class shares that make the probabilities most likely: float64[N, K] => float64[K].
+
+    Saerens et al. 2002, doi:10.1162/089976602753284446, equation 2.8, from equal shares until no
+    share moves by more than `tolerance`. The probabilities are calibrated for equal shares.
+    """
+    shares = np.full(probabilities.shape[1], 1 / probabilities.shape[1])
+    for _ in range(iterations):
+        total = probabilities @ shares
+        # Where every class that is left is impossible the image says nothing.
+        weights = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+        moved = _normalised(shares * (weights @ probabilities))
+        if np.abs(moved - shares).max() < tolerance:
+            return moved
+        shares = moved
+    return shares
+
+
+def adjusted_count(counted: Tensor, held_out: HeldOut) -> Array:
+    """Shares that would give these counts with the held-out mistakes: int16[N] => float64[K].
+
+    Solves C^T p = q with C the held-out confusion (Forman 2008, doi:10.1007/s10618-008-0097-y);
+    what comes out negative is set to 0, and the acceptance of each class is allowed for.
+    """
+    classes = len(held_out.sizes)
+    named = held_out.counted.numpy()
+    confusion = np.zeros((classes, classes))
+    there = named != UNKNOWN
+    np.add.at(confusion, (held_out.labels.numpy()[there], named[there]), 1)
+    rates = confusion / np.maximum(held_out.sizes, 1)[:, None]
+    q = np.bincount(counted.numpy(), minlength=classes) / max(len(counted), 1)
+    return _normalised(np.linalg.lstsq(rates.T, q, rcond=None)[0].clip(min=0))
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% score interval for a binomial share, count of n >= 1."""
+    low, high = score_interval(np.array([count / n]), n, np.zeros(1))
+    # At the ends the interval touches 0 or 1 exactly; rounding must not push it past.
+    return 0.0 if count == 0 else float(low[0]), 1.0 if count == n else float(high[0])
+
+
+def score_interval(frequency: Array, n: int, noise: Array) -> tuple[Array, Array]:
+    """Shares v that (frequency - v)^2 <= z^2 [v (1 - v) / n + noise] leaves possible.
+
+    Wilson's score interval (1927, doi:10.1080/01621459.1927.10502953) where the noise is 0; as the
+    noise grows, the normal interval of an estimate with that variance.
+    """
+    square = Z * Z / n
+    centre = (frequency + square / 2) / (1 + square)
+    # The square's constant term is frequency^2 - z^2 noise.
+    reach = np.sqrt(
+        np.maximum(centre**2 - (frequency**2 - Z * Z * noise) / (1 + square), 0)
+    )
+    low, high = (centre - reach).clip(0, 1), (centre + reach).clip(0, 1)
+    # Rounding must not push an end past the estimate.
+    return np.minimum(low, frequency), np.maximum(high, frequency)
+
+
+def _variance(p: Array, seen: Array, held_out: HeldOut) -> Array:
+    """Variance of the corrected shares: float64[K].
+
+    The response r of an image is its posterior under the estimated shares, the efficient score. Were
+    the shares p_k, its mean would be sum_k p_k m_k, with m_k its mean over images of class k: so an
+    error in the mean response is one of m^-1 times it in the shares. The mean errs by the draw of N
+    samples and, as m_k comes from M_k held-out images, by theirs.
+    """
+    n, classes = p.shape
+    labels, theirs = held_out.accepted
+    prior = _normalised(seen + 0.5 / n)
+    drawn, known = _responses(p, prior), _responses(theirs, prior)
+    mean, square = held_out.moments(known)
+    kept = np.bincount(labels, minlength=classes) + 0.5
+    covariance = np.cov(drawn.T, bias=True).reshape(classes, classes) / n
+    for k in range(classes):
+        rows = known[labels == k]
+        spread = np.cov(rows.T, bias=True) if len(rows) else np.zeros((classes, classes))
+        # What only the half image more knows of is not among the samples either.
+        unseen = np.maximum(square[k] - (rows**2).sum(0) / kept[k], 0)
+        covariance += seen[k] ** 2 / kept[k] * (spread + np.diag(unseen))
+        covariance += seen[k] / n * np.diag(unseen)
+    inverse = np.linalg.pinv(mean.T)
+    covariance = inverse @ covariance @ inverse.T
+    # From shares among the recognised to shares of the classes, whose acceptance differs.
+    weight = 1 / held_out.acceptance
+    total = seen @ weight
+    share = seen * weight / total
+    slope = (np.diag(weight) - np.outer(share, weight)) / total
+    of_weight = (np.diag(share) - np.outer(share, share)) ** 2
+    unsure = (1 - held_out.acceptance) / held_out.acceptance / np.maximum(held_out.sizes, 1)
+    return np.diag(slope @ covariance @ slope.T) + of_weight @ unsure
+
+
+def _detection_limit(seen: Array, n: int, held_out: HeldOut) -> Array:
+    """Currie's detection limit L_D = z^2/n + 2 z sd_0, one-sided 95% both ways: float64[K].
+
+    Currie 1968, doi:10.1021/ac60259a007; sd_0 is that of the estimate where the class is absent.
+    """
+    classes = len(seen)
+    limits = np.empty(classes)
+    for k in range(classes):
+        prior = seen.copy()
+        prior[k] = min(prior[k], 1 / n)
+        prior = _normalised(prior + 0.5 / n)
+        moments = held_out.moments(_responses(held_out.accepted[1], prior))
+        mean, square = (moment[:, k] for moment in moments)
+        others = np.delete(np.arange(classes), k)
+        share = _normalised(prior[others]) if classes > 1 else prior[others]
+        by_draw = share @ square[others] / n
+        spread = np.maximum(square[others] - mean[others] ** 2, 0)
+        by_record = (share**2 / np.maximum(held_out.sizes[others], 1)) @ spread
+        deviation = np.sqrt(by_draw + by_record) / mean[k]
+        limits[k] = Z_ONE_SIDED**2 / n + 2 * Z_ONE_SIDED * deviation
+    return limits.clip(max=1)
+
+
+def _responses(probabilities: Array, prior: Array) -> Array:
+    weighted = probabilities * prior
+    return weighted / np.maximum(weighted.sum(1, keepdims=True), np.finfo(float).tiny)
+
+
+def _normalised(values: Array) -> Array:
+    return values / max(values.sum(), np.finfo(float).tiny)

@@ -1,0 +1,67 @@
+"""Vendi score: the effective number of different images.
+
+The exponential of the entropy of the eigenvalues of K / n, K the cosine similarities of features:
+Friedman & Dieng 2023, arXiv:2210.02410, definition 3.1. One for copies of one image, n for n images
+that have nothing in common.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from imgcollapse.metrics.blocks import in_order
+from imgcollapse.metrics.value import Value, about, broken, undefined
+
+
+def vendi(features: Tensor) -> Value:
+    """Vendi score of float[n, D] features with a 95% interval.
+
+    K / n and the D x D matrix rho of mean outer products have the same eigenvalues above 0. The
+    standard error is the infinitesimal jackknife's: image x moves the entropy by -xᵀ log(rho) x
+    less its mean. The score rises with n; its floor is that of n real images.
+    """
+    n = len(features)
+    if n == 0:
+        return undefined("needs an image")
+    if reason := broken(features):
+        return undefined(reason)
+    length = features.double().norm(dim=1, keepdim=True)
+    if bool((length == 0).any()):
+        return undefined("the features of an image are all zero, so it has no direction")
+    unit = features.double() / length
+    values, vectors = torch.linalg.eigh(unit.T @ unit / n)
+    present = values > len(values) * torch.finfo(torch.float64).eps
+    values, vectors = values[present], vectors[:, present]
+    score = float(torch.special.entr(values).sum().exp())
+    if n == 1:
+        return Value(score)
+    surprise = -((unit @ vectors).square() @ values.log())
+    error = score * float(surprise.std() / n**0.5)
+    # Below rounding all images look alike, and nothing is known of their spread.
+    return about(score, error if error > 1e-12 else 0.0, n - 1, (1.0, float(n)))
+
+
+class Vendi(Metric):
+    """`vendi` of streamed features."""
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    generated: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("generated", default=[], dist_reduce_fx="cat")
+
+    def update(self, features: Tensor) -> None:
+        """Take in float[N, D] features."""
+        self.generated.append(features.double())
+
+    def compute(self) -> Value:
+        """The score with its 95% interval."""
+        return vendi(in_order(dim_zero_cat(self.generated)))

@@ -1,0 +1,76 @@
+"""FID-infinity: the Fréchet distance that is left when n goes to infinity.
+
+The bias of the distance is linear in 1/n to first order, so a line through distances at several n
+meets 1/n = 0 at the distance of the distributions: Chong & Forsyth 2020, arXiv:1911.07023. Here
+both sides are taken at the same n, so the bias of both goes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from imgcollapse.metrics.frechet import Gaussian, distance, influence
+from imgcollapse.metrics.streams import RealAndGenerated
+from imgcollapse.metrics.value import Value, about, broken, undefined
+
+POINTS = 15
+"""Sizes at which the distance is taken, as in the paper."""
+PER_DIMENSION = 2
+"""Images a dimension at the smallest size: below, the bias is not linear in 1/n."""
+
+
+def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Value:
+    """Extrapolate the distance of float64[m, D] and float64[n, D] features in random order.
+
+    The standard error joins the regression's error of the intercept and the sampling error of both
+    sides at full n: the sizes share their images, so the first alone would be too small.
+
+    Args:
+        real: float[m, D].
+        generated: float[n, D].
+        interval: whether to compute the interval too.
+    """
+    n, width = min(len(real), len(generated)), generated.shape[1]
+    smallest = max(PER_DIMENSION * width, 2)
+    if n < 2 * smallest:
+        return undefined(f"needs {2 * smallest} images on each side, {n} are there")
+    if reason := broken(real, generated):
+        return undefined(reason)
+    sizes = torch.linspace(smallest, n, POINTS).round().long().tolist()
+    values = torch.tensor([_between(real, generated, n, i, size) for i, size in enumerate(sizes)])
+    x = 1 / torch.tensor(sizes, dtype=torch.float64)
+    off = x - x.mean()
+    slope = (off @ values.double()) / (off @ off)
+    value = float(values.mean() - slope * x.mean())
+    if not interval:
+        return Value(value)
+    residual = values - values.mean() - slope * off
+    scatter = residual.square().sum() / (POINTS - 2)
+    regression = scatter * (1 / POINTS + x.mean().square() / (off @ off))
+    sampling = sum(
+        _standard_error(one[:n], other[:n]) ** 2
+        for one, other in ((real, generated), (generated, real))
+    )
+    return about(value, float(regression + sampling) ** 0.5)
+
+
+class FrechetInfinity(RealAndGenerated):
+    """`fid_infinity` of streamed features; equal n on both sides, whatever is over is left out."""
+
+    higher_is_better = False
+
+    def compute(self) -> Value:
+        """The extrapolated distance with its 95% interval."""
+        return fid_infinity(*self.both())
+
+
+def _standard_error(real: Tensor, generated: Tensor) -> float:
+    _, error = influence(Gaussian.of(real), generated)
+    return error
+
+
+def _between(real: Tensor, generated: Tensor, n: int, point: int, size: int) -> float:
+    """The distance at `size` images, each point beginning elsewhere in the n of each side."""
+    rows = (torch.arange(size, device=real.device) + point * n // POINTS) % n
+    return distance(Gaussian.of(real[rows]), Gaussian.of(generated[rows]))

@@ -1,0 +1,120 @@
+"""What an extractor is, and the study's own oracle as one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.functional import normalize
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.parts import Part
+from imgcollapse.metrics.features.weights import digest
+
+_BATCH = 128
+_IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+class Extractor(Part, ABC):
+    """A fixed function from images to feature vectors."""
+
+    @abstractmethod
+    def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
+        """The features of N images.
+
+        Args:
+            pixels: uint8[N, C, H, W], gray or RGB.
+            oracle: float32[N, E], the features that the study's oracle sees.
+            device: where networks run.
+
+        Returns:
+            float32[N, D] on the CPU.
+
+        Raises:
+            UserError: the weights are not there, or not what they should be.
+        """
+
+    @abstractmethod
+    def identity(self, oracle: str) -> str:
+        """Kind, hash of the weights (12 digits of their sha256) and resizing, in one line.
+
+        Args:
+            oracle: sha256 of the study's oracle.
+        """
+
+
+class OracleFeatures(Extractor):
+    """The last layer of the study's oracle before the class scores: no weights to fetch."""
+
+    kind: Literal["oracle"] = "oracle"
+
+    def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
+        """What the oracle has seen already."""
+        return oracle
+
+    def identity(self, oracle: str) -> str:
+        """The oracle's hash; it is shown images at their own size."""
+        return f"oracle {oracle[:12]} no resize"
+
+
+class Network(Extractor, ABC):
+    """A network with pretrained weights on disk."""
+
+    @abstractmethod
+    def path(self) -> Path:
+        """The file with its weights.
+
+        Raises:
+            UserError: it is not there.
+        """
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """uint8[N, 3, H, W] => float32[N, D], weights loaded."""
+
+    @abstractmethod
+    def resize(self) -> str:
+        """How images are resized, in words."""
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network, built when it is first needed."""
+        return self.build().eval().requires_grad_(False)
+
+    def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
+        """Run the network in float32, batch by batch."""
+        network = self.network.to(device.torch)
+        with torch.inference_mode():
+            parts = [
+                network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
+                for batch in pixels.split(_BATCH)
+            ]
+        return torch.cat(parts).clone()
+
+    def identity(self, oracle: str) -> str:
+        """Kind, hash and resizing."""
+        return f"{self.kind} {digest(self.path())[:12]} {self.resize()}"
+
+
+class Prepare(nn.Module):
+    """Bytes => what ImageNet networks were trained on: resized, standardised by channel."""
+
+    def __init__(self, size: int, mode: Literal["bilinear", "bicubic"]) -> None:
+        """
+        Args:
+            size: pixels of a side after resizing.
+            mode: of interpolation, antialiased.
+        """
+        super().__init__()
+        self.size, self.mode = size, mode
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8[N, 3, H, W] => float32[N, 3, size, size]."""
+        images = F.interpolate(pixels.float() / 255, self.size, mode=self.mode, antialias=True)
+        # Bicubic interpolation overshoots; there are no such colours.
+        return normalize(images.clamp(0, 1), _IMAGENET_MEAN, _IMAGENET_STD)

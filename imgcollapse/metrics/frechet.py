@@ -1,0 +1,228 @@
+"""Fréchet distance between Gaussians fitted to features.
+
+d^2 = |m_r - m_g|^2 + tr C_r + tr C_g - 2 tr (C_r C_g)^{1/2}: Heusel et al. 2017, arXiv:1706.08500,
+equation 6; Dowson & Landau 1982. With C_r = F Fᵀ the eigenvalues of C_r C_g are those of Fᵀ C_g F,
+which is symmetric and positive semidefinite: they are real and come from a symmetric solver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs
+from torch import Tensor
+from torchmetrics import Metric
+
+from imgcollapse.metrics.value import Value, about, broken, undefined
+
+(_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
+(_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
+TOO_FEW = "a covariance needs two images on each side"
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean and covariance of n >= 2 features, unbiased; its factor is computed once.
+
+    Attributes:
+        mean: float64[D].
+        deviations: float64[n, D] centred features over sqrt(n - 1), kept where n <= D: the
+            covariance is then of low rank and never written out unless asked for.
+        full: float64[D, D] covariance where n > D.
+    """
+
+    mean: Tensor
+    deviations: Tensor | None = None
+    full: Tensor | None = None
+
+    @staticmethod
+    def of(features: Tensor) -> Gaussian:
+        """Fit to float[n, D] features."""
+        n, width = features.shape
+        mean = features.double().mean(0)
+        deviations = (features.double() - mean) / (n - 1) ** 0.5
+        if n <= width:
+            return Gaussian(mean, deviations)
+        # Half of a symmetric product is enough; numpy's transpose of rows is Fortran's order.
+        lower = torch.from_numpy(_SYRK(1.0, deviations.cpu().numpy().T, lower=1))
+        full = lower.tril() + lower.tril(-1).T
+        return Gaussian(mean, full=full.to(mean.device))
+
+    @staticmethod
+    def of_sums(n: int, total: Tensor, outer: Tensor) -> Gaussian:
+        """Fit to n, the sum of n features float64[D], and that of their outer products [D, D]."""
+        mean = total / n
+        return Gaussian(mean, full=(outer - torch.outer(total, mean)) / (n - 1))
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """float64[D, D]."""
+        if self.deviations is None:
+            assert self.full is not None
+            return self.full
+        return self.deviations.T @ self.deviations
+
+    @cached_property
+    def variance(self) -> float:
+        """Trace of the covariance."""
+        if self.deviations is None:
+            return float(self.covariance.trace())
+        return float(self.deviations.square().sum())
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """F, float64[D, R] with F Fᵀ = C: Cholesky's, or the symmetric root where C is singular."""
+        if self.deviations is not None:
+            return self.deviations.T
+        lower, failed = torch.linalg.cholesky_ex(self.covariance)
+        if not failed:
+            return lower
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return (vectors * _above_rounding(values).sqrt()) @ vectors.T
+
+
+def distance(real: Gaussian, generated: Gaussian) -> float:
+    """Squared Fréchet distance; with n <= D on a side it costs n^2 D, not D^3."""
+    if real.deviations is not None and generated.deviations is not None:
+        # tr (AᵀA BᵀB)^{1/2} is the sum of the singular values of A Bᵀ.
+        overlap = torch.linalg.svdvals(real.deviations @ generated.deviations.T).sum()
+    elif generated.deviations is not None:
+        seen = generated.deviations @ real.factor
+        overlap = _above_rounding(torch.linalg.eigvalsh(seen @ seen.T)).sqrt().sum()
+    else:
+        overlap = _above_rounding(_product_spectrum(real, generated)).sqrt().sum()
+    apart = float((real.mean - generated.mean).square().sum())
+    # Below zero only by rounding, when both sides are the same.
+    return max(0.0, apart + real.variance + generated.variance - 2 * float(overlap))
+
+
+def _product_spectrum(real: Gaussian, generated: Gaussian) -> Tensor:
+    """Eigenvalues of C_r C_g, ascending."""
+    factor = real.factor
+    if factor.shape[1] < len(factor) or bool(factor.triu(1).any()):
+        return torch.linalg.eigvalsh(factor.T @ generated.covariance @ factor)
+    # LAPACK forms Lᵀ C L in a quarter of the operations of two products.
+    product, _ = _SYGST(
+        generated.covariance.cpu().numpy().T, factor.cpu().numpy(), itype=2, lower=1
+    )
+    spectrum = eigvalsh(product, driver="evd", overwrite_a=True, check_finite=False)
+    return torch.from_numpy(spectrum)
+
+
+def fid(real: Tensor | Gaussian, generated: Tensor) -> Value:
+    """Fréchet distance of float[n, D] generated features with a 95% interval, the real side fixed.
+
+    The interval is that of the value at this n, with its bias, which the floor beside it shares.
+
+    Args:
+        real: float[m, D] features, or the Gaussian fitted to them.
+        generated: float[n, D].
+    """
+    if len(generated) < 2 or (isinstance(real, Tensor) and len(real) < 2):
+        return undefined(TOO_FEW)
+    if reason := broken(generated, real.mean if isinstance(real, Gaussian) else real):
+        return undefined(reason)
+    real = Gaussian.of(real) if isinstance(real, Tensor) else real
+    value, error = influence(real, generated)
+    return about(value, error, len(generated) - 1, (0.0, torch.inf))
+
+
+def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
+    """Fréchet distance of float[n, D] features and its standard error, the real side fixed.
+
+    The error is the infinitesimal jackknife's: a generated x, less the mean, moves the distance by
+    2 (m_g - m_r)·x + |x|^2 - xᵀ T x, where T = F (Fᵀ C_g F)^{-1/2} Fᵀ is the
+    optimal transport map from the generated to the real Gaussian.
+    """
+    n = len(generated)
+    mean = generated.double().mean(0)
+    moved = generated.double() - mean
+    seen = moved @ real.factor
+    if n <= seen.shape[1]:
+        values, vectors = torch.linalg.eigh(seen @ seen.T / (n - 1))
+        roots = _above_rounding(values).sqrt()
+        transported = (n - 1) * (vectors.square() @ roots)
+    else:
+        values, vectors = torch.linalg.eigh(seen.T @ seen / (n - 1))
+        roots = _above_rounding(values).sqrt()
+        transported = (seen @ vectors).square() @ torch.where(roots > 0, 1 / roots, 0)
+    moves = 2 * moved @ (mean - real.mean) + moved.square().sum(1) - transported
+    apart = (mean - real.mean).square().sum() + moved.square().sum() / (n - 1)
+    value = max(0.0, float(apart + real.variance - 2 * roots.sum()))
+    return value, float(moves.std() / n**0.5)
+
+
+class FrechetDistance(Metric):
+    """Fréchet distance of streamed features, float64, in memory that does not grow with n.
+
+    Features are kept while there are no more of them than dimensions, for the low-rank path; then
+    only their number, sum and sum of outer products. `fid` gives the interval, which needs every
+    feature vector once more.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        """
+        Args:
+            width: D, the length of a feature vector.
+            kwargs: torchmetrics' own.
+        """
+        super().__init__(**kwargs)
+        self.width = width
+        self.set_dtype(torch.float64)
+        for side in ("real", "generated"):
+            self.add_state(f"{side}_kept", default=[], dist_reduce_fx="cat")
+            self.add_state(f"{side}_n", torch.tensor(0), dist_reduce_fx="sum")
+            total, outer = torch.zeros(width), torch.zeros(width, width)
+            self.add_state(f"{side}_total", total.double(), dist_reduce_fx="sum")
+            self.add_state(f"{side}_outer", outer.double(), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor, real: bool) -> None:
+        """Take in float[N, D] features of real or of generated images."""
+        side = "real" if real else "generated"
+        kept: list[Tensor] = getattr(self, f"{side}_kept")
+        kept.append(features.double())
+        if getattr(self, f"{side}_n") > 0 or sum(map(len, kept)) > self.width:
+            self._absorb(side, torch.cat(kept))
+            kept.clear()
+
+    def compute(self) -> Value:
+        """The distance, without an interval."""
+        sides = [self._fitted("real"), self._fitted("generated")]
+        if sides[0] is None or sides[1] is None:
+            return undefined(TOO_FEW)
+        if reason := broken(*(side.mean for side in sides if side)):
+            return undefined(reason)
+        return Value(distance(sides[0], sides[1]))
+
+    def _absorb(self, side: str, features: Tensor) -> None:
+        for state, more in (
+            ("n", len(features)),
+            ("total", features.sum(0)),
+            ("outer", features.T @ features),
+        ):
+            setattr(self, f"{side}_{state}", getattr(self, f"{side}_{state}") + more)
+
+    def _fitted(self, side: str) -> Gaussian | None:
+        kept, n = getattr(self, f"{side}_kept"), int(getattr(self, f"{side}_n"))
+        if n == 0:
+            features = torch.cat(list(kept)) if len(kept) else torch.zeros(0, self.width)
+            return Gaussian.of(features) if len(features) > 1 else None
+        total, outer = getattr(self, f"{side}_total"), getattr(self, f"{side}_outer")
+        return Gaussian.of_sums(n, total, outer)
+
+
+def _above_rounding(eigenvalues: Tensor) -> Tensor:
+    """Eigenvalues of a positive semidefinite matrix, with those that are only rounding set to 0.
+
+    The root of a rounding error is no longer small: sqrt(2e-16) = 1.5e-8, D times over.
+    """
+    limit = len(eigenvalues) * torch.finfo(torch.float64).eps * eigenvalues[-1].abs()
+    return torch.where(eigenvalues > limit, eigenvalues, 0)

@@ -1,0 +1,152 @@
+"""Precision, recall, density and coverage: balls around images out to their k-th neighbour.
+
+Precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 to 3. Density and
+coverage: Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4. A ball holds its surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from imgcollapse.metrics.blocks import BLOCKS, jackknife
+from imgcollapse.metrics.streams import RealAndGenerated
+from imgcollapse.metrics.value import Value, about, broken, share, undefined
+
+METRICS = ("precision", "recall", "density", "coverage")
+_BLOCK = 1 << 22
+"""Distances in memory at a time, 32 MiB."""
+
+
+class _Sides(NamedTuple):
+    """Who lies in whose ball.
+
+    Attributes:
+        inside: int64[n], in how many real balls each generated image lies.
+        covered: bool[1 + G, m], whether each real image's ball holds a generated image; in row
+            1 + b only generated images outside block b are there.
+        recalled: bool[1 + G, m], whether each real image lies in a generated ball, likewise.
+    """
+
+    inside: Tensor
+    covered: Tensor
+    recalled: Tensor
+
+    def shares(self, k: int) -> dict[str, float]:
+        """The four metrics by name."""
+        return {
+            "precision": float((self.inside > 0).double().mean()),
+            "recall": float(self.recalled[0].double().mean()),
+            "density": float(self.inside.double().mean() / k),
+            "coverage": float(self.covered[0].double().mean()),
+        }
+
+
+def scores(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
+    """The four metrics of float[m, D] and float[n, D] features by name, m and n above k."""
+    return _sides(real, generated, k, blocks=0).shares(k)
+
+
+def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
+    """The four metrics by name with 95% intervals, the real side fixed.
+
+    Precision has Wilson's interval, density Student's t over generated images, recall and coverage
+    a delete-a-block jackknife over them.
+
+    Args:
+        real: float[m, D].
+        generated: float[n, D] in random order: its blocks are runs of rows.
+        k: the neighbour a ball reaches out to.
+    """
+    m, n = len(real), len(generated)
+    if min(m, n) <= k:
+        return dict.fromkeys(METRICS, undefined(f"needs {k + 1} images on each side"))
+    if reason := broken(real, generated):
+        return dict.fromkeys(METRICS, undefined(reason))
+    # Without a block there must still be a k-th neighbour.
+    blocks = BLOCKS if n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS)) else 0
+    sides = _sides(real, generated, k, blocks)
+    values = sides.shares(k)
+    answers = {name: Value(value) for name, value in values.items()}
+    if blocks:
+        error = float(sides.inside.double().std() / (k * n**0.5))
+        answers["precision"] = share(int((sides.inside > 0).sum()), n)
+        answers["density"] = about(values["density"], error, n - 1, (0.0, torch.inf))
+        for name, whether in (("recall", sides.recalled), ("coverage", sides.covered)):
+            answers[name] = jackknife(values[name], whether[1:].double().mean(1), (0.0, 1.0))
+    return answers
+
+
+class NearestNeighbours(RealAndGenerated):
+    """`prdc` of streamed features."""
+
+    higher_is_better = True
+
+    def __init__(self, k: int = 5, **kwargs: Any) -> None:
+        """
+        Args:
+            k: the neighbour a ball reaches out to.
+            kwargs: torchmetrics' own.
+        """
+        super().__init__(**kwargs)
+        self.k = k
+
+    def compute(self) -> dict[str, Value]:
+        """The four metrics by name."""
+        return prdc(*self.both(), self.k)
+
+
+def _sides(real: Tensor, generated: Tensor, k: int, blocks: int) -> _Sides:
+    # Distances from products lose what the features have in common; so take it off first.
+    centre = real.double().mean(0)
+    x, y = real.double() - centre, generated.double() - centre
+    runs = torch.arange(len(y), device=y.device).tensor_split(blocks) if blocks else ()
+    (reach,), reaches = _radii(x, k), _radii(y, k, runs)
+    inside, covered, recalled = torch.zeros_like(y[:, 0], dtype=torch.int64), [], []
+    for rows in _portions(x, y):
+        apart = _squared(x[rows], y)
+        within = apart <= reach[rows, None]
+        inside += within.sum(0)
+        anywhere = [within.any(1)]
+        if runs:
+            by_block = torch.stack([within[:, run].any(1) for run in runs])
+            anywhere += [(by_block.sum(0) - own) > 0 for own in by_block.long()]
+        covered.append(torch.stack(anywhere))
+        recalled.append(torch.stack([(apart <= radius).any(1) for radius in reaches]))
+    return _Sides(inside, torch.cat(covered, 1), torch.cat(recalled, 1))
+
+
+def _radii(x: Tensor, k: int, runs: Sequence[Tensor] = ()) -> Tensor:
+    """Squared distance to the k-th nearest other image, and the same without each run of rows.
+
+    Returns:
+        float64[1 + runs, n]; an image that is itself left out has no ball, -1.
+    """
+    parts = []
+    for rows in _portions(x, x):
+        apart = _squared(x[rows], x)
+        apart.diagonal(rows.start).fill_(torch.inf)
+        # The k nearest of all but one run are among the k nearest of each run.
+        near = [apart[:, run].topk(min(k, len(run)), largest=False).values for run in runs]
+        lists = [near[:b] + near[b + 1 :] for b in range(len(runs))]
+        choices = [apart, *(torch.cat(others, 1) for others in lists)]
+        parts.append(torch.stack([each.kthvalue(k, dim=1).values for each in choices]))
+    radii = torch.cat(parts, 1)
+    for b, run in enumerate(runs):
+        radii[1 + b, run] = -1
+    return radii
+
+
+def _portions(x: Tensor, y: Tensor) -> Iterator[slice]:
+    step = max(1, _BLOCK // len(y))
+    return (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
+
+
+def _squared(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances float64[n, m]; what lies below rounding is 0, so that copies touch."""
+    size = x.square().sum(1)[:, None] + y.square().sum(1)
+    apart = size - 2 * x @ y.T
+    return torch.where(apart > 16 * torch.finfo(torch.float64).eps * size, apart, 0)

@@ -1,0 +1,64 @@
+"""What a metric answers: a number with its 95% interval, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scipy.special import stdtrit
+from scipy.stats import norm
+from torch import Tensor
+
+_Z = float(norm.ppf(0.975))
+
+
+class Value(NamedTuple):
+    """A metric's answer; a tuple, because torchmetrics walks through what `compute` returns.
+
+    Attributes:
+        value: the estimate, or None where it is undefined.
+        low: lower end of its 95% interval, or None where there is no interval.
+        high: upper end.
+        note: why the value is undefined; empty where it is defined.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+def undefined(reason: str) -> Value:
+    """No number, and why."""
+    return Value(None, note=reason)
+
+
+def broken(*features: Tensor) -> str:
+    """Why a metric of these features cannot be a number; empty if it can."""
+    return "" if all(bool(f.isfinite().all()) for f in features) else "features are not finite"
+
+
+def about(
+    value: float, error: float, freedom: float = math.inf, span: tuple[float, float] | None = None
+) -> Value:
+    """A value and its standard error => its 95% interval by Student's t.
+
+    Args:
+        value: the estimate.
+        error: its standard error; zero, as when nothing varied, is not knowledge: no interval.
+        freedom: degrees of freedom of the standard error.
+        span: the ends are clipped to what the metric can be.
+    """
+    if error == 0:
+        return Value(value)
+    reach = error * (_Z if math.isinf(freedom) else float(stdtrit(freedom, 0.975)))
+    low, high = span or (-math.inf, math.inf)
+    return Value(value, max(low, value - reach), min(high, value + reach))
+
+
+def share(successes: int, n: int) -> Value:
+    """A share of n >= 1 independent images with its Wilson score interval (Wilson 1927)."""
+    p = successes / n
+    centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+    return Value(p, min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach)))

@@ -1,0 +1,78 @@
+"""What a study needs before anything is made or measured: a device, real images, an oracle."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import torch
+
+from imgcollapse.core import device as devices
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
+from imgcollapse.oracle import FrozenOracle
+from imgcollapse.progress import Watcher
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", "numpy")
+
+
+def choose_device(study: Study) -> Device:
+    """The study's device; torch is held to the study's number of threads from here on.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    if study.threads:
+        torch.set_num_threads(study.threads)
+    return devices.choose(study.device, study.precision)
+
+
+def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
+    """The study's real images, the same ones that its run has begun with, if one has.
+
+    Raises:
+        UserError: they cannot be read, or are not those.
+    """
+    real = study.real()
+    for remark in real.remarks:
+        watcher.say(remark)
+    if begun and (recorded := begun.record["data"]["sha256"]) != real.digest:
+        raise UserError(
+            f"{begun.path}: the images are not those the run began with (sha256 {real.digest[:12]} "
+            f"here, {recorded[:12]} there); restore them or choose another --out; a longer run of "
+            "a fresh regime needs longtail.images and all of splits to be set"
+        )
+    return real
+
+
+def freeze_oracle(
+    study: Study, real: RealData, begun: Run | None, device: Device, watcher: Watcher
+) -> FrozenOracle:
+    """The oracle of the run that has begun; without one it is trained.
+
+    Raises:
+        UserError: the run's oracle cannot be read.
+    """
+    classes = len(real.classes)
+    if begun:
+        return study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
+    watcher.at(0, 0, study)
+    seed = Seed((study.seed, "oracle"))
+    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+
+
+def made_with(device: Device) -> dict[str, str | int]:
+    """The fingerprint: what the same bits depend on beside the study."""
+    kind = device.torch.type
+    hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
+    return {
+        "device": f"{kind} ({hardware})",
+        "precision": str(device.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }

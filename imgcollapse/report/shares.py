@@ -1,0 +1,152 @@
+"""Class shares over generations: all together, laid on each other, and one small panel a class."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from imgcollapse.census import UNRECOGNISED
+from imgcollapse.report.cells import class_note, shown_classes
+from imgcollapse.report.chart import (
+    FAINT,
+    GREY,
+    MUTED,
+    PAPER,
+    caption,
+    chart,
+    label_ends,
+    palette,
+    panel,
+    to_svg,
+)
+from imgcollapse.report.counts import Counts
+from imgcollapse.report.series import band, chance_band, mean, span
+from imgcollapse.report.words import percent, short
+
+TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
+
+
+def frequencies(counts: Counts) -> str:
+    """Share of each class among recognised samples, on a log scale, with its interval.
+
+    Generations in which a class is below its detection limit are crosses in the strip at the
+    bottom. With several lineages: the mean, and each lineage as a thin line.
+    """
+    colours = palette(len(counts.classes))
+    labels = shown_classes(len(counts.classes))
+    average, limit = mean(counts.frequency), mean(counts.limit)
+    floor = float(np.nanmin(limit)) if np.isfinite(limit).any() else 0.1
+    with chart("Class shares, log scale") as (figure, axes):
+        axes.set_yscale("log")
+        below = average < limit
+        vanished = [k for k in labels if below[:, k].any()]
+        # Room below the limit: a row of crosses for each class that is below it somewhere.
+        strip = floor / 1.5
+        bottom = strip / 1.3 ** max(len(vanished), 1)
+        axes.set_ylim(bottom, 1.25)
+        if vanished:
+            axes.axhspan(bottom, strip * 1.15, color=FAINT, alpha=0.35, linewidth=0)
+            caption(axes, "below\nlimit", strip / 1.3 ** ((len(vanished) - 1) / 2))
+        ends = []
+        for k in labels:
+            shares = np.where(counts.detected[:, :, k], counts.frequency[:, :, k], np.nan)
+            if len(shares) > 1:
+                axes.plot(shares.T, color=colours[k], linewidth=0.5, alpha=0.35)
+            else:
+                low = np.where(np.isfinite(shares[0]), counts.low[0, :, k], np.nan)
+                band(axes, low.clip(strip * 1.15), counts.high[0, :, k], colours[k], 0.13)
+            line = np.where(below[:, k], np.nan, average[:, k])
+            axes.plot(line, color=colours[k], linewidth=1.8, marker="o", markersize=2.5)
+            end = line[counts.last]
+            if k in vanished:
+                row = strip / 1.3 ** vanished.index(k)
+                missing = np.flatnonzero(below[:, k])
+                style = {"color": colours[k], "marker": "x", "markersize": 4, "linestyle": ""}
+                axes.plot(missing, np.full(len(missing), row), **style)
+                end = end if np.isfinite(end) else row
+            name = short(counts.classes[k], 22)
+            ends.append((float(end) if np.isfinite(end) else floor, name, colours[k]))
+        span(axes, counts.last)
+        label_ends(axes, ends)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticks([t for t in TICKS if t >= strip * 1.15])
+        note = class_note(len(counts.classes))
+        return to_svg(figure, f"Share of each class by generation, log scale. {note}".strip())
+
+
+def stacked(counts: Counts) -> str:
+    """Class shares laid on top of each other, commonest at the bottom, unrecognised on top."""
+    known = np.nan_to_num(counts.frequency) * (counts.recognised / counts.n)[:, :, None]
+    unknown = (counts.unrecognised / counts.n)[:, :, None]
+    average = np.concatenate([known, unknown], axis=2).mean(axis=0)
+    colours = [*palette(len(counts.classes)), GREY]
+    with chart("Class shares, stacked") as (figure, axes):
+        generations = np.arange(len(average))
+        if len(average) == 1:  # an area needs two edges
+            generations, average = np.array([0, 1]), average.repeat(2, axis=0)
+            axes.set_xticks([0])
+        edge = 0.4 if len(colours) <= 20 else 0
+        axes.stackplot(generations, average.T, colors=colours, edgecolor=PAPER, linewidth=edge)
+        axes.set_ylim(0, 1)
+        axes.set_xlim(generations[0], generations[-1])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        centres = average[-1].cumsum() - average[-1] / 2
+        names = [*(short(name, 22) for name in counts.classes), UNRECOGNISED]
+        ends = [
+            (float(centre), name, colour)
+            for centre, name, colour, share in zip(
+                centres, names, colours, average[-1], strict=True
+            )
+            if share > 0.03 and share >= np.sort(average[-1])[-8:].min()
+        ]
+        label_ends(axes, ends)
+        return to_svg(figure, "Stacked class shares by generation, with the unrecognised on top.")
+
+
+def chance_panels(counts: Counts) -> list[tuple[int, str]]:
+    """One panel for each class that is shown: its share beside the band of chance alone.
+
+    Returns:
+        Label and SVG, common to rare.
+    """
+    return [(k, _panel(counts, k)) for k in shown_classes(len(counts.classes))]
+
+
+def _panel(counts: Counts, k: int) -> str:
+    colour = palette(len(counts.classes))[k]
+    limits = counts.limit[np.isfinite(counts.limit)]
+    bottom = float(limits.min() / 4) if len(limits) else 0.01
+    with panel(short(counts.classes[k], 26)) as (figure, axes):
+        axes.set_yscale("log")
+        axes.set_ylim(bottom, 1.2)
+        span(axes, counts.last)
+        ends = counts.drift_low[:, k].clip(bottom), counts.drift_high[:, k].clip(bottom)
+        chance_band(axes, *ends)
+        axes.plot(mean(counts.limit)[:, k], color=MUTED, linewidth=0.9, linestyle=(0, (1, 1.6)))
+        x, share = np.arange(counts.last + 1), counts.frequency[:, :, k].clip(bottom)
+        if len(share) > 1:
+            axes.plot(share.T, color=colour, linewidth=0.6, alpha=0.5)
+            axes.plot(mean(counts.frequency)[:, k].clip(bottom), color=colour, linewidth=2)
+        else:
+            low, high = (end[0, :, k].clip(bottom) for end in (counts.low, counts.high))
+            axes.vlines(x, low, high, color=colour, alpha=0.55, linewidth=1.6)
+            axes.plot(share[0], color=colour, linewidth=1)
+            seen = counts.detected[0, :, k]
+            axes.plot(x[seen], share[0, seen], color=colour, marker="o", ms=3, ls="")
+            hollow = {"mec": colour, "mfc": PAPER, "marker": "o", "ms": 3, "ls": "", "mew": 0.9}
+            axes.plot(x[~seen], share[0, ~seen], clip_on=False, zorder=3, **hollow)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticks([t for t in TICKS if t >= bottom])
+        return to_svg(figure, _described(counts, k))
+
+
+def _described(counts: Counts, k: int) -> str:
+    share = mean(counts.frequency)[counts.last, k]
+    now = percent(share) if np.isfinite(share) else "undefined"
+    low, high = counts.drift_low[counts.last, k], counts.drift_high[counts.last, k]
+    return (
+        f"{counts.classes[k]}: {percent(counts.expected[0, k])} of the real images, {now} of "
+        f"generation {counts.last}, where chance alone allows {percent(low)} to {percent(high)}."
+    )

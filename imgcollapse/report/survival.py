@@ -1,0 +1,69 @@
+"""How long classes live: Kaplan-Meier curves over lineages, beside those of chance alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from imgcollapse.census import statuses
+from imgcollapse.drift import SurvivalCurve, survival_curve
+from imgcollapse.report.cells import shown_classes
+from imgcollapse.report.chart import GREY, palette, panel, to_svg
+from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.series import mean
+from imgcollapse.report.verdict import Verdict
+from imgcollapse.report.words import short
+
+
+def lives(counts: Counts, k: int) -> SurvivalCurve:
+    """Of class k: a lineage's death is the generation in which the class is first called extinct;
+    lineages where it never is are censored in the last generation.
+    """
+    return _curve(counts.extinct[:, :, k])
+
+
+def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, str]]:
+    """One panel for each class that is extinct somewhere, of those that are shown.
+
+    Returns:
+        Label and SVG, common to rare; nothing for a single lineage, which has no curve.
+    """
+    if len(counts.lineages) == 1:
+        return []
+    shown = [k for k in shown_classes(len(counts.classes)) if counts.extinct[:, :, k].any()]
+    return [(k, _panel(counts, verdict, k)) for k in shown]
+
+
+def _panel(counts: Counts, verdict: Verdict | None, k: int) -> str:
+    colour, curve = palette(len(counts.classes))[k], lives(counts, k)
+    with panel(short(counts.classes[k], 26)) as (figure, axes):
+        if verdict:
+            by_chance = _curve(_called(verdict.null.shares[:, :, k], mean(counts.limit)[:, k]))
+            style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+            axes.step(by_chance.generation, by_chance.alive, where="post", **style)
+        steps = {"step": "post", "color": colour, "alpha": 0.18, "linewidth": 0}
+        axes.fill_between(curve.generation, curve.low, curve.high, **steps)
+        axes.step(curve.generation, curve.alive, where="post", color=colour, linewidth=2)
+        axes.set_ylim(0, 1.04)
+        axes.set_xlim(0, counts.last)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        lost = int(counts.extinct[:, :, k].any(axis=1).sum())
+        median = "" if curve.median is None else f"; half by generation {curve.median}"
+        return to_svg(
+            figure,
+            f"{counts.classes[k]}: share of lineages that still have it, by generation. Extinct in "
+            f"{lost} of {len(counts.lineages)}{median}.",
+        )
+
+
+def _curve(extinct: NDArray[np.bool_]) -> SurvivalCurve:
+    """bool[L, G] => Kaplan-Meier."""
+    died = extinct.any(axis=1)
+    return survival_curve(np.where(died, extinct.argmax(axis=1), extinct.shape[1] - 1), died)
+
+
+def _called(shares: Cube, limit: Cube) -> NDArray[np.bool_]:
+    """Whether the census would call a class with these shares float64[S, G] extinct: bool[S, G]."""
+    seen = (shares >= limit[: shares.shape[1]]).tolist()
+    return np.array([[status == "extinct" for status, _ in statuses(course)] for course in seen])

@@ -1,0 +1,147 @@
+"""Chance, or the model? A run beside a perfect learner under the same regime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from imgcollapse import chance
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.drift import (
+    ExtinctionTime,
+    Null,
+    RelativeSize,
+    Selection,
+    relative_size,
+    selection_coefficients,
+    time_left,
+)
+from imgcollapse.labels import TrainingMarginal
+from imgcollapse.regimes import Replace
+from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+LEVEL = 0.05
+NOTICEABLE = float(np.log(2))
+"""A model that halves a class's odds in every generation is one that a run should notice."""
+NOTHING = 1e-3
+"""Estimated images of a class that are as good as none: what expectation-maximisation leaves."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What of a run chance alone explains.
+
+    Attributes:
+        generations: how many models it is about: those before the first generation in which
+            nothing was recognised.
+        null: the replicates of chance alone.
+        selection: s of each of K classes, pooled over lineages.
+        corrected: float64[K], p-values corrected for looking at K classes (Holm 1979); 1 where a
+            class says nothing.
+        size: N_e/n, pooled over lineages.
+        left: K triples, how long each class has from here if chance alone goes on: from its
+            frequency and from both ends of the interval. None where that is not told.
+    """
+
+    generations: int
+    null: Null
+    selection: Selection
+    corrected: NDArray[np.float64]
+    size: RelativeSize
+    left: tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...] | None
+
+    @classmethod
+    def of(cls, run: Run, counts: Counts) -> Verdict:
+        """Replay chance and compare.
+
+        Raises:
+            UserError: there is nothing to compare, and why.
+        """
+        if counts.last == 0:
+            raise UserError("no model has been trained yet")
+        undefined = np.flatnonzero(~np.isfinite(counts.frequency).all(axis=(0, 2)))
+        end = int(undefined[0]) if len(undefined) else counts.last + 1
+        if end < 2:
+            raise UserError(f"nothing in generation {end} was recognised")
+        try:
+            study = Study.model_validate(run.record["study"])
+        except ValidationError:
+            raise UserError("the study names a part that is not installed here") from None
+        real = next(x for x in run.lineages if x.number == counts.lineages[0]).samples(0).labels
+        null = chance.null(study, real, run.reserve_labels, end - 1)
+        x, counting, oracle = measured(counts, end)
+        seed = Seed((study.seed, "verdict"))
+        selection = selection_coefficients(x, null, seed / "selection", counting + oracle)
+        # Where real or older images come back into every training set, a class that is gone may
+        # return; and lineages differ in how far it has come.
+        replaced = isinstance(study.regime, Replace) and study.labels == TrainingMarginal()
+        alone = len(counts.lineages) == 1 and end == counts.last + 1
+        return cls(
+            end - 1,
+            null,
+            selection,
+            holm(selection.p.filled(1)),
+            # The oracle's part is mostly the same error in every generation and cancels in
+            # movements: taken off, it would make N_e/n many times too large.
+            relative_size(x, null, seed / "size", counting),
+            _left(counts, len(real)) if replaced and alone else None,
+        )
+
+    def words(self, k: int) -> str:
+        """What can be said of class k."""
+        s, low = told(self.selection.s, k), told(self.selection.low, k)
+        if told(self.selection.p, k) is None:
+            return f"nothing to tell: {self.selection.reason[k]}"
+        if self.corrected[k] <= LEVEL:
+            # Without an s the class is gone wherever it could have been: any lower s fits.
+            lost = low is None if s is None else s < 0
+            return "the model loses it" if lost else "the model favours it"
+        unnoticed = low is None or low < -NOTICEABLE
+        return "too rare to tell" if unnoticed else "chance explains it"
+
+
+def measured(counts: Counts, end: int) -> tuple[Cube, Cube, Cube]:
+    """How well the shares of the N samples themselves are known in the first `end` generations.
+
+    Returns:
+        Shares float64[L, G, K], and two variances float64[G, K], meaned over lineages: of counting
+        the n recognised of N samples, p (1-p) (1/n - 1/N), and of the oracle.
+    """
+    p = counts.frequency[:, :end]
+    n, every = counts.recognised[:, :end, None], counts.n[:, :end, None]
+    counting = p * (1 - p) * (1 / n - 1 / every)
+    oracle = counts.noise[:, :end].mean(axis=0)
+    # A class that is almost everything must be all of it, as one that is almost nothing is none.
+    shares = np.where(p * n < NOTHING, 0, p)
+    return shares / shares.sum(axis=2, keepdims=True), counting.mean(axis=0), oracle
+
+
+def told(values: np.ma.MaskedArray, k: int) -> float | None:
+    """Entry k, or None where it is masked."""
+    return None if np.ma.getmaskarray(values)[k] else float(values[k])
+
+
+def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Holm's step-down correction of K p-values (1979, Scand. J. Statist. 6:65): float64[K]."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    corrected = np.empty_like(p)
+    corrected[order] = stepped.clip(max=1)
+    return corrected
+
+
+def _left(
+    counts: Counts, n: int
+) -> tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...]:
+    """From the copies among the n images of the next training set."""
+    ends = np.stack([x[0, counts.last] for x in (counts.frequency, counts.low, counts.high)])
+    copies = (ends * n).round().clip(0, n).astype(int)
+    times = time_left(copies.flatten().tolist(), n)
+    classes = len(counts.classes)
+    return tuple(zip(times[:classes], times[classes : 2 * classes], times[-classes:], strict=True))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from imgcollapse.report.counts import Counts
+from imgcollapse.report.rows import class_rows
+from imgcollapse.report.words import percent
+from imgcollapse.run_folder import Run
+
+from .conftest import Make
+
+THERE, MISSING = [900, 100, 0], [1000, 0, 0]
+
+
+def test_rows_are_ranked_and_say_when(vanishing: Run) -> None:
+    counts = Counts.of(vanishing)
+    rows = class_rows(counts)
+    assert [row["real"] for row in rows] == ["60%", "30%", "10%"]
+    assert [row["last_seen"] for row in rows] == ["2", "2", "1"]
+    assert [row["status"] for row in rows] == ["present", "present", "below detection"]
+    high = percent(float(counts.high[0, 2, 2]))
+    assert rows[2]["share"] == f"0% (0% to {high})"
+
+
+def test_a_called_extinction_says_when(make_run: Make) -> None:
+    rows = class_rows(Counts.of(make_run([THERE, *[MISSING] * 4], measured=False)))
+    assert rows[1]["status"] == "extinct (called in 3)"
+    assert rows[1]["last_seen"] == "0"
+
+
+def test_rows_over_lineages(make_run: Make) -> None:
+    run = make_run([THERE, *[MISSING] * 3], [THERE] * 3 + [MISSING], [THERE] * 4, measured=False)
+    rows = class_rows(Counts.of(run))
+    assert [row["status"] for row in rows] == [
+        "present in all",
+        "extinct in 1, below detection in 1 of 3",
+    ]
+    assert [row["last_seen"] for row in rows] == ["3", "0 to 3"]
+    # The oracle's doubt of one in a thousand takes a little from the ten percent.
+    assert rows[1]["share"] == "3.3% (0% to 9.9%)"
+    assert [row["half"] for row in rows] == ["–", "–"]  # two of three are not extinct
+
+
+def test_half_of_the_lineages_may_be_extinct(make_run: Make) -> None:
+    run = make_run([THERE, *[MISSING] * 3], [THERE] * 4, measured=False)
+    assert class_rows(Counts.of(run))[1]["half"] == "3"
+
+
+def test_undefined_is_said(make_run: Make) -> None:
+    rows = class_rows(Counts.of(make_run([THERE, [0, 0, 1000]], measured=False)))
+    assert {row["share"] for row in rows} == {"undefined"}
+    assert {row["limit"] for row in rows} == {"–"}

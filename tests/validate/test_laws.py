@@ -1,0 +1,94 @@
+"""When a finding fails, and what a right program gets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.validate import LAWS, validate
+from imgcollapse.validate.curation import Preference
+from imgcollapse.validate.laws import ALPHA, Digits, Finding, compare
+from imgcollapse.validate.mnist import ShumailovVAE
+from imgcollapse.validate.neutral import EffectiveSize
+from imgcollapse.validate.survival import FirstExtinction
+
+
+def test_the_deviation_is_in_standard_errors_of_the_mean():
+    # Mean 3; variance 4 + 0 + 4 over 2, so a standard error of sqrt(4 / 3).
+    finding = compare("x", [1, 3, 5], 2.0)
+    assert finding.here == 3
+    assert finding.error == pytest.approx(math.sqrt(4 / 3), rel=1e-15)
+    assert finding.deviation == pytest.approx(1 / math.sqrt(4 / 3), rel=1e-15)
+    assert finding.freedom == 2
+
+
+@pytest.mark.parametrize(("here", "deviation"), [(0.5, 0), (0.2, 0), (1.0, 0), (1.3, 3), (0.0, -2)])
+def test_inside_what_theory_allows_nothing_deviates(here, deviation):
+    # 0.3 / 0.1 and 0.2 / 0.1 to a float's rounding.
+    assert Finding("x", 0.2, 1.0, here, 0.1, 10).deviation == pytest.approx(deviation, rel=1e-14)
+
+
+def test_a_number_without_error_must_be_right():
+    assert Finding("x", 1, 1, 1, 0.0, 10).holds
+    assert Finding("x", 1, 1, 1.1, 0.0, 10).deviation == math.inf
+    assert not Finding("x", 1, 1, 1.1, 0.0, 10).holds
+
+
+def test_few_replicates_are_allowed_more():
+    # Student's t with one degree of freedom is Cauchy: cot(pi ALPHA / 2) is its quantile.
+    one = Finding("x", 0, 0, 1, 1, 1).allowed
+    assert one == pytest.approx(1 / math.tan(math.pi * ALPHA / 2), rel=1e-9)
+    assert one > Finding("x", 0, 0, 1, 1, 5).allowed > Finding("x", 0, 0, 1, 1, 500).allowed > 4
+
+
+def test_what_is_not_a_number_does_not_hold():
+    assert not Finding("x", 0, 1, math.nan, 0.1, 10).holds
+
+
+@pytest.mark.parametrize("law", [EffectiveSize(), FirstExtinction(), Preference()])
+def test_this_program_obeys(law, trial):
+    outcome = law.test(trial(0.2), print)
+    assert [finding.what for finding in outcome.findings if not finding.holds] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [law for law in LAWS if law.id != "T1"], ids=lambda law: law.id)
+def test_this_program_obeys_in_full(law, trial):
+    outcome = law.test(trial(), print)
+    assert [finding.what for finding in outcome.findings if not finding.holds] == []
+
+
+def test_the_same_seed_finds_the_same():
+    one, two = (validate(["T9"], seed=4, say=lambda _: None)[0] for _ in range(2))
+    other = validate(["T9"], seed=5, say=lambda _: None)[0]
+    assert one.findings == two.findings
+    assert one.findings != other.findings
+
+
+def test_laws_are_named_in_any_case_and_unknown_ones_refused():
+    said = []
+    assert [result.id for result in validate(["t9"], say=said.append)] == ["T9"]
+    assert said[-1].startswith("T9 Curation by preference: passed")
+    with pytest.raises(UserError, match=r"^--only: there is no law T11 here; choose from T2, .*$"):
+        validate(["T9", "T11"])
+
+
+def test_without_mnist_its_law_is_skipped_and_says_what_to_do(tmp_path):
+    result = validate(["T1"], data=tmp_path, say=lambda _: None)[0]
+    assert result.verdict == "skipped"
+    assert "--data PATH" in (result.skipped or "")
+
+
+def test_the_real_vae_goes_through_its_law(shared_data, trial):
+    tiny = replace(trial(), data=shared_data, digits=Digits(64, 1, 32, 2))
+    said = []
+    outcome = ShumailovVAE().test(tiny, said.append)
+    assert len(said) == 10
+    assert [curve.name for curve in outcome.plots[0].curves] == ["here", "published"]
+    assert np.isfinite([finding.here for finding in outcome.findings]).all()
+    # Two steps of training are no VAE, and 64 images too few to tell.
+    assert outcome.findings[0].error > 0.02

@@ -1,0 +1,153 @@
+"""A program with an error in it fails: each law is shown one that it must not let pass.
+
+Seeds are fixed, so a test cannot fail by chance from one day to the next. The scales are such that
+the error lies some standard errors beyond what chance is allowed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from imgcollapse.core.images import Images
+from imgcollapse.generators import Gaussian, Resample
+from imgcollapse.generators.resample import Memory
+from imgcollapse.regimes import Accumulate, RealFraction, first
+from imgcollapse.validate.accumulation import Accumulation
+from imgcollapse.validate.curation import Preference
+from imgcollapse.validate.gaussian import SelfFittedGaussian
+from imgcollapse.validate.mnist import PUBLISHED, SPREAD, judge
+from imgcollapse.validate.neutral import Drift, EffectiveSize
+from imgcollapse.validate.real_share import RealShare
+from imgcollapse.validate.survival import FirstExtinction, Survival
+
+
+class Prejudiced(Resample):
+    """Draws images of class 0 with 2% less chance."""
+
+    def fit(self, images, *rest, **more):
+        return PrejudicedMemory(images)
+
+
+class PrejudicedMemory(Memory):
+    def sample(self, labels, seed, progress) -> Images:
+        weights = torch.where(self.images.labels == 0, 0.98, 1.0)
+        rows = torch.multinomial(weights, len(labels), True, generator=seed.torch())
+        return self.images[rows]
+
+
+class Forgetful(Resample):
+    """Remembers nine images of ten, so that n is off by 10%."""
+
+    def fit(self, images, *rest, **more):
+        return Memory(images[: round(0.9 * len(images))])
+
+
+class Shuffled(Resample):
+    """Forgets a tenth at random: where images lie by class, the last class is not to suffer."""
+
+    def fit(self, images, classes, seed, *rest, **more):
+        rows = torch.randperm(len(images), generator=(seed / "memory").torch())
+        return Memory(images[rows[: round(0.9 * len(images))]])
+
+
+class BiasedVariance(Gaussian):
+    """Divides by n where n - 1 is right."""
+
+    def _components(self, axes, coordinates, seed):
+        weights, means, factors = super()._components(axes, coordinates, seed)
+        n = len(coordinates)
+        return weights, means, factors * np.sqrt((n - 1) / n)
+
+
+class WithoutTheFirst(Accumulate):
+    """Loses the real images from the third model on."""
+
+    def later(self, archive, g, n, seed):
+        return sum((first(past, n) for past in range(2, g)), first(1, n))
+
+
+class NeverFresh(RealFraction):
+    """Gives the same real images where fresh ones were asked for."""
+
+    def later(self, archive, g, n, seed):
+        real = round(self.fraction * n)
+        return first(0, real) + first(g - 1, n - real)
+
+
+def failures(outcome) -> list[str]:
+    return [finding.what for finding in outcome.findings if not finding.holds]
+
+
+def test_resampling_two_per_cent_against_one_class_fails_drift(trial):
+    failed = failures(Drift().test(trial(0.3, resample=Prejudiced()), print))
+    assert any("share of a class of 40%" in what for what in failed)
+
+
+@pytest.mark.parametrize("generator", [Forgetful(), Shuffled()])
+def test_n_off_by_ten_per_cent_fails_the_effective_size(trial, generator):
+    assert EffectiveSize().test(trial(resample=generator), print).verdict == "failed"
+
+
+def test_n_off_by_ten_per_cent_fails_drift(trial):
+    failed = failures(Drift().test(trial(0.3, resample=Shuffled()), print))
+    assert "a single copy is lost in one generation, n = 200" in failed
+
+
+def test_a_variance_divided_by_n_fails_the_gaussian(trial):
+    planted = {"gaussian": BiasedVariance}
+    right, wrong = (SelfFittedGaussian().steps(trial(0.3, **part)) for part in ({}, planted))
+    assert all(finding.holds for finding in right)
+    assert not any(finding.holds for finding in wrong)
+
+
+def test_taking_the_best_for_sure_is_no_bradley_terry_choice(trial):
+    def greedy(rewards, seed):
+        return rewards.argmax(axis=1)
+
+    assert Preference().test(trial(0.2, choose=greedy), print).verdict == "failed"
+
+
+def test_a_choice_by_half_the_reward_fails(trial):
+    right = trial().parts.choose
+
+    def timid(rewards, seed):
+        return right(rewards / 2, seed)
+
+    assert Preference().test(trial(0.2, choose=timid), print).verdict == "failed"
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.97, 0.8])
+def test_a_vae_that_falls_at_another_rate_fails(factor):
+    chains = 0.7 * factor ** np.arange(5) * np.array([[1.0], [1.02]])
+    noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(chains.shape)
+    assert judge(chains * noise, 12_000).verdict == "failed"
+
+
+def test_a_vae_that_once_rises_fails():
+    chain = np.array([[0.70, 0.63, 0.64, 0.50, 0.45]])
+    assert "largest factor of a step: sigma falls in each" in failures(judge(chain, 12_000))
+
+
+def test_runs_like_the_published_ones_pass():
+    noise = np.random.default_rng(0).standard_normal((5, 5))
+    assert judge(PUBLISHED + SPREAD * noise, 60_000).verdict == "passed"
+
+
+@pytest.mark.slow
+def test_n_off_by_ten_per_cent_fails_survival_and_first_extinction(trial):
+    assert Survival().test(trial(0.3, resample=Shuffled()), print).verdict == "failed"
+    assert FirstExtinction().test(trial(resample=Shuffled()), print).verdict == "failed"
+
+
+@pytest.mark.slow
+def test_real_images_that_are_never_fresh_fail(trial):
+    failed = failures(RealShare().test(trial(0.3, real_fraction=NeverFresh), print))
+    assert any("a = 0.1" in what for what in failed)
+
+
+@pytest.mark.slow
+def test_accumulation_without_the_first_generation_fails(trial):
+    failed = failures(Accumulation().test(trial(0.2, accumulate=WithoutTheFirst()), print))
+    assert any("H_39" in what for what in failed)
