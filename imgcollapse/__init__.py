@@ -10,14 +10,17 @@ The map of the house, from the door to the cellar:
     validate/       published laws, theory and this program side by side
     report/         the page, the curves, the vanishing grid
     export.py       a trained DDPM as a diffusers pipeline
+    evaluation/     the census and all metrics of anybody's images
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
     progress.py     how far the work is
+    prepare.py      a study's device, real images and oracle
     run_folder.py   a study's folder: its record, its oracle, its lineages
     lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
     chance.py       what chance alone would do to a study's classes
     study.py        what a study is
+    tables.py       rows of census and metrics as tables
     data/           sources of real images, long tails, disjoint splits
     generators/     vae, ddpm, gaussian, mixture, resample
     regimes.py      what each model is trained on
@@ -44,20 +47,34 @@ if TYPE_CHECKING:
     from imgcollapse.config import load_study
     from imgcollapse.core.errors import UserError
     from imgcollapse.core.images import Images
+    from imgcollapse.evaluation import Evaluation, evaluate
     from imgcollapse.launch import run
     from imgcollapse.lineage import Lineage
     from imgcollapse.report import write_report
     from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
 
-__all__ = ["Images", "Lineage", "Run", "Study", "UserError", "load_study", "run", "write_report"]
+__all__ = [
+    "Evaluation",
+    "Images",
+    "Lineage",
+    "Run",
+    "Study",
+    "UserError",
+    "evaluate",
+    "load_study",
+    "run",
+    "write_report",
+]
 
 _HOME = {
+    "Evaluation": "evaluation",
     "Images": "core.images",
     "Lineage": "lineage",
     "Run": "run_folder",
     "Study": "study",
     "UserError": "core.errors",
+    "evaluate": "evaluation",
     "load_study": "config",
     "run": "launch",
     "write_report": "report",

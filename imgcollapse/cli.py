@@ -93,6 +93,34 @@ def data(
 
 
 @app.command()
+def evaluate(
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder, zip, npz or safetensors file of images.", show_default=False
+        ),
+    ],
+    config: Annotated[
+        Path, typer.Argument(help="A study's YAML file, or a run folder.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("evaluation"),
+    smoke: Smoke = False,
+) -> None:
+    """Count the classes of any generator's images, and compare them with real ones."""
+    from rich.console import Console
+
+    from imgcollapse.evaluation import evaluate as measure
+    from imgcollapse.evaluation import show
+    from imgcollapse.progress import Display
+
+    with Display() as display:
+        found = measure(images, config, out, overrides or [], smoke, display)
+    show(found, Console(highlight=False))
+    print(out)
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[

@@ -52,6 +52,20 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
             raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
         for key, value in _flat(smaller):
             _put(raw, key, value, f"{path}: {SMOKE}")
+    return with_overrides(raw, overrides, str(path))
+
+
+def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) -> Study:
+    """A study of plain settings.
+
+    Args:
+        raw: the settings; the overrides are written into them.
+        overrides: as for `load_study`.
+        where: what to call the settings in an error.
+
+    Raises:
+        UserError: key, value and mend in one line.
+    """
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
         key, equals, value = override.partition("=")
         if not equals or not key:
@@ -60,7 +74,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error)}") from None
 
 
 def _parse(text: str, where: str) -> Any:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from imgcollapse.config import load_study
-from imgcollapse.core import device as devices
 from imgcollapse.core import storage
 from imgcollapse.core.device import Device
-from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.loop import Laboratory
 from imgcollapse.oracle import FrozenOracle
+from imgcollapse.prepare import choose_device, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
-
-PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", "numpy")
 
 
 def run(
@@ -56,28 +49,20 @@ def run(
     else:
         study = load_study(study, overrides, smoke)
     out, watcher = Path(out), watcher or Silent()
-    if study.threads:
-        torch.set_num_threads(study.threads)
-    device = devices.choose(study.device, study.precision)
+    device = choose_device(study)
     begun = Run.find(out, study.resolved())
-    real = study.real()
-    classes = len(real.classes)
-    for remark in real.remarks:
-        watcher.say(remark)
+    real = load_real(study, begun, watcher)
     if begun is None:
         storage.check_writable(out)
-        watcher.at(0, 0, study)
-        seed = Seed((study.seed, "oracle"))
-        oracle = study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+    oracle = freeze_oracle(study, real, begun, device, watcher)
+    if begun is None:
         record = _record(study, real, oracle, device)
         begun = Run.begin(out, record, oracle.state(), _splits(real))
     else:
-        _check_data(begun, real)
-        for line in _changes(begun.record["made_with"], _made_with(device)):
+        for line in _changes(begun.record["made_with"], made_with(device)):
             watcher.say(line)
         storage.sweep_orphans(out)
         begun.extend(study.resolved(), _splits(real))
-        oracle = study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
     laboratory = Laboratory(study, real, oracle, device, watcher)
     for lineage in begun.lineages:
         laboratory.live(lineage)
@@ -102,21 +87,8 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
             "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             "confusion": oracle.confusion.tolist(),
         },
-        "made_with": _made_with(device),
+        "made_with": made_with(device),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _made_with(device: Device) -> dict[str, str | int]:
-    """The fingerprint: what the same bits depend on beside the study."""
-    kind = device.torch.type
-    hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
-    return {
-        "device": f"{kind} ({hardware})",
-        "precision": str(device.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
     }
 
 
@@ -127,13 +99,3 @@ def _changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for key in now
         if then.get(key) != now[key]
     ]
-
-
-def _check_data(run: Run, real: RealData) -> None:
-    recorded = run.record["data"]["sha256"]
-    if recorded != real.digest:
-        raise UserError(
-            f"{run.path}: the images are not those the run began with (sha256 {real.digest[:12]} "
-            f"here, {recorded[:12]} there); restore them or choose another --out; a longer run of "
-            "a fresh regime needs longtail.images and all of splits to be set"
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,13 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse import census, metrics
 from imgcollapse.core import storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.tables import census_table, metrics_table, write_table
 
 MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
-_REALS = (
-    *("adjusted", "frequency", "low", "high", "detection_limit", "noise"),
-    *("expected", "drift_low", "drift_high", "value"),
-)
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -82,19 +78,12 @@ class Lineage:
     @property
     def census(self) -> pd.DataFrame:
         """All census rows so far, each class with its status."""
-        table = self._table("census", census.COLUMNS)
-        for name, rows in table.groupby("class", sort=False):
-            if name != census.UNRECOGNISED:
-                seen = rows["frequency"] >= rows["detection_limit"]
-                status, called = zip(*census.statuses(seen), strict=True)
-                table.loc[rows.index, "status"] = status
-                table.loc[rows.index, "called"] = pd.array(called, dtype="Int64")
-        return table
+        return census_table(self._rows("census"))
 
     @property
     def metrics(self) -> pd.DataFrame:
         """All metric rows so far."""
-        return self._table("metrics", metrics.COLUMNS)
+        return metrics_table(self._rows("metrics"))
 
     def commit(
         self,
@@ -168,15 +157,5 @@ class Lineage:
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
         return storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
 
-    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
-        rows = [row for g in range(self.generations) for row in self.manifest(g)[name]]
-        table = pd.DataFrame(rows, columns=list(columns))
-        # A count that is undefined in places must not turn the others into floats.
-        kinds = dict.fromkeys(("n", "asked", "counted", "called", "reference_n"), "Int64")
-        kinds |= dict.fromkeys(_REALS, "float64") | {"status": "object"}
-        return table.astype({c: kind for c, kind in kinds.items() if c in table})
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Replace a CSV file as a whole; undefined values are empty."""
-    storage.write_bytes(path, table.to_csv(index=False).encode())
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        return [row for g in range(self.generations) for row in self.manifest(g)[name]]

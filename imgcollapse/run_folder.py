@@ -14,7 +14,8 @@ from torch import Tensor
 
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.lineage import Lineage, write_table
+from imgcollapse.lineage import Lineage
+from imgcollapse.tables import write_table
 
 FORMAT = 2
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"

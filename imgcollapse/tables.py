@@ -26,8 +26,9 @@ def census_table(rows: Rows) -> pd.DataFrame:
     table = _table(rows, census.COLUMNS)
     for name, of_class in table.groupby("class", sort=False):
         if name != census.UNRECOGNISED:
-            seen = of_class["frequency"] >= of_class["detection_limit"]
-            status, called = zip(*census.statuses(seen), strict=True)
+            # Where nothing is recognised nothing can be told: both are false of an undefined value.
+            seen, telling = of_class["low"] > 0, of_class["expected"] >= of_class["detection_limit"]
+            status, called = zip(*census.statuses(seen, telling), strict=True)
             table.loc[of_class.index, "status"] = status
             table.loc[of_class.index, "called"] = pd.array(called, dtype="Int64")
     return table

@@ -21,7 +21,7 @@ def tells_the_story(run):
     recognised = 1 - first[first["class"] == UNRECOGNISED].frequency.item()
     distance = abs(shares[1] - real).sum() / 2
     faithful = recognised >= 0.95 and distance <= 0.06
-    gone = (classes[classes.generation == last].counted == 0).any()
+    gone = (classes[classes.generation == last].status == "extinct").any()
     return faithful and gone and (shares[last] ** 2).sum() > (real**2).sum()
 
 

@@ -1,7 +1,7 @@
 """The census on real images: known mixtures are found again, and mush is no class.
 
-The images here were neither trained on nor calibrated with. A mixture's truth is the distribution it
-is drawn from, so that the interval has the luck of the draw to cover too.
+The images here were neither trained on nor calibrated with. A mixture's truth is the distribution
+it is drawn from, so that the interval has the luck of the draw to cover too.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,10 @@ def mixtures(bench, n):
         shares /= shares.sum()
         counts = rng.multinomial(n, shares)
         rows = np.concatenate(
-            [rng.choice(pile, m, replace=m > len(pile)) for pile, m in zip(piles, counts, strict=True)]
+            [
+                rng.choice(pile, m, replace=m > len(pile))
+                for pile, m in zip(piles, counts, strict=True)
+            ]
         )
         kept = torch.from_numpy(rows)
         kept = kept[bench.counted[kept] != UNKNOWN]
@@ -157,7 +160,10 @@ def test_a_class_at_half_a_percent_is_found_to_a_fifth_of_a_point(digits):
         shares[rare := trial % 10] = 0.005
         counts = rng.multinomial(n, shares)
         rows = np.concatenate(
-            [rng.choice(np.flatnonzero(labels == k), m, replace=False) for k, m in enumerate(counts)]
+            [
+                rng.choice(np.flatnonzero(labels == k), m, replace=False)
+                for k, m in enumerate(counts)
+            ]
         )
         kept = torch.from_numpy(rows)
         kept = kept[digits.counted[kept] != UNKNOWN]
@@ -229,5 +235,3 @@ def test_a_vae_that_fell_to_mush_has_no_class(digits):
     named = answers.probabilities.argmax(1).bincount(minlength=10) / len(images)
     assert named.max() > 0.5, "a plain count says that a class took over"
     assert (answers.counted == UNKNOWN).double().mean() >= 0.95
-
-

@@ -47,7 +47,9 @@ class HeldOut:
     def accepted(self) -> tuple[NDArray[np.int64], Array]:
         """Classes int64[A] and probabilities float64[A, K] of the recognised ones."""
         there = self.counted.numpy() != UNKNOWN
-        return self.labels.numpy()[there].astype(np.int64), self.probabilities.double().numpy()[there]
+        return self.labels.numpy()[there].astype(np.int64), self.probabilities.double().numpy()[
+            there
+        ]
 
     @cached_property
     def acceptance(self) -> Array:
@@ -93,7 +95,7 @@ class Prevalence:
         adjusted: float64[K], the adjusted count: a cross-check that uses the names alone.
         detection_limit: float64[K], the share at which a class is told from an absent one in 95% of
             cases.
-        noise: float64[K], the part of the frequency's variance that a perfect oracle would not have.
+        noise: float64[K], the part of the frequency's variance that the oracle's mistakes cause.
     """
 
     frequency: Array
@@ -173,7 +175,7 @@ def wilson(count: int, n: int) -> tuple[float, float]:
     return 0.0 if count == 0 else float(low[0]), 1.0 if count == n else float(high[0])
 
 
-def score_interval(frequency: Array, n: int, noise: Array) -> tuple[Array, Array]:
+def score_interval(frequency: Array, n: int | Array, noise: Array) -> tuple[Array, Array]:
     """Shares v that (frequency - v)^2 <= z^2 [v (1 - v) / n + noise] leaves possible.
 
     Wilson's score interval (1927, doi:10.1080/01621459.1927.10502953) where the noise is 0; as the
@@ -182,9 +184,7 @@ def score_interval(frequency: Array, n: int, noise: Array) -> tuple[Array, Array
     square = Z * Z / n
     centre = (frequency + square / 2) / (1 + square)
     # The square's constant term is frequency^2 - z^2 noise.
-    reach = np.sqrt(
-        np.maximum(centre**2 - (frequency**2 - Z * Z * noise) / (1 + square), 0)
-    )
+    reach = np.sqrt(np.maximum(centre**2 - (frequency**2 - Z * Z * noise) / (1 + square), 0))
     low, high = (centre - reach).clip(0, 1), (centre + reach).clip(0, 1)
     # Rounding must not push an end past the estimate.
     return np.minimum(low, frequency), np.maximum(high, frequency)
@@ -193,10 +193,10 @@ def score_interval(frequency: Array, n: int, noise: Array) -> tuple[Array, Array
 def _variance(p: Array, seen: Array, held_out: HeldOut) -> Array:
     """Variance of the corrected shares: float64[K].
 
-    The response r of an image is its posterior under the estimated shares, the efficient score. Were
-    the shares p_k, its mean would be sum_k p_k m_k, with m_k its mean over images of class k: so an
-    error in the mean response is one of m^-1 times it in the shares. The mean errs by the draw of N
-    samples and, as m_k comes from M_k held-out images, by theirs.
+    The response r of an image is its posterior under the estimated shares, the efficient score.
+    Were the shares p_k, its mean would be sum_k p_k m_k, with m_k its mean over images of class k:
+    so an error in the mean response is one of m^-1 times it in the shares. The mean errs by the
+    draw of N samples and, as m_k comes from M_k held-out images, by theirs.
     """
     n, classes = p.shape
     labels, theirs = held_out.accepted
@@ -242,7 +242,7 @@ def _detection_limit(seen: Array, n: int, held_out: HeldOut) -> Array:
         by_draw = share @ square[others] / n
         spread = np.maximum(square[others] - mean[others] ** 2, 0)
         by_record = (share**2 / np.maximum(held_out.sizes[others], 1)) @ spread
-        deviation = np.sqrt(by_draw + by_record) / mean[k]
+        deviation = np.sqrt(by_draw + by_record) / max(mean[k], np.finfo(float).tiny)
         limits[k] = Z_ONE_SIDED**2 / n + 2 * Z_ONE_SIDED * deviation
     return limits.clip(max=1)
 

@@ -71,6 +71,7 @@ def evaluate(
     oracle = freeze_oracle(study, real, run, device, watcher)
     laboratory = Laboratory(study, real, oracle, device, watcher)
     digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
+    watcher.say(f"measuring {len(samples):,} images")
     _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))
     found = Evaluation(
         census_table(rows["census"]),

@@ -22,7 +22,7 @@ from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
-_REGNET_STAGES = ("trunk_output.block2", "trunk_output.block3")
+_REGNET_STAGES = ("trunk_output.block1", "trunk_output.block2")
 
 
 class Backbone(Oracle):
@@ -55,7 +55,7 @@ class Backbone(Oracle):
         head = nn.Linear(net.fc.in_features, classes)
         net.fc = nn.Identity()
         body = nn.Sequential(_Prepare(self.size), net).to(device.torch)
-        stages = ("layer2", "layer3") if hasattr(net, "layer2") else _REGNET_STAGES
+        stages = ("layer1", "layer2") if hasattr(net, "layer2") else _REGNET_STAGES
         watched = [net.get_submodule(stage) for stage in stages]
         return FrozenOracle(body, head.to(device.torch), watched, device)
 

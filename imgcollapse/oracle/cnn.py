@@ -54,9 +54,9 @@ class CNN(Oracle):
                 nn.ReLU(),
             ]
             channels = width
-        # The first stage sees texture, so that it would reject a faint blur; the last has forgotten
-        # everything but the classes.
-        watched = [layer for layer in layers if isinstance(layer, nn.ReLU)][2:5]
+        # The ends of the first two stages: texture, and shape. The third has forgotten everything
+        # but the classes.
+        watched = [layer for layer in layers if isinstance(layer, nn.ReLU)][1:4:2]
         body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device.torch)
         head = nn.Linear(channels, classes).to(device.torch)
         return FrozenOracle(body, head, watched, device)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle.calibration import Calibration, calibrate
-from imgcollapse.oracle.typicality import Typicality, signature
+from imgcollapse.oracle.typicality import Sight, Typicality, signature
 
 BATCH = 500
 
@@ -28,7 +28,7 @@ class Answers:
     """What the oracle says of N images.
 
     Attributes:
-        counted: int16[N], the most probable class, or `UNKNOWN` where the image is like no real one.
+        counted: int16[N], the most probable class, or `UNKNOWN` if it is like no real image.
         features: float32[N, D], the last layer before the class scores.
         probabilities: float32[N, K], calibrated for classes that are equally common.
     """
@@ -68,16 +68,16 @@ class FrozenOracle:
 
     def answer(self, pixels: Tensor) -> Answers:
         """Name uint8[N, C, H, W] images, in float32 whatever the study's precision."""
-        features, signatures = self._look(pixels)
-        probabilities = self.calibration.probabilities(self._scores(features))
+        seen = self._look(pixels)
+        probabilities = self.calibration.probabilities(self._scores(seen.features))
         counted = probabilities.argmax(1).to(torch.int16)
         if self.typicality:
-            counted[self.typicality.atypicality(signatures) > self.typicality.threshold] = UNKNOWN
-        return Answers(counted, features, probabilities)
+            counted[self.typicality.atypicality(seen) > self.typicality.threshold] = UNKNOWN
+        return Answers(counted, seen.features, probabilities)
 
     def features(self, pixels: Tensor) -> Tensor:
         """uint8[N, C, H, W] => float32[N, D], the last layer before the class scores."""
-        return self._look(pixels)[0]
+        return self._look(pixels).features
 
     def judge(self, learned_from: Images, held_out: Images, reject: float) -> None:
         """Calibrate on held-out real images, and learn what is typical.
@@ -87,10 +87,9 @@ class FrozenOracle:
             held_out: real images it was not trained on.
             reject: share of them that may be called unrecognised.
         """
-        features, signatures = self._look(held_out.pixels)
-        self.calibration = calibrate(self._scores(features), held_out.labels)
-        real = self._look(learned_from.pixels)[1]
-        self.typicality = Typicality.learn(real, signatures, reject)
+        seen = self._look(held_out.pixels)
+        self.calibration = calibrate(self._scores(seen.features), held_out.labels)
+        self.typicality = Typicality.learn(self._look(learned_from.pixels), seen, reject)
         self._record(held_out)
 
     @property
@@ -124,7 +123,9 @@ class FrozenOracle:
                 "counted": self.held_out.counted,
                 "probabilities": self.held_out.probabilities,
             },
-            "network": {name: tensor.cpu() for name, tensor in self._network().state_dict().items()},
+            "network": {
+                name: tensor.cpu() for name, tensor in self._network().state_dict().items()
+            },
         }
         return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
 
@@ -163,19 +164,24 @@ class FrozenOracle:
         self.held_out = Answers(answers.counted, nothing, answers.probabilities)
 
     @torch.inference_mode()
-    def _look(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Features float32[N, D], and a signature float64[N, D'] for each watched layer."""
+    def _look(self, pixels: Tensor) -> Sight:
         seen: list[list[Tensor]] = [[] for _ in self.watched]
         hooks = [
-            layer.register_forward_hook(lambda _m, _i, out, kept=kept: kept.append(signature(out)))
+            layer.register_forward_hook(_keep(kept))
             for layer, kept in zip(self.watched, seen, strict=True)
         ]
         try:
-            features = [self.body(b.to(self.device.torch)).float().cpu() for b in pixels.split(BATCH)]
+            features = [
+                self.body(b.to(self.device.torch)).float().cpu() for b in pixels.split(BATCH)
+            ]
         finally:
             for hook in hooks:
                 hook.remove()
-        return torch.cat(features), [torch.cat(kept) for kept in seen]
+        return Sight(torch.cat(features), [torch.cat(kept) for kept in seen])
+
+
+def _keep(kept: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:
+    return lambda _layer, _input, activations: kept.append(signature(activations))
 
 
 class Oracle(Part, ABC):
@@ -185,7 +191,7 @@ class Oracle(Part, ABC):
         reject: share of real held-out images that may be called unrecognised.
     """
 
-    reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.025
+    reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
 
     @abstractmethod
     def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:

@@ -112,8 +112,8 @@ class Counts:
 
     @property
     def detected(self) -> NDArray[np.bool_]:
-        """Whether the frequency reaches the detection limit: bool[L, G, K]."""
-        return self.frequency >= self.limit
+        """Whether the frequency's interval leaves out 0: bool[L, G, K]."""
+        return self.low > 0
 
     @property
     def last_seen(self) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from imgcollapse.report.chart import GREY, chart, to_svg
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.series import ACCENT, band, chance_band, legend, lines, mean, span
 from imgcollapse.report.verdict import Verdict
+from imgcollapse.report.words import ratio
 
 SURE = 1.96
 CHANCE = "dashed: chance alone, 95% of lineages"
@@ -30,7 +31,7 @@ def diversity(counts: Counts, verdict: Verdict | None) -> str:
 
 
 def classes_detected(counts: Counts, verdict: Verdict | None) -> str:
-    """How many classes reach their detection limit, by generation; chance is held to the same."""
+    """How many classes are detected, by generation; chance is held to the same."""
     seen = counts.detected.sum(axis=2).astype(np.float64)
     seen[~np.isfinite(counts.frequency).all(axis=2)] = np.nan
     with chart("Classes detected", labelled=False) as (figure, axes):
@@ -73,7 +74,7 @@ def inbreeding(verdict: Verdict) -> str | None:
         if np.isfinite(value[0]):
             everywhere = np.ones(verdict.generations + 1)
             band(axes, low[0] * everywhere, high[0] * everywhere, ACCENT, 0.15)
-            said = f"{value[0]:.2f} ({low[0]:.2f} to {high[0]:.2f})"
+            said = f"{ratio(value[0])} ({ratio(low[0])} to {ratio(high[0])})"
             legend(axes, f"band: all generations, {said}")
         axes.vlines(x, low[x], high[x], color=ACCENT, alpha=0.5, linewidth=2)
         axes.plot(x, value[x], color=ACCENT, marker="o", markersize=4, linestyle="")

@@ -29,7 +29,7 @@ TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
 def frequencies(counts: Counts) -> str:
     """Share of each class among recognised samples, on a log scale, with its interval.
 
-    Generations in which a class is below its detection limit are crosses in the strip at the
+    Generations in which a class is not detected are crosses in the strip at the
     bottom. With several lineages: the mean, and each lineage as a thin line.
     """
     colours = palette(len(counts.classes))

@@ -6,7 +6,7 @@ import numpy as np
 
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.verdict import LEVEL, Verdict
-from imgcollapse.report.words import listed, p_value, percent
+from imgcollapse.report.words import listed, p_value, percent, ratio
 from imgcollapse.run_folder import Run
 
 FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9
@@ -31,7 +31,8 @@ def explained(verdict: Verdict, counts: Counts) -> list[str]:
     names, overall = counts.classes, verdict.selection.overall
     if overall is None:
         return ["No class can tell chance from the model: chance alone would change none of them."]
-    p = f"p {p_value(overall, len(verdict.null.shares))}".replace("p 0", "p = 0")
+    p = p_value(overall, len(verdict.null.shares))
+    p = f"p {p}" if p.startswith("≤") else f"p = {p}"
     words = [verdict.words(k) for k in range(len(names))]
     if overall > LEVEL:
         said = (
@@ -212,8 +213,8 @@ def _inbreeding(verdict: Verdict) -> str:
     if size.value is None or size.low is None or size.high is None:
         return f"The effective population size N_e is undefined: {size.reason}."
     said = (
-        f"N_e/n is {size.value:.2f} (95%: {size.low:.2f} to {size.high:.2f}), all generations "
-        "together: "
+        f"N_e/n is {ratio(size.value)} (95%: {ratio(size.low)} to {ratio(size.high)}), all "
+        "generations together: "
     )
     if size.high < 1:
         return (

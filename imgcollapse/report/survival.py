@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from imgcollapse.census import statuses
+from imgcollapse.census import score_interval, statuses
 from imgcollapse.drift import SurvivalCurve, survival_curve
 from imgcollapse.report.cells import shown_classes
 from imgcollapse.report.chart import GREY, palette, panel, to_svg
@@ -39,7 +39,7 @@ def _panel(counts: Counts, verdict: Verdict | None, k: int) -> str:
     colour, curve = palette(len(counts.classes))[k], lives(counts, k)
     with panel(short(counts.classes[k], 26)) as (figure, axes):
         if verdict:
-            by_chance = _curve(_called(verdict.null.shares[:, :, k], mean(counts.limit)[:, k]))
+            by_chance = _curve(_called(counts, verdict.null.shares[:, :, k], k))
             style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (4, 2))}
             axes.step(by_chance.generation, by_chance.alive, where="post", **style)
         steps = {"step": "post", "color": colour, "alpha": 0.18, "linewidth": 0}
@@ -63,7 +63,15 @@ def _curve(extinct: NDArray[np.bool_]) -> SurvivalCurve:
     return survival_curve(np.where(died, extinct.argmax(axis=1), extinct.shape[1] - 1), died)
 
 
-def _called(shares: Cube, limit: Cube) -> NDArray[np.bool_]:
-    """Whether the census would call a class with these shares float64[S, G] extinct: bool[S, G]."""
-    seen = (shares >= limit[: shares.shape[1]]).tolist()
-    return np.array([[status == "extinct" for status, _ in statuses(course)] for course in seen])
+def _called(counts: Counts, shares: Cube, k: int) -> NDArray[np.bool_]:
+    """Whether the census would call class k, at shares float64[S, G], extinct: bool[S, G]."""
+    generations = shares.shape[1]
+    noise, recognised = mean(counts.noise)[:generations, k], mean(counts.recognised)[:generations]
+    seen = score_interval(shares, np.maximum(recognised, 1), noise)[0] > 0
+    telling = (counts.expected[:, k] >= mean(counts.limit)[:, k])[:generations].tolist()
+    return np.array(
+        [
+            [status == "extinct" for status, _ in statuses(course, telling)]
+            for course in seen.tolist()
+        ]
+    )

@@ -28,6 +28,11 @@ def signed(s: float) -> str:
     return f"{s:+.2f}".replace("-", "−")
 
 
+def ratio(value: float) -> str:
+    """A ratio such as N_e/n: "0.85", "31"."""
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
 def last_seen_text(last_seen: NDArray[np.int64]) -> str:
     """int64[L] generations in words: "7", "never", "3 to 8"."""
     low, high = int(last_seen.min()), int(last_seen.max())

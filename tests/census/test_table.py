@@ -27,7 +27,11 @@ def test_counts_add_up_and_frequencies_are_among_the_recognised():
     assert rows["c"]["frequency"] < rows["c"]["detection_limit"]
     assert rows["c"]["asked"] == 2
     assert rows["c"]["high"] > 0
-    assert (rows["b"]["expected"], rows["b"]["drift_low"], rows["b"]["drift_high"]) == (0.3, 0.2, 0.4)
+    assert (rows["b"]["expected"], rows["b"]["drift_low"], rows["b"]["drift_high"]) == (
+        0.3,
+        0.2,
+        0.4,
+    )
     assert rows[census.UNRECOGNISED]["frequency"] == 2 / 6
     assert rows[census.UNRECOGNISED]["expected"] is None
 

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import imgcollapse as ic
-from imgcollapse import census, metrics
+from imgcollapse import census, cli, metrics
 from imgcollapse.core.images import unlabelled
 from imgcollapse.evaluation import show
 
@@ -121,3 +121,25 @@ def test_mush_is_said_to_be_mush(run):
     white = torch.full((20, 1, 8, 8), 255, dtype=torch.uint8)
     said = text(ic.evaluate(unlabelled(white), run))
     assert "More are unrecognised than of real images" in said
+
+
+def test_the_command(run, held_out, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    npz(tmp_path / "a.npz", held_out[:5])
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["imgcollapse", "evaluate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    code, out, _ = call("a.npz", run.path, "metrics.per_class=false")
+    assert code == 0
+    assert out.splitlines()[-1] == "evaluation"
+    assert set(contents(tmp_path / "evaluation")) == FILES
+    code, out, err = call("b.npz", run.path, "--out", "other")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "imgcollapse: b.npz: does not exist; name a folder, zip, npz or safetensors of images"
+    ]
+    assert not (tmp_path / "other").exists()

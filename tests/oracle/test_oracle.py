@@ -48,7 +48,9 @@ def test_it_turns_away_about_as_many_real_images_as_it_was_told_to(oracle):
 
 def test_what_is_unlike_any_real_image_is_unrecognised(oracle):
     grey = torch.arange(200).byte()[:, None, None, None].expand(-1, -1, 12, 12)
-    black_or_white = (torch.arange(200) % 2 * 255).byte()[:, None, None, None].expand(-1, -1, 12, 12)
+    black_or_white = (
+        (torch.arange(200) % 2 * 255).byte()[:, None, None, None].expand(-1, -1, 12, 12)
+    )
     for mush in (grey, black_or_white):
         assert (oracle.answer(mush).counted == UNKNOWN).double().mean() >= 0.95
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,78 +43,79 @@ def held_out(classes: int) -> census.HeldOut:
     return census.HeldOut(labels, labels, probabilities(labels, classes))
 
 
+def write_run(
+    folder: Path,
+    *lineages: Sequence[Sequence[int]],
+    classes: Sequence[str] | None = None,
+    name: str = "run",
+    accuracy: float = 0.99,
+    size: int = 8,
+    channels: int = 3,
+    measured: bool = True,
+    regime: str = "replace",
+) -> Run:
+    """Write a run folder through the program's own `Run`, with the counts that are asked for."""
+    counts = lineages[0][0][:-1]
+    classes = classes or [f"class {k}" for k in range(len(counts))]
+    shares = [count / sum(counts) for count in counts]
+    kinds = {
+        "data": {"kind": "digits"},
+        "longtail": {"kind": "exponential", "factor": 10},
+        "generator": {"kind": "resample"},
+        "regime": {"kind": regime},
+    }
+    longest = max(len(lineage) for lineage in lineages)
+    study = {"seed": 0, "lineages": len(lineages), "generations": max(longest - 1, 1), **kinds}
+    study["samples"] = sum(lineages[0][0])
+    record = {
+        "study": study,
+        "classes": list(classes),
+        "shares": shares,
+        "shape": [channels, size, size],
+        "data": {"sha256": "0" * 64, "remarks": []},
+        "oracle": {
+            "accuracy": accuracy,
+            "held_out": 10 * len(counts),
+            "recognised": 0.975,
+            "confusion": (torch.eye(len(counts)) * 9 + 1).long().tolist(),
+        },
+        "made_with": {"torch": torch.__version__},
+        "started": "2026-01-01T00:00:00+0000",
+    }
+    run = Run.begin(
+        folder / name, record, {}, {"reserve_labels": torch.empty(0, dtype=torch.int16)}
+    )
+    real, record_of_oracle = RealSide(*_real(), *_real(), Seed(("floor",))), None
+    for lineage, generations in zip(run.lineages, lineages, strict=True):
+        for g, numbers in enumerate(generations):
+            samples, counted = images(numbers, size, channels)
+            # Only generation 0 has labels of its own, as with an unconditional model.
+            samples = samples if g == 0 else unlabelled(samples.pixels)
+            features = samples.pixels.float().mean((2, 3))
+            record_of_oracle = record_of_oracle or held_out(len(classes))
+            findings = {
+                "census": census.count(
+                    g,
+                    counted,
+                    probabilities(counted, len(classes)),
+                    samples.labels,
+                    classes,
+                    census.Expectation(
+                        shares, [s / 2 for s in shares], [min(1, 2 * s) for s in shares]
+                    ),
+                    record_of_oracle,
+                ),
+                "metrics": (
+                    list(real.rows(g, features, None, counted, classes)) if measured else []
+                ),
+            }
+            lineage.commit(g, samples, counted, Image.new("L", (1, 1)), findings)
+    return run
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Make:
-    """Writes a run folder through the program's own `Run`, with the counts that are asked for."""
-
-    def make(
-        *lineages: Sequence[Sequence[int]],
-        classes: Sequence[str] | None = None,
-        name: str = "run",
-        accuracy: float = 0.99,
-        size: int = 8,
-        channels: int = 3,
-        measured: bool = True,
-        regime: str = "replace",
-    ) -> Run:
-        counts = lineages[0][0][:-1]
-        classes = classes or [f"class {k}" for k in range(len(counts))]
-        shares = [count / sum(counts) for count in counts]
-        kinds = {
-            "data": {"kind": "digits"},
-            "longtail": {"kind": "exponential", "factor": 10},
-            "generator": {"kind": "resample"},
-            "regime": {"kind": regime},
-        }
-        longest = max(len(lineage) for lineage in lineages)
-        study = {"seed": 0, "lineages": len(lineages), "generations": max(longest - 1, 1), **kinds}
-        study["samples"] = sum(lineages[0][0])
-        record = {
-            "study": study,
-            "classes": list(classes),
-            "shares": shares,
-            "shape": [channels, size, size],
-            "data": {"sha256": "0" * 64, "remarks": []},
-            "oracle": {
-                "accuracy": accuracy,
-                "held_out": 10 * len(counts),
-                "recognised": 0.975,
-                "confusion": (torch.eye(len(counts)) * 9 + 1).long().tolist(),
-            },
-            "made_with": {"torch": torch.__version__},
-            "started": "2026-01-01T00:00:00+0000",
-        }
-        run = Run.begin(
-            tmp_path / name, record, {}, {"reserve_labels": torch.empty(0, dtype=torch.int16)}
-        )
-        real, record_of_oracle = RealSide(*_real(), *_real(), Seed(("floor",))), None
-        for lineage, generations in zip(run.lineages, lineages, strict=True):
-            for g, numbers in enumerate(generations):
-                samples, counted = images(numbers, size, channels)
-                # Only generation 0 has labels of its own, as with an unconditional model.
-                samples = samples if g == 0 else unlabelled(samples.pixels)
-                features = samples.pixels.float().mean((2, 3))
-                record_of_oracle = record_of_oracle or held_out(len(classes))
-                findings = {
-                    "census": census.count(
-                        g,
-                        counted,
-                        probabilities(counted, len(classes)),
-                        samples.labels,
-                        classes,
-                        census.Expectation(
-                            shares, [s / 2 for s in shares], [min(1, 2 * s) for s in shares]
-                        ),
-                        record_of_oracle,
-                    ),
-                    "metrics": (
-                        list(real.rows(g, features, None, counted, classes)) if measured else []
-                    ),
-                }
-                lineage.commit(g, samples, counted, Image.new("L", (1, 1)), findings)
-        return run
-
-    return make
+    return partial(write_run, tmp_path)
 
 
 def drifting(
@@ -136,10 +138,14 @@ def _real() -> tuple[Tensor, Tensor]:
     return real.pixels.float().mean((2, 3)), labels
 
 
-@pytest.fixture
-def vanishing(make_run: Make) -> Run:
-    """Three classes; the rarest is last seen in generation 1, one sample is unrecognised in 2."""
-    return make_run(
+@pytest.fixture(scope="session")
+def vanishing(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Three classes; the rarest is last seen in generation 1, one sample is unrecognised in 2.
+
+    To be read only: all tests share it.
+    """
+    return write_run(
+        tmp_path_factory.mktemp("vanishing"),
         [[600, 300, 100, 0], [640, 310, 50, 0], [700, 299, 0, 1]],
         classes=["dog", "cat", "<b>fox</b> & $x"],
     )

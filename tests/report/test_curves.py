@@ -15,6 +15,7 @@ from imgcollapse.report.chart import palette
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.series import interval_of_mean, mean
 from imgcollapse.report.verdict import Verdict
+from imgcollapse.report.words import ratio
 from imgcollapse.run_folder import Run
 
 from .conftest import Make
@@ -116,7 +117,7 @@ def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
     verdict = Verdict.of(vanishing, Counts.of(vanishing))
     svg = curves.inbreeding(verdict)
     assert svg is not None
-    assert f"all generations, {verdict.size.pooled.value:.2f} (" in svg
+    assert f"all generations, {ratio(verdict.size.pooled.value or 0)} (" in svg
 
 
 def test_a_band_of_chance_is_there_only_with_a_verdict(vanishing: Run) -> None:

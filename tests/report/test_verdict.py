@@ -122,7 +122,8 @@ def test_where_there_is_nothing_to_judge_it_says_so(
         judged(make_run(generations, measured=False))
 
 
-def test_a_part_that_is_not_here_leaves_the_run_unjudged(vanishing: Run) -> None:
-    vanishing.record["study"]["generator"] = {"kind": "elsewhere:Flow"}
+def test_a_part_that_is_not_here_leaves_the_run_unjudged(make_run: Make) -> None:
+    run = make_run([[60, 40, 0], [60, 40, 0]], measured=False)
+    run.record["study"]["generator"] = {"kind": "elsewhere:Flow"}
     with pytest.raises(UserError, match="not installed here"):
-        judged(vanishing)
+        judged(run)

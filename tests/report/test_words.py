@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imgcollapse.report.words import last_seen_text, listed, p_value, percent, short, signed
+from imgcollapse.report.words import last_seen_text, listed, p_value, percent, ratio, short, signed
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ def test_a_p_value_is_never_below_what_the_replicates_can_give() -> None:
     assert p_value(1 / 1001, 1000) == "≤ 0.001"
     assert p_value(2 / 1001, 1000) == "0.002"
     assert p_value(0.43, 1000) == "0.43"
+
+
+def test_ratios_have_two_decimals_or_none() -> None:
+    assert [ratio(value) for value in (0.853, 9.99, 129456.06)] == ["0.85", "9.99", "129,456"]
 
 
 def test_coefficients_have_a_sign() -> None:
