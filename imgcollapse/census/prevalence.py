@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+TOLERANCE = 1e-9
 Z_ONE_SIDED = NormalDist().inv_cdf(CONFIDENCE)
 
 
@@ -117,6 +118,7 @@ def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Pre
     """
     p, n = probabilities.double().numpy(), len(probabilities)
     seen = expectation_maximisation(p)
+    seen = np.where(seen > TOLERANCE, seen, 0)  # a share on its way to 0 is none
     frequency = _normalised(seen / held_out.acceptance)
     variance = _variance(p, seen, held_out)
     # No share varies by more than 1/4, whatever an oracle of a few held-out images makes possible.
@@ -133,7 +135,7 @@ def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Pre
 
 
 def expectation_maximisation(
-    probabilities: Array, tolerance: float = 1e-9, iterations: int = 10_000
+    probabilities: Array, tolerance: float = TOLERANCE, iterations: int = 10_000
 ) -> Array:
     """Class shares that make the probabilities most likely: float64[N, K] => float64[K].
 

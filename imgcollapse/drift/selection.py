@@ -76,7 +76,8 @@ def selection_coefficients(
     Raises:
         UserError: the shapes of x, noise and null do not match.
     """
-    course = x[None] if x.ndim == 2 else x
+    # What is left of a class by an iteration that converges to 0 is none of it.
+    course = (x[None] if x.ndim == 2 else x).round(12)
     shape = null.shares.shape[1:]
     for name, array in (("shares", course[0]), ("noise", course[0] if noise is None else noise)):
         if array.shape != shape:
