@@ -20,6 +20,7 @@ lint: install
 
 bench: install
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/frechet.py
 
 install: .venv/installed
 

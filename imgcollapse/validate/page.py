@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -27,17 +28,19 @@ SURE = 1.96
 
 def table(results: Sequence[Result]) -> Table:
     """Law, published value, theory, this program, standard error, deviation and verdict."""
-    rows = Table("law", "what")
-    for name in ("published", "theory", "here", "se", "deviation"):
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows.add_column("law", min_width=18)
+    for name in ("published", "theory", "here", "se", "z"):
         rows.add_column(name, justify="right")
     rows.add_column("verdict")
     for result in results:
+        rows.add_row(Text(f"{result.id} {result.title}", style="bold"))
         if result.skipped is not None:
-            rows.add_row(result.id, Text(result.skipped), *[""] * 5, "[yellow]skipped")
-        for i, finding in enumerate(result.findings):
+            rows.add_row(Text(result.skipped), *[""] * 5, "[yellow]skipped")
+        for finding in result.findings:
             cells = (Text(cell) for cell in _cells(finding))  # brackets are not markup
             mark = "[green]passed" if finding.holds else "[bold red]FAILED"
-            rows.add_row("" if i else result.id, *cells, mark)
+            rows.add_row(*cells, mark)
         rows.add_section()
     return rows
 
