@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -86,7 +87,7 @@ class Laboratory:
             lineage.commit(g, samples, counted, grid, findings, training_set, model.state())
             archive.append(lineage.samples(g))
             place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
-            self.watcher.say(f"{place}generation {g}: {_summary(counted, real.shares)}")
+            self.watcher.say(f"{place}generation {g}: {_summary(findings['census'], real.shares)}")
 
     def fit(self, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
         """Train the g-th model, from the previous one where the study says so."""
@@ -152,12 +153,15 @@ class _Clock:
         self.laps[name], self.last = round(now - self.last, 3), now
 
 
-def _summary(counted: Tensor, real: Tensor) -> str:
-    now = shares(counted, len(real))
-    gone = int((now == 0).sum())
-    recognised = float((counted != UNKNOWN).double().mean())
-    distance = float((now - real).abs().sum() / 2)
+def _summary(rows: Sequence[Mapping[str, Any]], real: Tensor) -> str:
+    """What the census of a generation says, in a line."""
+    *classes, unrecognised = rows
+    recognised = f"{1 - unrecognised['frequency']:.1%} recognised"
+    if any(row["frequency"] is None for row in classes):
+        return recognised
+    detected = sum(row["low"] > 0 for row in classes)
+    distance = sum(abs(row["frequency"] - p) for row, p in zip(classes, real.tolist(), strict=True))
     return (
-        f"{recognised:.1%} recognised, {len(real) - gone} of {len(real)} classes seen, "
-        f"total variation to the real shares {distance:.3f}"
+        f"{recognised}, {detected} of {len(classes)} classes detected, "
+        f"total variation to the real shares {distance / 2:.3f}"
     )

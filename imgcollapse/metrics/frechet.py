@@ -21,6 +21,7 @@ from imgcollapse.metrics.value import Value, about, broken, undefined
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
+SMALL = 512
 TOO_FEW = "a covariance needs two images on each side"
 
 
@@ -103,7 +104,9 @@ def distance(real: Gaussian, generated: Gaussian) -> float:
 def _product_spectrum(real: Gaussian, generated: Gaussian) -> Tensor:
     """Eigenvalues of C_r C_g, ascending."""
     factor = real.factor
-    if factor.shape[1] < len(factor) or bool(factor.triu(1).any()):
+    # Below some hundred features SciPy's own threads cost more than they save.
+    small = len(factor) < SMALL
+    if small or factor.shape[1] < len(factor) or bool(factor.triu(1).any()):
         return torch.linalg.eigvalsh(factor.T @ generated.covariance @ factor)
     # LAPACK forms Lᵀ C L in a quarter of the operations of two products.
     product, _ = _SYGST(

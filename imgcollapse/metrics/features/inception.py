@@ -51,7 +51,9 @@ class InceptionFeatures(Network):
         """torch-fidelity's network."""
         path = self.path()
         try:
-            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+            from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore
+                FeatureExtractorInceptionV3,
+            )
         except ImportError:
             raise UserError(
                 "metrics.features: inception needs torch-fidelity; run pip install "
