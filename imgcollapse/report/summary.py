@@ -64,8 +64,7 @@ def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
     """What can not be concluded from this run."""
     found, g = [], counts.last
     limit, n = counts.limit[:, g].mean(axis=0), float(counts.recognised[:, g].mean())
-    first = counts.limit[:, 0].mean(axis=0)
-    hidden = np.flatnonzero((counts.expected[0] < first) & counts.gone.any(axis=0))[::-1]
+    hidden = np.flatnonzero((counts.expected[g] < limit) & counts.gone.any(axis=0))[::-1]
     below = (counts.gone & ~counts.extinct[:, g]).any(axis=0) & np.isfinite(limit)
     missed = [k for k in np.flatnonzero(below)[::-1] if k not in hidden]
     if len(hidden):
@@ -74,7 +73,7 @@ def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
         found.append(
             f"Whether {names} {'is' if one else 'are'} gone, whatever the status: "
             f"{'its real share is' if one else 'their real shares are'} below the detection limit "
-            f"({percent(float(first[hidden].max()))}), so a class that is still there would be "
+            f"({percent(float(limit[hidden].max()))}), so a class that is still there would be "
             "missed as well."
         )
     if missed:
