@@ -111,15 +111,6 @@ class RealSide:
                     yield equal | {"metric": f"{metric}_floor"} | floor._asdict()
             yield from self._memorized(row, label, near, counted)
 
-    def distances(
-        self, generation: int, features: Tensor, counted: Tensor, classes: Sequence[str]
-    ) -> Iterator[dict[str, Any]]:
-        """FID and KID of `rows`, where there are more images than features, or twenty."""
-        needed = {"fid": features.shape[1] + 1, "kid": 20}
-        for row in self.rows(generation, features, None, counted, classes):
-            if row["n"] >= needed.get(row["metric"].removesuffix("_floor"), row["n"] + 1):
-                yield row
-
     def floor(self, label: int | None, n: int) -> dict[str, Value]:
         """Each metric between two disjoint sets of n real images of a class, or of all.
 

@@ -20,8 +20,9 @@ from imgcollapse.core.images import UNKNOWN, Images, unlabelled
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
+from imgcollapse.progress import Silent
 from imgcollapse.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
-from imgcollapse.validate.lineages import CPU, silent
+from imgcollapse.validate.lineages import CPU
 
 SIDE, PATTERNS = 16, 4
 SIGMA = 48.0
@@ -121,10 +122,10 @@ def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, 
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
     means, sigmas = [], []
     for k in range(1, last + 1):
-        model = generator.fit(images, 0, seed / k / "fit", CPU, silent)
+        model = generator.fit(images, 0, seed / k / "fit", CPU, Silent())
         state: dict[str, Tensor] = model.state()
         means.append(waves @ state["means"][0].numpy() * LEVELS / SIGMA)
         spread = state["factors"][0].numpy() @ waves.T
         sigmas.append(np.sqrt((spread**2).sum(axis=0)) * LEVELS / SIGMA)
-        images = model.sample(asked, seed / k / "sample", silent)
+        images = model.sample(asked, seed / k / "sample", Silent())
     return np.array(means), np.array(sigmas)

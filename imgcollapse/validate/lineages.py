@@ -19,6 +19,7 @@ from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
+from imgcollapse.progress import Silent
 from imgcollapse.regimes import Regime
 from imgcollapse.validate.laws import Array
 
@@ -57,14 +58,10 @@ class Born:
     samples: Tensor
 
 
-def silent(stage: str, step: int, steps: int, images: int, loss: float | None = None) -> None:
-    """Nobody wants to know how far a lineage of labels is."""
-
-
 def resampled(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
     """Fit a generator to images and draw n samples."""
-    model = generator.fit(images, 0, seed / "fit", CPU, silent)
-    return model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", silent)
+    model = generator.fit(images, 0, seed / "fit", CPU, Silent())
+    return model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", Silent())
 
 
 def descend(

@@ -14,8 +14,9 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 from imgcollapse.generators.vae import Autoencoder
+from imgcollapse.progress import Silent
 from imgcollapse.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
-from imgcollapse.validate.lineages import NO_RESERVE, silent
+from imgcollapse.validate.lineages import NO_RESERVE
 
 PUBLISHED = np.array([0.688, 0.603, 0.534, 0.483, 0.443])
 SPREAD = np.array([0.011, 0.006, 0.012, 0.009, 0.018])
@@ -68,10 +69,10 @@ class ShumailovVAE:
         original, sigmas = None, []
         for g in range(1, len(PUBLISHED) + 2):
             training = archive.gather(trial.parts.replace.select(archive, g, seed / g / "select"))
-            model = generator.fit(training, 0, seed / g / "fit", trial.device, silent)
+            model = generator.fit(training, 0, seed / g / "fit", trial.device, Silent())
             assert isinstance(model, Autoencoder)  # what encodes
             original = original or model
-            samples = model.sample(asked, seed / g / "sample", silent)
+            samples = model.sample(asked, seed / g / "sample", Silent())
             archive.append(samples)
             if g > 1:
                 sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))
