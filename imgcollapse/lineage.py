@@ -23,7 +23,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.tables import census_table, metrics_table, write_table
 
-MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+MANIFEST, SAMPLES, WORDS = "manifest.json", "samples.safetensors", "words.safetensors"
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -69,6 +69,10 @@ class Lineage:
         """State of the g-th model, g >= 1."""
         return self._load(g, "model.safetensors")
 
+    def words(self, g: int) -> dict[str, Tensor] | None:
+        """Word counts of generation g, or None where its images are not written as words."""
+        return self._load(g, WORDS) if (self.folder(g) / WORDS).is_file() else None
+
     def manifest(self, g: int) -> dict[str, Any]:
         """What was written about generation g: file hashes, findings, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
@@ -102,7 +106,8 @@ class Lineage:
             samples: its images, real ones for g = 0.
             counted: int16[N], what the oracle named them.
             grid: a picture of some of them.
-            findings: "census" and "metrics" rows, and whatever else is known about the making.
+            findings: "census" and "metrics" rows, and whatever else is known about the making; the
+                tensors under "words" have a file of their own.
             training_set: what its model was trained on (g >= 1).
             model: its model's state (g >= 1).
         """
@@ -113,6 +118,9 @@ class Lineage:
                 storage.write_tensors(folder / "training_set.safetensors", vars(training_set))
             if model is not None:
                 storage.write_tensors(folder / "model.safetensors", model)
+            if "words" in findings:
+                storage.write_tensors(folder / WORDS, findings["words"])
+                findings = {name: found for name, found in findings.items() if name != "words"}
             storage.write_png(folder / "grid.png", grid)
             with storage.explained(folder):
                 files = {p.name: storage.sha256(p) for p in sorted(folder.iterdir())}

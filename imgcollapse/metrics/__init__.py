@@ -9,6 +9,7 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
+vocabulary/       small patches as words: which are lost, how rare ones fade
 value.py          a number with its interval, or the reason why there is none
 blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
@@ -24,10 +25,12 @@ from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
 from imgcollapse.metrics.panel import COLUMNS, RealSide
 from imgcollapse.metrics.settings import Metrics
 from imgcollapse.metrics.value import Value
+from imgcollapse.metrics.vocabulary import Codebook, RealWords, Vocabulary
 
 __all__ = [
     "COLUMNS",
     "AnyExtractor",
+    "Codebook",
     "Extractor",
     "FrechetDistance",
     "FrechetInfinity",
@@ -36,8 +39,10 @@ __all__ = [
     "Metrics",
     "NearestNeighbours",
     "RealSide",
+    "RealWords",
     "Value",
     "Vendi",
+    "Vocabulary",
     "fid",
     "fid_infinity",
     "kid",

@@ -23,7 +23,7 @@ from imgcollapse.metrics.kernel import kid
 from imgcollapse.metrics.memorization import Copies, nearest
 from imgcollapse.metrics.neighbours import prdc, scores
 from imgcollapse.metrics.settings import Metrics
-from imgcollapse.metrics.value import Value, undefined
+from imgcollapse.metrics.value import Value, spread, undefined
 
 COLUMNS = (
     "generation",
@@ -132,7 +132,10 @@ class RealSide:
                 one, other = pool[chosen[:n]].double(), pool[chosen[n : 2 * n]].double()
                 for metric, value in self._floor_values(label, one, other).items():
                     found.setdefault(metric, []).append(value)
-            self._floors[key] = {metric: _spread(values) for metric, values in found.items()}
+            self._floors[key] = {
+                metric: spread(torch.tensor(values, dtype=torch.float64))
+                for metric, values in found.items()
+            }
         return self._floors[key]
 
     def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
@@ -192,9 +195,3 @@ class RealSide:
 
 def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
     return of_images if label is None else of_images[labels == label]
-
-
-def _spread(values: list[float]) -> Value:
-    sample = torch.tensor(values, dtype=torch.float64)
-    low, high = sample.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Value(float(sample.mean()), low, high)
