@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -161,5 +161,5 @@ def _models(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
     for mark in info.metadata:
         if isinstance(mark, OneOf):
             return list(mark.parts.values())
-    held = info.annotation
-    return [held] if isinstance(held, type) and issubclass(held, BaseModel) else []
+    held = get_args(info.annotation) or [info.annotation]
+    return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]

@@ -16,7 +16,7 @@ from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import RealData
 from imgcollapse.loop import Laboratory
 from imgcollapse.oracle import FrozenOracle
-from imgcollapse.prepare import choose_device, freeze_oracle, load_real, made_with
+from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
@@ -55,15 +55,17 @@ def run(
     if begun is None:
         storage.check_writable(out)
     oracle = freeze_oracle(study, real, begun, device, watcher)
+    codebook = freeze_codebook(study, real, begun)
     if begun is None:
         record = _record(study, real, oracle, device)
-        begun = Run.begin(out, record, oracle.state(), _splits(real))
+        words = codebook.state() if codebook else None
+        begun = Run.begin(out, record, oracle.state(), _splits(real), words)
     else:
         for line in _changes(begun.record["made_with"], made_with(device)):
             watcher.say(line)
         storage.sweep_orphans(out)
         begun.extend(study.resolved(), _splits(real))
-    laboratory = Laboratory(study, real, oracle, device, watcher)
+    laboratory = Laboratory(study, real, oracle, device, watcher, codebook)
     for lineage in begun.lineages:
         laboratory.live(lineage)
         begun.write_tables()

@@ -30,7 +30,13 @@ class Laboratory:
     """What all lineages of a study share: its settings, its real images, and how it measures."""
 
     def __init__(
-        self, study: Study, real: RealData, oracle: FrozenOracle, device: Device, watcher: Watcher
+        self,
+        study: Study,
+        real: RealData,
+        oracle: FrozenOracle,
+        device: Device,
+        watcher: Watcher,
+        codebook: metrics.Codebook | None = None,
     ) -> None:
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.watcher = device, watcher
@@ -48,6 +54,11 @@ class Laboratory:
             reference_pixels=real.reference.pixels,
             training_pixels=real.train.pixels,
         )
+        self.words = None
+        if codebook:
+            base, held_out = (codebook.write(x.pixels) for x in (real.train, real.reference))
+            seed, splits = Seed((study.seed, "words")), study.metrics.splits
+            self.words = metrics.RealWords(codebook, base, held_out, seed, splits)
 
     @cached_property
     def expectations(self) -> list[census.Expectation]:
@@ -63,6 +74,15 @@ class Laboratory:
             census.Expectation(*(shares.tolist() for shares in (expected, low[g], high[g])))
             for g, expected in enumerate(without_loss)
         ]
+
+    @cached_property
+    def words_by_chance(self) -> list[dict[str, metrics.Value]]:
+        """What chance alone would make of the words of each generation; empty if unknown."""
+        study, real = self.study, self.real
+        if not self.words:
+            return []
+        drawn = chance.images(study, real.train.labels, real.reserve.labels, study.generations)
+        return self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
 
     def live(self, lineage: Lineage) -> None:
         """Let one lineage live from where it stands to the study's last generation.
@@ -170,7 +190,7 @@ class Laboratory:
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """What the oracle names the samples, int16[N], and the rows for both tables.
+        """What the oracle names the samples, int16[N], the rows for both tables, and word counts.
 
         Args:
             g: their generation.
@@ -179,8 +199,8 @@ class Laboratory:
         """
         classes, answers = self.real.classes, self.oracle.answer(samples.pixels)
         counted, features = answers.counted, self._features(samples.pixels, answers)
-        expectation = expectation or self.expectations[g]
-        return counted, {
+        judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
+        findings: dict[str, Any] = {
             "census": census.count(
                 g,
                 counted,
@@ -192,6 +212,12 @@ class Laboratory:
             ),
             "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
         }
+        if self.words:
+            by_chance = [] if judged_alone else self.words_by_chance
+            written = self.words.codebook.write(samples.pixels)
+            findings["metrics"] += self.words.rows(g, written, by_chance[g] if by_chance else None)
+            findings["words"] = self.words.counts(written)
+        return counted, findings
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features

@@ -12,6 +12,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import Run
@@ -63,6 +64,24 @@ def freeze_oracle(
     watcher.at(0, 0, study)
     seed = Seed((study.seed, "oracle"))
     return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+
+
+def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
+    """The words of the run that has begun; without one, or for other settings, they are learned.
+
+    Returns:
+        None where the study leaves words out.
+
+    Raises:
+        UserError: the run's codebook cannot be read.
+    """
+    settings = study.metrics.vocabulary
+    if settings is None:
+        return None
+    record = begun.record["study"]["metrics"].get("vocabulary") if begun else None
+    if begun and record == settings.model_dump() and (state := begun.vocabulary()):
+        return Codebook.of(state)
+    return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
 
 
 def made_with(device: Device) -> dict[str, str | int]:

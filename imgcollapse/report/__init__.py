@@ -11,6 +11,8 @@ shares.py    class shares over generations, and each beside chance
 curves.py    diversity and N_e/n over generations
 distances.py metrics over generations, beside real against real
 survival.py  how long classes live over lineages
+vocabulary.py  the words of images: how rare ones fade, which are lost
+noticed.py   classes, words, pixels: which noticed first
 cells.py     which samples stand for a class in a generation
 pictures.py  samples as they stand on the page
 grids.py     the vanishing grid, grids of one generation, an animation

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import curves, distances, pictures, shares, survival
+from imgcollapse.report import curves, distances, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.rows import class_rows, verdict_rows
@@ -88,6 +88,7 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "charts": _charts(counts, verdict),
         "metrics": [Markup(svg) for svg in distances.metric_charts(metrics, counts.last + 1)],
         "undefined": distances.undefined_metrics(metrics),
+        "words": vocabulary.section(run, counts, metrics),
         "lineages": len(counts.lineages),
         "last": counts.last,
         "classes": [
