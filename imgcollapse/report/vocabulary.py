@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from imgcollapse.metrics import Codebook
 from imgcollapse.report.cells import shown_generations
-from imgcollapse.report.chart import GREY, INK, chart, label_ends, palette, to_svg
+from imgcollapse.report.chart import GREY, INK, chart, label_ends, palette
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.distances import series
+from imgcollapse.report.figure import Figure
 from imgcollapse.report.noticed import noticed
-from imgcollapse.report.pictures import picture
+from imgcollapse.report.pictures import image
 from imgcollapse.report.series import chance_band, floor_band, legend, lines, mean, span
+from imgcollapse.report.tidy import tidy
 from imgcollapse.report.words import percent
 from imgcollapse.run_folder import Run
 
@@ -45,7 +46,7 @@ def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] |
         "side": codebook.patches.shape[-1],
         "tail": len(codebook) - codebook.common,
         "sentences": sentences(metrics, counts.last),
-        "charts": [Markup(svg) for svg in drawn if svg],
+        "charts": [figure for figure in drawn if figure],
         "lost": lost_patches(codebook, there),
         "lineage": first.number,
         "noticed": noticed(counts, metrics),
@@ -56,7 +57,7 @@ TAIL = "vocab_tail_mass", "Share of the rare words", True
 LOST = "vocab_words_lost", "Words lost", False
 
 
-def zipf(found: np.ndarray) -> str:
+def zipf(found: np.ndarray) -> Figure:
     """Share of the words of a generation by their rank there, int64[G, V] counts, both in logs."""
     shown = shown_generations(len(found), MOST_CURVES)
     colours = [INK, *palette(max(len(shown) - 1, 2))[::-1]]
@@ -64,12 +65,14 @@ def zipf(found: np.ndarray) -> str:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("rank in its generation")
-        ends = []
+        ends, ranked = [], []
         for g, colour in zip(shown, colours, strict=False):
             shares = np.sort(found[g][found[g] > 0])[::-1] / max(found[g].sum(), 1)
+            ranks = np.arange(1, len(shares) + 1)
+            ranked.append(pd.DataFrame({"generation": g, "rank": ranks, "share": shares}))
             if len(shares):
                 width = 2.2 if g == 0 else 1.5
-                axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linewidth=width)
+                axes.plot(ranks, shares, color=colour, linewidth=width)
                 name = "real" if g == 0 else f"generation {g}"
                 ends.append((float(shares[-1]), f"{name}: {len(shares)} words", colour))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
@@ -78,14 +81,13 @@ def zipf(found: np.ndarray) -> str:
         label_ends(axes, ends)
         which = ", ".join(str(g) for g in shown[1:])
         also = f" and of generations {which}" if which else ""
-        return to_svg(
-            figure, f"Share of each word by its rank: curves of the real images{also}, in logs."
-        )
+        alt = f"Share of each word by its rank: curves of the real images{also}, in logs."
+        return Figure.drawn(figure, "words-by-rank", alt, pd.concat(ranked))
 
 
 def _over_generations(
     metrics: pd.DataFrame, counts: Counts, metric: str, title: str, share: bool
-) -> str | None:
+) -> Figure | None:
     """A metric with its interval, the band of chance alone and that of real against real."""
     generations = counts.last + 1
     values = series(metrics, metric, "value", generations)
@@ -96,13 +98,15 @@ def _over_generations(
         for kind in ("", "_floor", "_chance")
     }
     with chart(title, labelled=False) as (figure, axes):
-        said = []
+        said, beside = [], {}
         (low, high), nothing = ends["_chance"], np.full_like(values, np.nan)
         if low is not None and high is not None:
+            beside |= {"chance_low": mean(low), "chance_high": mean(high)}
             chance_band(axes, mean(low), mean(high))
             said.append("dashed: chance alone, 95% of lineages")
         low, high = ends["_floor"]
         if low is not None and high is not None:
+            beside |= {"floor_low": mean(low), "floor_high": mean(high)}
             floor_band(axes, mean(low), mean(high), GREY)
             said.append("dotted: real against real")
         low, high = (nothing if end is None else end for end in ends[""])
@@ -114,7 +118,9 @@ def _over_generations(
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
         else:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        return to_svg(figure, f"{title} by generation, with 95% intervals; {', '.join(said)}.")
+        alt = f"{title} by generation, with 95% intervals; {', '.join(said)}."
+        table = tidy(counts.lineages, metric, values, low, high, **beside)
+        return Figure.drawn(figure, title.lower().replace(" ", "-"), alt, table)
 
 
 def lost_patches(codebook: Codebook, there: list[dict[str, Tensor]]) -> dict[str, Any]:
@@ -124,7 +130,7 @@ def lost_patches(codebook: Codebook, there: list[dict[str, Tensor]]) -> dict[str
     return {
         "number": len(lost),
         "shown": [
-            picture(
+            image(
                 codebook.patches[word : word + 1],
                 1,
                 PATCH_SIDE,

@@ -40,9 +40,14 @@ def last_seen_text(last_seen: NDArray[np.int64]) -> str:
     return words[0] if low == high else f"{words[0]} to {words[1]}"
 
 
+def plain(text: str) -> str:
+    """A text on one line, without the control characters that no drawing can hold."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
 def short(name: str, most: int = 32) -> str:
     """A class name on one line, its middle left out where it is too long for a picture."""
-    name = " ".join(name.split())
+    name = plain(name)
     if len(name) <= most:
         return name
     head = most * 2 // 3

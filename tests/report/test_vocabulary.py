@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +37,6 @@ def worded(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return ic.run(folder / "study.yaml", folder / "run")
 
 
-def label(svg: str) -> str:
-    return ElementTree.fromstring(svg).get("aria-label") or ""
-
-
 def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path) -> None:
     page = Page(write_report([worded.path], tmp_path / "report.html"))
     text = " ".join(page.text.split())
@@ -61,7 +56,7 @@ def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path)
 def test_what_is_drawn_is_what_was_measured(worded: Run) -> None:
     found = section(worded, Counts.of(worded), worded.metrics)
     assert found is not None
-    assert [label(svg).partition(" by ")[0] for svg in found["charts"]] == [
+    assert [figure.alt.partition(" by ")[0] for figure in found["charts"]] == [
         "Share of each word",
         "Share of the rare words",
         "Words lost",
@@ -92,9 +87,9 @@ def test_a_lost_word_says_when_it_was_last_seen() -> None:
 
 def test_few_curves_by_rank() -> None:
     counts = np.arange(40 * 5).reshape(40, 5)
-    assert label(zipf(counts)).count(",") == 3  # generations 13, 26, 39 and "in logs"
+    assert zipf(counts).alt.count(",") == 3  # generations 13, 26, 39 and "in logs"
     for odd in (counts[:1], counts[:, :1], np.zeros((2, 5), dtype=int)):
-        assert "Share of each word" in label(zipf(odd))
+        assert "Share of each word" in zipf(odd).alt
 
 
 def test_words_of_a_lineage_under_way_are_not_shown(make_run: Make) -> None:
