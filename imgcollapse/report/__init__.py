@@ -14,7 +14,9 @@ survival.py  how long classes live over lineages
 cells.py     which samples stand for a class in a generation
 pictures.py  samples as they stand on the page
 grids.py     the vanishing grid, grids of one generation, an animation
-page.py      one HTML page over one run or several
+page.py      one HTML page over one run
+template.py  filling in a page's template
+comparison/  one HTML page over several runs, side by side
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids

@@ -63,7 +63,7 @@ def strips(lineage: Lineage) -> list[dict[str, Any]]:
     return [
         {
             "generation": g,
-            "image": _image(
+            "image": image(
                 lineage.samples(g).pixels[:64],
                 8,
                 STRIP_SIDE,
@@ -82,20 +82,22 @@ def _cell(name: str, g: int, cell: Cell) -> dict[str, Any]:
     share = cell.count / cell.n
     described = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
     return {
-        "image": _image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
+        "image": image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
         "share": f"{share:.1%}" if share >= 0.0005 else "<0.1%",
         "described": described,
     }
 
 
-def _image(pixels: Tensor, edge: int, side: int, described: str) -> dict[str, Any]:
+def image(
+    pixels: Tensor, edge: int, side: int, described: str, rows: int | None = None
+) -> dict[str, Any]:
     """At most edge x edge images as one: source, size in CSS pixels, alternative text.
 
     Small images are enlarged in whole steps and stay sharp; large ones keep twice the pixels
     they are shown with, for fine screens.
     """
     _, channels, height, width = pixels.shape
-    picture = tile(pixels, edge, edge, 2 * side)
+    picture = tile(pixels, edge, rows or edge, 2 * side)
     longest = max(height, width)
     zoom = side // longest or side / min(longest, 2 * side)
     return {
