@@ -69,7 +69,7 @@ class Board:
         """Watch these units inside the block; the live table is taken away at its end."""
         self.lineages = [unit for unit in units if unit.lineage is not None]
         self.done = {unit.key: unit.generations_done() for unit in self.lineages}
-        self.before = sum(self.done.values())
+        self.before, self.whole_before = sum(self.done.values()), self._whole()
         self.places: dict[Key, _Place] = {}
         self.said: set[str] = set()
         self.began = self.shown = time.monotonic()
@@ -136,10 +136,15 @@ class Board:
             self.console.print(Text("; ".join([self._summary(now), *places])))
 
     def _summary(self, now: float) -> str:
-        whole = sum(self.done[unit.key] >= unit.generations for unit in self.lineages)
+        whole = self._whole()
         made, wanted = sum(self.done.values()), sum(unit.generations for unit in self.lineages)
         left = ""
-        if made > self.before:
+        # A first model may take far longer than the later ones: a whole lineage tells.
+        if whole > self.whole_before:
             seconds = (now - self.began) / (made - self.before) * (wanted - made)
             left = f", about {span(seconds)} left"
         return f"{whole} of {len(self.lineages)} lineages done, {made:,} of {wanted:,} models{left}"
+
+    def _whole(self) -> int:
+        """Lineages that have come to their end."""
+        return sum(self.done[unit.key] >= unit.generations for unit in self.lineages)

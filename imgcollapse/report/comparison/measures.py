@@ -20,7 +20,7 @@ class Measure:
     Attributes:
         name: what it is called in a sentence.
         title: of its chart.
-        better: 1 where more is better, -1 where less is.
+        better: 1 where more is better, -1 where less is, 0 where neither.
         show: a value as text.
         change: a difference as text, with its sign.
         of: arm and number of generations => float64[L, G], NaN where undefined.
@@ -45,6 +45,12 @@ def measures(arms: Arms) -> list[Measure]:
     def recognised(arm: Arm, generations: int) -> Cube:
         return (arm.counts.recognised / arm.counts.n)[:, :generations]
 
+    def kept(arm: Arm, generations: int) -> Cube:
+        # A rare class that grows, as one that mush looks like does, must not hide another's loss.
+        real = arm.counts.training[rare] / arm.counts.training.sum()
+        shares = np.minimum(arm.counts.frequency[:, :generations, rare], real)
+        return shares.sum(axis=2) / real.sum()
+
     def rare_share(arm: Arm, generations: int) -> Cube:
         return arm.counts.frequency[:, :generations, rare].sum(axis=2)
 
@@ -57,9 +63,18 @@ def measures(arms: Arms) -> list[Measure]:
     which = "class" if len(rare) == 1 else f"{len(rare)} classes"
     found = [
         Measure(
+            f"part of the rarest {which} that is kept",
+            f"Kept of the rarest {which}",
+            1,
+            percent,
+            _points,
+            kept,
+            1,
+        ),
+        Measure(
             f"share of the rarest {which}",
             f"Share of the rarest {which}",
-            1,
+            0,
             percent,
             _points,
             rare_share,

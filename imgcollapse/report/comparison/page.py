@@ -119,7 +119,7 @@ def _lead(arms: Arms, rare: Measure, gaps: Sequence[Mapping[Measure, Difference]
     when, base = f"in generation {arms.last}", arms.baseline.title
     end = mean(rare.of(arms.baseline, arms.last + 1))[arms.last]
     now = percent(float(end)) if np.isfinite(end) else "an undefined share"
-    said = f"{base.capitalize()} has {now} on the rarest classes {when}"
+    said = f"{base[:1].upper()}{base[1:]} keeps {now} of the rarest classes’ share {when}"
     if not gaps:
         return f"{said}."
     for sign, verb in ((1, "keep more"), (-1, "keep less")):

@@ -33,19 +33,19 @@ def learned(
         lives: of its rare classes, and of the baseline's.
         test: of the one against the other.
     """
-    base, rare = arms.baseline.title, next(iter(gaps))
+    base, rare = arms.baseline.title, next(iter(gaps))  # the first measure is about rare classes
     ends = [mean(rare.of(x, arms.last + 1))[arms.last] for x in (arm, arms.baseline)]
     if not np.isfinite(ends).all():
         said = [f"The {rare.name} cannot be compared in generation {arms.last}: it is undefined."]
     else:
         mine, theirs = (percent(float(end)) for end in ends)
         gap = gaps[rare]
-        verb = {1: "keeps more of", -1: "keeps less of", 0: "is not told apart from"}[gap.sign]
+        verb = "Keeps more" if gap.sign > 0 else "Keeps less"
         shown = f"{mine} against {theirs}, {_with_interval(rare, gap)}"
         said = [
             f"Is not told apart from {base} by the {rare.name}: {shown}."
             if gap.sign == 0
-            else f"{verb.capitalize()} the rarest classes than {base}: {shown}."
+            else f"{verb} of the rarest classes than {base}: {shown}."
         ]
     said.append(_survival(lives, test, base))
     others = [measure for measure in gaps if measure is not rare]
