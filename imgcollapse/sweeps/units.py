@@ -105,7 +105,11 @@ class Bench:
 
 
 def units_of(plan: Plan, folder: Path) -> list[Unit]:
-    """All units of a sweep in the order they are best taken up; each needs only earlier ones."""
+    """All units of a sweep in the order they are best taken up; each needs only earlier ones.
+
+    First the arms, then the first lineage of each, then the second: so a sweep under way can be
+    compared as far as it has come.
+    """
     studies = {arm.name: arm.study.resolved() for arm in plan.arms}
     begins, lives = [], []
     for at, (name, study) in enumerate(studies.items()):
@@ -117,7 +121,7 @@ def units_of(plan: Plan, folder: Path) -> list[Unit]:
         for number in range(study["lineages"]):
             there = [e for e in same if number < studies[e]["lineages"]]
             lives.append(_beside(replace(unit, lineage=number), there, folder))
-    return begins + lives
+    return begins + sorted(lives, key=lambda unit: unit.lineage or 0)
 
 
 def _beside(unit: Unit, siblings: Sequence[str], folder: Path) -> Unit:

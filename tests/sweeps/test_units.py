@@ -70,6 +70,11 @@ def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, m
     }
 
 
+def test_all_arms_grow_alike(plan_file, tmp_path):
+    keys = [unit.key for unit in units_of(load_plan(plan_file), tmp_path)]
+    assert keys == [(arm, i) for i in (None, 0, 1) for arm in ("replace", "accumulate")]
+
+
 def test_a_sibling_without_that_lineage_is_none(tmp_path):
     text = SWEEP.replace("regime: replace", "regime: replace, lineages: 1")
     assert siblings(tmp_path, text)["accumulate", 0] == "replace"
