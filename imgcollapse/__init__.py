@@ -11,6 +11,7 @@ The map of the house, from the door to the cellar:
     report/         the page, the curves, the vanishing grid
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
+    sweeps/         many studies side by side, in processes of this machine
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
     progress.py     how far the work is
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from imgcollapse.report import write_report
     from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
+    from imgcollapse.sweeps import Sweep, sweep
 
 __all__ = [
     "Evaluation",
@@ -60,10 +62,12 @@ __all__ = [
     "Lineage",
     "Run",
     "Study",
+    "Sweep",
     "UserError",
     "evaluate",
     "load_study",
     "run",
+    "sweep",
     "write_report",
 ]
 
@@ -73,10 +77,12 @@ _HOME = {
     "Lineage": "lineage",
     "Run": "run_folder",
     "Study": "study",
+    "Sweep": "sweeps",
     "UserError": "core.errors",
     "evaluate": "evaluation",
     "load_study": "config",
     "run": "launch",
+    "sweep": "sweeps",
     "write_report": "report",
 }
 

@@ -84,8 +84,14 @@ class Laboratory:
         drawn = chance.images(study, real.train.labels, real.reserve.labels, study.generations)
         return self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
 
-    def live(self, lineage: Lineage) -> None:
+    def live(self, lineage: Lineage, sibling: Lineage | None = None) -> None:
         """Let one lineage live from where it stands to the study's last generation.
+
+        Args:
+            lineage: its folder; nobody else may work in it meanwhile.
+            sibling: the same lineage of a study that differs in nothing the first model learns
+                from; that model is taken over where the training set is the same, for the same
+                bits as training it again.
 
         Raises:
             UserError: nothing is left to train on, or a filter cannot judge.
@@ -107,7 +113,8 @@ class Laboratory:
             training_set = study.regime.select(archive, g, seed / "select")
             if not len(training_set):
                 raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-            model = self.fit(lineage, g, archive.gather(training_set), seed / "fit")
+            model = self.inherited(sibling, training_set) if g == 1 else None
+            model = model or self.fit(lineage, g, archive.gather(training_set), seed / "fit")
             clock.lap("fit")
             labels = self.asked(archive, training_set, seed / "labels")
             drawn = model.sample(labels, seed / "sample", self.watcher)
@@ -174,6 +181,19 @@ class Laboratory:
             state = lineage.model(g - 1)
             previous = generator.restore(state, images.shape, classes, self.device)
         return generator.fit(images, classes, seed, self.device, self.watcher, previous)
+
+    def inherited(self, sibling: Lineage | None, training_set: TrainingSet) -> Model | None:
+        """The sibling's first model, if it has one that was trained on the same images."""
+        if sibling is None or sibling.generations < 2:
+            return None
+        theirs = sibling.training_set(1)
+        if not (
+            torch.equal(theirs.generation, training_set.generation)
+            and torch.equal(theirs.row, training_set.row)
+        ):
+            return None
+        shape, classes = self.real.train.shape, len(self.real.classes)
+        return self.study.generator.restore(sibling.model(1), shape, classes, self.device)
 
     def asked(self, archive: Archive, training_set: TrainingSet, seed: Seed) -> Tensor:
         """int16[samples] labels to ask for; `UNKNOWN` of an unconditional model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -51,16 +52,22 @@ def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
 
 
 def freeze_oracle(
-    study: Study, real: RealData, begun: Run | None, device: Device, watcher: Watcher
+    study: Study,
+    real: RealData,
+    begun: Run | None,
+    device: Device,
+    watcher: Watcher,
+    sibling: Path | None = None,
 ) -> FrozenOracle:
-    """The oracle of the run that has begun; without one it is trained.
+    """The oracle of the run that has begun, or a sibling's that is the same; else it is trained.
 
     Raises:
         UserError: the run's oracle cannot be read.
     """
     classes = len(real.classes)
-    if begun:
-        return study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
+    same = begun or (_same_oracle(study, real, device, sibling) if sibling else None)
+    if same:
+        return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
     watcher.at(0, 0, study)
     seed = Seed((study.seed, "oracle"))
     return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
@@ -82,6 +89,21 @@ def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook
     if begun and record == settings.model_dump() and (state := begun.vocabulary()):
         return Codebook.of(state)
     return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
+
+
+def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:
+    """The sibling's run, if its oracle has the bits that training one here would give."""
+    try:
+        run = Run.open(sibling)
+    except UserError:
+        return None  # it has not begun, for a reason that its own report names
+    mine, theirs = study.resolved(), run.record["study"]
+    same = (
+        all(mine[key] == theirs[key] for key in ("seed", "oracle"))
+        and run.record["data"]["sha256"] == real.digest
+        and run.record["made_with"] == made_with(device)
+    )
+    return run if same else None
 
 
 def made_with(device: Device) -> dict[str, str | int]:

@@ -7,7 +7,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
+# configs/remedies/ holds sweeps (tests/sweeps).
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 SMALL = """
 data: {kind: digits}

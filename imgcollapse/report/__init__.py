@@ -22,7 +22,8 @@ vector.py    the same as SVG
 grids.py     the vanishing grid, grids of one generation, an animation
 cite.py      what it takes to cite a run and to run it again
 template.py  filling in a page's template
-page.py      one HTML page over one run or several
+page.py      one HTML page over one run
+comparison/  one HTML page over several runs, side by side
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids

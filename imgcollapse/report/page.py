@@ -1,4 +1,4 @@
-"""One HTML page over one run or several: no network, no script, opens anywhere."""
+"""One HTML page over one run: no network, no script, opens anywhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.report import curves, distances, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
+from imgcollapse.report.comparison import write_comparison
+from imgcollapse.report.comparison.arms import titles
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.figure import Figure, side_by_side
 from imgcollapse.report.rows import class_rows, verdict_rows
@@ -20,17 +22,21 @@ from imgcollapse.report.summary import cautions, explained, headline, warnings
 from imgcollapse.report.template import render
 from imgcollapse.report.verdict import Verdict
 from imgcollapse.run_folder import Run
+from imgcollapse.sweeps import is_sweep, open_sweep
 
 LARGEST_CONFUSION = 20
 """Classes that a confusion matrix is legible with."""
 
 
-def write_report(runs: Sequence[Path | str], out: Path | str | None = None) -> Path:
-    """Write one page over one run, or over several one after another.
+def write_report(
+    runs: Sequence[Path | str], out: Path | str | None = None, baseline: str | None = None
+) -> Path:
+    """Write one page over one run, or one that compares several.
 
     Args:
-        runs: run folders.
-        out: the page; none is report.html in the folder of a single run.
+        runs: run folders; a sweep's folder stands for all its arms.
+        out: the page; none is report.html in the folder of a single run or sweep.
+        baseline: of several, the one that the others are compared with; none is the first.
 
     Returns:
         Where the page is.
@@ -38,14 +44,31 @@ def write_report(runs: Sequence[Path | str], out: Path | str | None = None) -> P
     Raises:
         UserError: a folder is no run, holds no generation yet, or the page cannot be written.
     """
-    if out is None and len(runs) != 1:
+    folders = [Path(run) for run in runs]
+    if out is None and len(folders) != 1:
         raise UserError("--out: a page over several runs needs a name, such as --out report.html")
-    out = Path(runs[0]) / "report.html" if out is None else Path(out)
-    sections = [_section(Run.open(run), i) for i, run in enumerate(runs)]
-    page = render("report.html.j2", runs=sections)
+    name = (folders[0] if len(folders) == 1 else Path(out or "")).resolve()
+    out = folders[0] / "report.html" if out is None else Path(out)
+    if len(folders) > 1 or is_sweep(folders[0]):
+        heading = name.name if len(folders) == 1 else name.stem
+        return write_comparison(_arms(folders), out, heading, baseline)
+    if baseline is not None:
+        raise UserError("--baseline: one run has nothing to be compared with; name several")
+    page = render("report.html.j2", runs=[_section(Run.open(folders[0]), 0)])
     storage.make_folder(out.parent)
     storage.write_bytes(out, page.encode())
     return out
+
+
+def _arms(folders: Sequence[Path]) -> dict[Path, str]:
+    """Run folders with their titles: the arms of sweeps, and other runs by name."""
+    found: dict[Path, str] = {}
+    for path in folders:
+        if is_sweep(path):
+            found |= {path / arm: title for arm, title in open_sweep(path).items()}
+        else:
+            found[Run.open(path).path] = titles(folders)[path]
+    return found
 
 
 def _section(run: Run, number: int) -> dict[str, Any]:

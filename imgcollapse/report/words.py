@@ -55,7 +55,9 @@ def short(name: str, most: int = 32) -> str:
 
 
 def listed(words: Sequence[str], most: int = 4) -> str:
-    """Words as English lists them: "a, b and c", or "a, b, c and 5 more"."""
+    """Words as English lists them: "a, b and c", "a, b, c and 5 more", or "" for none."""
+    if not words:
+        return ""
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
