@@ -128,9 +128,7 @@ class Picks(BaseModel):
     @classmethod
     def none(cls, subject: Subject) -> Picks:
         """Nothing said yet."""
-        return cls(
-            lineage=subject.lineage, generation=subject.generation, samples=subject.samples
-        )
+        return cls(lineage=subject.lineage, generation=subject.generation, samples=subject.samples)
 
     @classmethod
     def read(cls, path: Path, subject: Subject) -> Picks:
@@ -198,9 +196,7 @@ class Picks(BaseModel):
             row: pick.model_copy(update={"at": min(pick.at, now)})
             for row, pick in self.picks.items()
         }
-        return self.model_copy(
-            update={"picks": held, "finished_at": min(self.finished_at, now)}
-        )
+        return self.model_copy(update={"picks": held, "finished_at": min(self.finished_at, now)})
 
     def write(self, folder: Path) -> Path:
         """Replace the file in a lineage's folder as a whole; returns where it is."""

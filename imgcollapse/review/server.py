@@ -77,6 +77,7 @@ class Server(ThreadingHTTPServer):
         named = f"[{address}]" if address.version == 6 else str(address)
         self.hosts = {f"{name}:{self.server_port}" for name in (named, "localhost")}
         self.url = f"http://{named}:{self.server_port}/{self.token}/"
+
     def save(self, posted: Posted) -> Picks:
         """Write verdicts at once, with the time that it is now; returns all that stand.
 
@@ -141,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             return self.say(HTTPStatus.FORBIDDEN)
         handlers = {"": self.page, "picks": self.picks}
-        handlers |= {picture: self.sheet for picture in self.server.pictures}
+        handlers |= dict.fromkeys(self.server.pictures, self.sheet)
         if name not in handlers:
             return self.say(HTTPStatus.NOT_FOUND)
         if self.command != ("POST" if name == "picks" else "GET"):
@@ -211,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Nothing: the terminal is for people."""
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from imgcollapse.census import UNRECOGNISED, Agreement
+from imgcollapse.census import Agreement
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.curation.verdicts import milliseconds, place
 from imgcollapse.lineage import Lineage
@@ -95,7 +95,7 @@ class Sitting:
             images=images,
             counted=lineage.counted(g),
             sure=answers.probabilities.amax(1),
-            atypicality=oracle.typicality.atypicality(oracle._look(images.pixels)),
+            atypicality=answers.atypicality,
         )
 
     @property
@@ -157,9 +157,7 @@ class Sitting:
 
     def agreement(self, picks: Picks, rows: Sequence[int] | None = None) -> Agreement:
         """People against the oracle, over all reviewed rows or over some of them."""
-        said_of, said = picks.classes_said(
-            self.images.labels, self.counted, self.subject.classes
-        )
+        said_of, said = picks.classes_said(self.images.labels, self.counted, self.subject.classes)
         if rows is not None:
             chosen = torch.isin(said_of, torch.tensor(rows, dtype=torch.int64))
             said_of, said = said_of[chosen], said[chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +37,7 @@ def summarise(sitting: Sitting, console: Console) -> None:
             f"{int(row.sum()):,}",
             f"{int(row[label]):,}",
             _interval(share),
-            f"{counted:.1%}" if counted == counted else "",
+            "" if math.isnan(counted) else f"{counted:.1%}",
             _verdict(share, census["low"].iloc[label], census["high"].iloc[label]),
         )
     row = everything.confusion[-1]
@@ -87,8 +87,8 @@ def _interval(share: Share | None) -> str:
     return "" if share is None else "{:.1%} ({:.1%} to {:.1%})".format(*share)
 
 
-def _verdict(share: Share | None, low: Any, high: Any) -> str:
+def _verdict(share: Share | None, low: float, high: float) -> str:
     """Where people and the census cannot both be right."""
-    if share is None or not low == low:
+    if share is None or math.isnan(low):
         return ""
     return "differs" if share[1] > high or share[2] < low else ""
