@@ -25,7 +25,7 @@ def summarise(sitting: Sitting, console: Console) -> None:
     fair, everything = sitting.agreement(picks, random), sitting.agreement(picks)
     census = sitting.lineage.census
     census = census.loc[census["generation"] == sitting.subject.generation]
-    table = Table("class", "reviewed", "agreed", "people's share", "census", "")
+    table = Table("class", "reviewed", "agreed", "people's share", "census", "note")
     for column in table.columns[1:]:
         column.justify = "right"
     table.columns[-1].justify = "left"
@@ -77,8 +77,8 @@ def _lines(
         )
     if everything.accuracy:
         lines.append(
-            f"Of all {everything.n:,} that people named it names {everything.accuracy[0]:.1%} so: "
-            "fewer than it does in the generation, where the doubtful ones were looked at first."
+            f"Of all {everything.n:,} that people named it names {everything.accuracy[0]:.1%} so, "
+            "which is no estimate for the generation: the doubtful ones were looked at first."
         )
     return lines
 

@@ -51,7 +51,8 @@ def sitting(run):
 
 @pytest.fixture
 def hostile_run(run):
-    """The same, but classes are named as an attacker would."""
+    """The same, but the run and its classes are named as an attacker would."""
+    run = run.rename(run.with_name(HOSTILE[0]))
     record = json.loads((run / "run.json").read_text())
     record["classes"][: len(HOSTILE)] = HOSTILE
     (run / "run.json").unlink()

@@ -19,14 +19,21 @@ const namedOf = row => className(data.counted[row]);
 const groupOf = new Map(data.groups.flatMap(group => group.rows.map(row => [row, group.name])));
 const shownAs = row => askedOf(row) ?? namedOf(row);
 
+// True if anything is other than it was shown.
 function merge(theirs) {
+  let changed = false;
   for (const [row, pick] of Object.entries(theirs.picks)) {
     const mine = picks.get(+row);
     if (mine && mine.at > pick.at) continue;
     picks.set(+row, pick);
-    if (mine?.verdict !== pick.verdict || mine?.class !== pick.class) redraw(+row);
+    if (mine?.verdict === pick.verdict && mine?.class === pick.class) continue;
+    redraw(+row);
+    changed = true;
   }
-  if (theirs.finished_at >= finishedAt) ({ finished, finished_at: finishedAt } = theirs);
+  if (theirs.finished_at < finishedAt) return changed;
+  changed ||= finished !== theirs.finished;
+  ({ finished, finished_at: finishedAt } = theirs);
+  return changed;
 }
 
 function whole() {
@@ -58,14 +65,13 @@ async function send() {
     if (outboxFinished === sentFinished) outboxFinished = null;
     for (const row of outbox.keys()) delete theirs.picks[row]; // said again in the meantime
     for (const pick of Object.values(theirs.picks)) heard = Math.max(heard, pick.at);
-    merge(theirs);
+    if (merge(theirs)) totals(), stage();
     warn("");
   } catch (error) {
     warn(`Not saved yet: ${error.message}. Is imgcollapse review still running? Trying again.`);
     setTimeout(save, 2000);
   }
   sending = false;
-  totals();
   if (outbox.size || outboxFinished !== null) if (!$("alert").textContent) save();
 }
 
