@@ -12,7 +12,9 @@ from imgcollapse.drift import Null, replay
 from imgcollapse.study import Study
 
 
-def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
+def null(
+    study: Study, real: Tensor, reserve: Tensor, generations: int, replicates: int = 1000
+) -> Null:
     """Replay a study with a perfect learner, labels only.
 
     Args:
@@ -20,6 +22,7 @@ def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
         real: int16[n], labels of the real training set.
         reserve: int16[R], labels of the fresh real images in the order they are used.
         generations: how many; more leave the earlier ones as they are.
+        replicates: how many lineages, at most.
     """
     return replay(
         study.regime,
@@ -30,5 +33,6 @@ def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
         generations,
         int(real.max()) + 1,
         Seed((study.seed, "chance")),
+        replicates,
         admitted=partial(admitted, study.curation) if study.curation else None,
     )
