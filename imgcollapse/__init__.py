@@ -9,6 +9,7 @@ The map of the house, from the door to the cellar:
     cli.py          one verb per command
     validate/       published laws, theory and this program side by side
     report/         the page, the curves, the vanishing grid
+    review/         the page on which people keep, reject and name samples
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
     sweeps/         many studies side by side, in processes of this machine

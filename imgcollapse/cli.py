@@ -193,6 +193,43 @@ def grid(
 
 
 @app.command()
+def review(
+    folder: Folder,
+    generation: Annotated[
+        int | None, typer.Option(help="Whose samples.", show_default="the last")
+    ] = None,
+    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the page as one file instead, for another machine.")
+    ] = None,
+    take_in: Annotated[
+        Path | None, typer.Option("--import", help="Take in the picks.json of an exported page.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print what people said against the oracle.")
+    ] = False,
+) -> None:
+    """Keep, reject and name samples in the browser; a study with picks trains on what is kept."""
+    from rich.console import Console
+
+    from imgcollapse import review as page
+
+    sitting = page.Sitting.open(folder, generation, lineage)
+    if export:
+        print(page.export(sitting, export))
+        return
+    if take_in:
+        print(sitting.take_in_file(take_in))
+    if take_in or summary:
+        page.summarise(sitting, Console(highlight=False))
+        return
+    page.serve(sitting, host, port, print)
+    print(page.progress(sitting))
+
+
+@app.command()
 def export(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="The diffusers folder to write.")],

@@ -108,7 +108,7 @@ class Laboratory:
         for g in range(lineage.generations, study.generations + 1):
             self.watcher.at(lineage.number, g, study)
             seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
-            kept, accounts = self.curate(lineage, archive, g - 1, seed / "curate")
+            kept, choice = self.curate(lineage, archive, g - 1, seed / "curate")
             clock.lap("curate")
             training_set = study.regime.select(archive, g, seed / "select")
             if not len(training_set):
@@ -123,7 +123,7 @@ class Laboratory:
             counted, findings = self.measure(g, samples)
             findings["metrics"] += self.remarks(g, drawn, samples, seed / "remarks")
             clock.lap("measure")
-            findings |= {"curation": accounts, "seconds": clock.laps}
+            findings |= {**choice, "seconds": clock.laps}
             grid = sample_grid(samples)
             lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
             archive.append(lineage.samples(g))
@@ -132,13 +132,13 @@ class Laboratory:
 
     def curate(
         self, lineage: Lineage, archive: Archive, g: int, seed: Seed
-    ) -> tuple[Kept | None, list[dict[str, Any]]]:
-        """Let of generation g into the pool what the filters keep, and say what it was, by class.
+    ) -> tuple[Kept | None, dict[str, Any]]:
+        """Let of generation g into the pool what the filters keep; say what it was, and by what.
 
         Waits for what a filter waits for, such as a person's picks.
         """
         if not self.study.curation:
-            return None, []
+            return None, {}
         for judge in self.study.curation:
             _wait(partial(judge.waits, g, lineage.path), self.watcher)
         images, classes = lineage.samples(g), self.real.classes
@@ -155,9 +155,23 @@ class Laboratory:
             self.oracle.held_out.atypicality,
             lineage.path,
         )
+        evidence = self.evidence(lineage, g)
         kept = curation.curate(self.study.curation, seen, seed)
+        while evidence != (now := self.evidence(lineage, g)):  # people may go on while it is read
+            evidence, kept = now, curation.curate(self.study.curation, seen, seed)
         archive.admit(g, kept)
-        return kept, curation.account(g, kept, answers.counted, images.labels, classes)
+        return kept, {
+            "curation": curation.account(g, kept, answers.counted, images.labels, classes),
+            "evidence": evidence,
+        }
+
+    def evidence(self, lineage: Lineage, g: int) -> dict[str, str]:
+        """Files in the lineage's folder that the filters' choice rests on, and their sha256."""
+        return {
+            name: digest
+            for judge in self.study.curation
+            for name, digest in judge.rests_on(g, lineage.path).items()
+        }
 
     def marked(self, drawn: Images, seed: Seed) -> Images:
         """The model's output as it leaves the house: marked, where a filter marks."""

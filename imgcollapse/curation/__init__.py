@@ -5,6 +5,8 @@ account.py     what was kept of each class, beside a blind choice of as many
 verifier.py    what passes for real
 diversity.py   as many of each class, or images far from one another
 preference.py  the best of K, by a choice that follows a reward
+picks.py       what people keep, drop and name
+verdicts.py    what people said of a generation: the picks file
 scorer.py      a user's own opinion of images
 """
 
@@ -19,7 +21,9 @@ from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
 from imgcollapse.curation.chain import admitted, curate
 from imgcollapse.curation.diversity import Balance, Diversity
+from imgcollapse.curation.picks import ByHand
 from imgcollapse.curation.preference import Preference, choose
+from imgcollapse.curation.verdicts import Pick, Picks, Subject
 from imgcollapse.curation.verifier import Verifier
 
 
@@ -27,7 +31,7 @@ def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyFilter = Annotated[Filter, OneOf(Verifier, Balance, Diversity, Preference)]
+AnyFilter = Annotated[Filter, OneOf(Verifier, Balance, Diversity, Preference, ByHand)]
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
 """The filters of a study in order; a single one need not be a list."""
@@ -36,9 +40,13 @@ __all__ = [
     "COLUMNS",
     "AnyFilter",
     "Balance",
+    "ByHand",
     "Curation",
     "Diversity",
+    "Pick",
+    "Picks",
     "Preference",
+    "Subject",
     "Verifier",
     "account",
     "admitted",

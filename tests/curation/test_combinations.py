@@ -13,6 +13,7 @@ REMEDIES = {
     "balance": "{kind: balance, keep_share: 0.5}",
     "diversity": "{kind: diversity, keep_share: 0.5}",
     "preference": "{kind: preference, among: 2, reward: {'0': 1}}",
+    "picks": "{kind: picks}",
 }
 REGIMES = {
     "replace": "replace",
