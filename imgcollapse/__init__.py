@@ -29,7 +29,7 @@ The map of the house, from the door to the cellar:
     labels.py       what a conditional model is asked for
     oracle/         the frozen classifier
     census/         class frequencies with intervals, detection limits, extinction
-    metrics/        distances to real images, precision, recall, diversity, memorisation
+    metrics/        distances to real images, precision, recall, diversity, memorisation, words
     curation/       which samples go back into the pool
     drift/          chance or the model: Wright-Fisher, selection, effective population size
     core/           images, seeds, the archive, the pool, storage, what the rooms promise each other
