@@ -9,6 +9,7 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
+likelihood.py     bits per dimension of held-out real images
 value.py          a number with its interval, or the reason why there is none
 blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
@@ -19,6 +20,7 @@ from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, fid
 from imgcollapse.metrics.kernel import KernelDistance, kid
+from imgcollapse.metrics.likelihood import bits_per_dim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
 from imgcollapse.metrics.panel import COLUMNS, RealSide
@@ -38,6 +40,7 @@ __all__ = [
     "RealSide",
     "Value",
     "Vendi",
+    "bits_per_dim",
     "fid",
     "fid_infinity",
     "kid",
