@@ -82,7 +82,8 @@ def _metric_chart(
             label_ends(axes, ends)
         if floors:
             legend(axes, "dotted: real against real, 95%")
-        return to_svg(figure, f"{title} by generation, with 95% intervals and real against real.")
+        beside = " and real against real" if floors else ""
+        return to_svg(figure, f"{title} by generation, with 95% intervals{beside}.")
 
 
 def undefined_metrics(metrics: pd.DataFrame) -> list[str]:

@@ -53,4 +53,4 @@ def listed(words: Sequence[str], most: int = 4) -> str:
     """Words as English lists them: "a, b and c", or "a, b, c and 5 more"."""
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
