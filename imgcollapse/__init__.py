@@ -24,7 +24,7 @@ The map of the house, from the door to the cellar:
     study.py        what a study is
     tables.py       rows of census and metrics as tables
     data/           sources of real images, long tails, disjoint splits
-    generators/     vae, ddpm, gaussian, mixture, resample
+    generators/     vae, ddpm, autoregressive, gaussian, mixture, resample
     regimes.py      what each model is trained on
     labels.py       what a conditional model is asked for
     oracle/         the frozen classifier

@@ -17,7 +17,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.pool import Candidates, Kept
-from imgcollapse.core.protocols import Model
+from imgcollapse.core.protocols import Likelihood, Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.lineage import Lineage
@@ -122,6 +122,9 @@ class Laboratory:
             clock.lap("sample")
             counted, findings = self.measure(g, samples)
             findings["metrics"] += self.remarks(g, drawn, samples, seed / "remarks")
+            if isinstance(model, Likelihood):
+                bits = model.bits(real.reference)
+                findings["metrics"].append(metrics.bits_per_dim(g, bits, model.dimensions))
             clock.lap("measure")
             findings |= {**choice, "seconds": clock.laps}
             grid = sample_grid(samples)
@@ -188,10 +191,10 @@ class Laboratory:
         ]
 
     def fit(self, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
-        """Train the g-th model, from the previous one where the study says so."""
+        """Train the g-th model, with what the generator needs of the previous one."""
         generator, classes = self.study.generator, len(self.real.classes)
         previous = None
-        if generator.warm_start and g > 1:
+        if generator.needs_previous and g > 1:
             state = lineage.model(g - 1)
             previous = generator.restore(state, images.shape, classes, self.device)
         return generator.fit(images, classes, seed, self.device, self.watcher, previous)

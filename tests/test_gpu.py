@@ -15,6 +15,8 @@ pytestmark = [
     "generator",
     [
         "{kind: vae, epochs: 2, width: 4}",
+        "{kind: autoregressive, steps: 5, tokens: {kind: words, size: 16, patch: 2}}",
+        "{kind: autoregressive, steps: 5, conditional: true, warm_start: true}",
         "{kind: ddpm, channels: [8], steps: 5, sample_steps: 4, conditional: true}",
     ],
 )

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy.special import stdtrit
 
 import imgcollapse as ic
 from imgcollapse import census, metrics
+from imgcollapse.config import load_study
+from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.storage import sha256, write_tensors
 
@@ -18,6 +21,9 @@ TINY = {
     "gaussian": ["generator={kind: gaussian, pca: 5}"],
     "mixture": ["generator={kind: mixture, pca: 5, components: 3}"],
     "vae": ["generator={kind: vae, epochs: 2, width: 4}"],
+    "autoregressive": [
+        "generator={kind: autoregressive, steps: 3, width: 8, tokens: {kind: words, size: 32}}"
+    ],
     "ddpm": ["generator={kind: ddpm, channels: [8], steps: 5, sample_steps: 4, warmup: 1}"],
 }
 
@@ -48,6 +54,23 @@ def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
     assert "nan" not in (run.path / "metrics.csv").read_text().lower()
     events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
     assert [e["generation"] for e in events if e["event"] == "generation"] == [0, 1, 2, 3]
+
+
+def test_held_out_bits_are_those_of_the_model_that_was_kept(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", TINY["autoregressive"])
+    rows = run.metrics.loc[run.metrics.metric == "bits_per_dim"].set_index("generation")
+    assert rows.index.tolist() == [1, 2, 3]
+    # The words of the first generation are handed down: one scale for all.
+    assert rows.features.nunique() == 1
+    study, (lineage,) = load_study(config, TINY["autoregressive"]), run.lineages
+    held_out, cpu = study.real().reference, choose("cpu", "float32")
+    model = study.generator.restore(lineage.model(3), held_out.shape, 10, cpu)
+    bits = model.bits(held_out)
+    error = bits.std() / len(bits) ** 0.5
+    half = stdtrit(len(bits) - 1, 0.975) * error
+    expected = [bits.mean(), bits.mean() - half, bits.mean() + half, len(bits)]
+    found = rows.loc[3, ["value", "low", "high", "n"]].tolist()
+    assert found == pytest.approx([float(x) for x in expected], rel=1e-12)
 
 
 def test_provenance_leads_every_training_image_back_to_its_source(config, tmp_path):
@@ -104,7 +127,7 @@ def test_lineages_share_the_real_images_and_differ_in_everything_else(config, tm
     assert (one.path / "census.csv").is_file()
 
 
-@pytest.mark.parametrize("kind", ["resample", "vae", "ddpm"])
+@pytest.mark.parametrize("kind", ["resample", "vae", "autoregressive", "ddpm"])
 def test_a_run_that_lost_its_end_goes_on_to_the_same_bits(config, tmp_path, kind):
     warm = [f"{TINY[kind][0][:-1]}, warm_start: true}}"] if kind != "resample" else []
     whole = ic.run(config, tmp_path / "whole", warm)

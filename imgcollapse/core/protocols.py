@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -91,6 +91,20 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Likelihood(Protocol):
+    """A trained generator that knows how likely an image is."""
+
+    @property
+    def dimensions(self) -> str:
+        """What its bits are bits of; they compare where this is the same."""
+        ...
+
+    def bits(self, images: Images) -> Tensor:
+        """Exact bits per dimension of each image, -log2 p / (C H W): float64[N]."""
+        ...
+
+
 class Generator(Part, ABC):
     """An image model that can be trained.
 
@@ -101,6 +115,11 @@ class Generator(Part, ABC):
 
     conditional: bool = False
     warm_start: bool = False
+
+    @property
+    def needs_previous(self) -> bool:
+        """Whether `fit` is to be given the previous generation's model."""
+        return self.warm_start
 
     @abstractmethod
     def fit(

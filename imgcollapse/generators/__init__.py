@@ -2,6 +2,8 @@
 
     vae.py       a convolutional variational autoencoder
     ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network
+    autoregressive.py  a language model over image tokens; tokens.py what they are,
+                 transformer.py its network, decoding.py temperature, top-k and top-p
     gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
     resample.py  the perfect learner: what chance alone does
     training.py  the one training loop
@@ -15,23 +17,26 @@ from typing import Annotated
 
 from imgcollapse.core.parts import OneOf
 from imgcollapse.core.protocols import Generator
+from imgcollapse.generators.autoregressive import Autoregressive, LanguageModel
 from imgcollapse.generators.ddpm import DDPM, Diffusion
 from imgcollapse.generators.gaussian import Gaussian, Gaussians, Mixture
 from imgcollapse.generators.pipeline import export_pipeline
 from imgcollapse.generators.resample import Memory, Resample
 from imgcollapse.generators.vae import VAE, Autoencoder
 
-AnyGenerator = Annotated[Generator, OneOf(VAE, DDPM, Gaussian, Mixture, Resample)]
+AnyGenerator = Annotated[Generator, OneOf(VAE, DDPM, Autoregressive, Gaussian, Mixture, Resample)]
 
 __all__ = [
     "DDPM",
     "VAE",
     "AnyGenerator",
     "Autoencoder",
+    "Autoregressive",
     "Diffusion",
     "Gaussian",
     "Gaussians",
     "Generator",
+    "LanguageModel",
     "Memory",
     "Mixture",
     "Resample",

@@ -12,12 +12,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.noise import Process
-from imgcollapse.generators.training import Plan, load, train, weights_of
+from imgcollapse.generators.training import Plan, check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
 
@@ -106,11 +105,7 @@ class DDPM(Generator):
             UserError: there are none, training diverges, or a conditional model meets an image
                 without a class.
         """
-        if self.conditional and len(images) and int(images.labels.min()) < 0:
-            raise UserError(
-                f"generator.conditional: {int((images.labels < 0).sum())} of {len(images)} training"
-                " images have no class; set conditional: false"
-            )
+        check(images, self.conditional)
         with (seed / "init").lent_to_torch():
             model = self._model(images.shape, classes, device)
         steps = self.steps

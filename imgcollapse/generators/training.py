@@ -20,7 +20,10 @@ from imgcollapse.core.seeds import Seed
 REPORT_SECONDS = 0.5
 
 Loss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""(float32[B, C, H, W] in [-1, 1], int64[B] labels, source of noise) => scalar to minimise."""
+"""(float32[B, C, H, W] in [-1, 1], int64[B] labels, source of noise) => scalar to minimise.
+
+Where training is on tokens they are what it is given first, int64[B, T].
+"""
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,29 @@ def train(
     seed: Seed,
     device: Device,
     progress: Progress,
+    tokens: Tensor | None = None,
 ) -> None:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
     Step i draws its images and its noise from `seed / "step" / i` alone.
 
+    Args:
+        network: what learns.
+        images: what it learns from.
+        loss_of: what is minimised.
+        plan: how long and how fast.
+        seed: names the draws.
+        device: where.
+        progress: is told how far it is.
+        tokens: int64[N, T], what the loss is given in place of the pixels; none gives it those.
+
     Raises:
         UserError: there are no images, or the loss is no longer finite.
     """
-    if not len(images):
-        raise UserError("training set: it is empty; give the generator at least one image")
+    check(images)
     network.to(device.torch).train()
-    pixels, labels = images.pixels.to(device.torch), images.labels.long().to(device.torch)
+    seen = (images.pixels if tokens is None else tokens).to(device.torch)
+    labels = images.labels.long().to(device.torch)
     weights = list(network.parameters())
     average = [weight.detach().clone() for weight in weights]
     optimizer = torch.optim.Adam(weights, plan.lr, weight_decay=plan.weight_decay, fused=True)
@@ -87,10 +101,11 @@ def train(
     for step in range(plan.steps):
         noise = (seed / "step" / step).torch(device.torch)
         rows = torch.randint(
-            len(pixels), (plan.batch,), generator=noise, device=device.torch, dtype=torch.int64
+            len(seen), (plan.batch,), generator=noise, device=device.torch, dtype=torch.int64
         )
         with device.autocast():
-            loss = loss_of(to_float(pixels[rows]), labels[rows], noise)
+            shown = to_float(seen[rows]) if tokens is None else seen[rows]
+            loss = loss_of(shown, labels[rows], noise)
         loss.backward()
         if plan.clip is not None:
             nn.utils.clip_grad_norm_(weights, plan.clip)
@@ -109,6 +124,21 @@ def train(
         for mean, weight in zip(average, weights, strict=True):
             weight.copy_(mean)
     network.eval()
+
+
+def check(images: Images, conditional: bool = False) -> None:
+    """Refuse images that nothing can be learned from.
+
+    Raises:
+        UserError: there are none, or a conditional model meets one without a class.
+    """
+    if not len(images):
+        raise UserError("training set: it is empty; give the generator at least one image")
+    if conditional and int(images.labels.min()) < 0:
+        raise UserError(
+            f"generator.conditional: {int((images.labels < 0).sum())} of {len(images)}"
+            " images have no class; set conditional: false"
+        )
 
 
 def _report(loss: Tensor, done: int, plan: Plan, progress: Progress) -> None:

@@ -9,6 +9,7 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
+likelihood.py     bits per dimension of held-out real images
 vocabulary/       small patches as words: which are lost, how rare ones fade
 blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
@@ -20,6 +21,7 @@ from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, fid
 from imgcollapse.metrics.kernel import KernelDistance, kid
+from imgcollapse.metrics.likelihood import bits_per_dim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
 from imgcollapse.metrics.panel import COLUMNS, RealSide, row
@@ -42,6 +44,7 @@ __all__ = [
     "Value",
     "Vendi",
     "Vocabulary",
+    "bits_per_dim",
     "fid",
     "fid_infinity",
     "kid",

@@ -21,6 +21,7 @@ METRICS: tuple[tuple[str, Mapping[str, str], float | None], ...] = (
     ("Precision and recall", {"precision": "precision", "recall": "recall"}, 1.02),
     ("Density and coverage", {"density": "density", "coverage": "coverage"}, None),
     ("Vendi score: effective number of samples", {"vendi": ""}, None),
+    ("Bits per dimension of held-out real images", {"bits_per_dim": ""}, None),
     ("Memorised share of samples", {"memorized": ""}, None),
 )
 """Charts: title, metrics with their labels, and the top of the axis where it is known."""

@@ -15,7 +15,16 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators import DDPM, VAE, AnyGenerator, Gaussian, Mixture, Resample
+from imgcollapse.generators import (
+    DDPM,
+    VAE,
+    AnyGenerator,
+    Autoregressive,
+    Gaussian,
+    Mixture,
+    Resample,
+)
+from imgcollapse.generators.tokens import Words
 
 from .conftest import Watcher, noise_images
 
@@ -26,6 +35,10 @@ SMALL = {
     "ddpm-ancestral": DDPM(channels=(8,), steps=2, batch=8, sampler="ddpm", sample_steps=4),
     "ddpm-conditional": DDPM(
         channels=(8, 8), steps=2, batch=8, sample_steps=4, conditional=True, guidance=2, patch=2
+    ),
+    "pixels": Autoregressive(width=8, layers=1, heads=2, steps=3, batch=8, sample_batch=5),
+    "words": Autoregressive.model_validate(
+        {"tokens": {"kind": "words", "size": 9}, "conditional": True, "width": 8, "steps": 3}
     ),
     "gaussian": Gaussian(),
     "mixture": Mixture(components=2, pca=4),
@@ -96,7 +109,7 @@ def test_an_empty_training_set_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+@pytest.mark.parametrize("kind", ["vae", "ddpm", "pixels", "words"])
 def test_a_warm_start_continues_from_the_previous_weights(
     kind: str, images: Images, cpu: Device, seed: Seed, watcher: Watcher
 ) -> None:
@@ -108,12 +121,17 @@ def test_a_warm_start_continues_from_the_previous_weights(
         torch.testing.assert_close(state[name], weight)
 
 
-@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+@pytest.mark.parametrize("kind", ["vae", "ddpm", "pixels", "words"])
 def test_weights_of_another_shape_are_refused(
     kind: str, images: Images, cpu: Device, seed: Seed, watcher: Watcher
 ) -> None:
     state = SMALL[kind].fit(images, 2, seed, cpu, watcher).state()
-    other = {"vae": VAE(width=8), "ddpm": DDPM(channels=(8,))}[kind]
+    other = {
+        "vae": VAE(width=8),
+        "ddpm": DDPM(channels=(8,)),
+        "pixels": Autoregressive(),
+        "words": SMALL["words"].model_copy(update={"tokens": Words(patch=2)}),
+    }[kind]
     with pytest.raises(UserError, match="do not fit"):
         other.restore(state, images.shape, 2, cpu)
 
@@ -121,6 +139,7 @@ def test_weights_of_another_shape_are_refused(
 def test_a_study_names_a_generator_by_kind() -> None:
     read = TypeAdapter(AnyGenerator).validate_python
     assert read("vae") == VAE()
+    assert read("autoregressive") == read({"kind": "autoregressive", "tokens": "pixels"})
     assert read({"kind": "ddpm", "channels": [8, 16]}) == DDPM(channels=(8, 16))
 
 
@@ -136,6 +155,11 @@ def test_a_study_names_a_generator_by_kind() -> None:
         {"kind": "ddpm", "sample_steps": 2000},
         {"kind": "ddpm", "sampler": "ddim", "sample_steps": 30},
         {"kind": "ddpm", "latent": 3},
+        {"kind": "autoregressive", "width": 30, "heads": 4},
+        {"kind": "autoregressive", "warm_steps": 5},
+        {"kind": "autoregressive", "top_p": 0},
+        {"kind": "autoregressive", "tokens": {"kind": "pixels", "levels": 1}},
+        {"kind": "autoregressive", "tokens": {"kind": "pixels", "size": 9}},
     ],
     ids=str,
 )

@@ -129,7 +129,7 @@ def test_training_images_without_a_class_are_refused(
     cpu: Device, seed: Seed, watcher: Watcher
 ) -> None:
     images = unlabelled(two_colours(4).pixels)
-    with pytest.raises(UserError, match="4 of 4 training images have no class"):
+    with pytest.raises(UserError, match="4 of 4 images have no class"):
         DDPM(conditional=True).fit(images, 2, seed, cpu, watcher)
 
 

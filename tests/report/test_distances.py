@@ -34,7 +34,8 @@ def titles(metrics: pd.DataFrame, generations: int) -> list[str]:
 
 def test_every_metric_that_is_measured_is_drawn_beside_its_floor(vanishing: Run) -> None:
     metrics = vanishing.metrics
-    assert titles(metrics, 3) == [title for title, _, _ in METRICS if "Memorised" not in title]
+    not_there = ("Memorised", "Bits per dimension")
+    assert titles(metrics, 3) == [t for t, _, _ in METRICS if not t.startswith(not_there)]
     for figure in metric_charts(metrics, 3):
         assert "dotted: real against real" in figure.inline
 
@@ -53,6 +54,12 @@ def test_the_training_set_is_not_said_to_be_memorised() -> None:
     alone = next(metric_charts(table(memorized=[1, 0.25]), 2))
     other = next(metric_charts(table(memorized=[0, 0.25]), 2))
     assert alone.inline == other.inline
+
+
+def test_held_out_bits_are_drawn_without_a_floor() -> None:
+    (chart,) = metric_charts(table(bits_per_dim=[None, 0.5, 0.7]), 3)
+    assert "Bits per dimension of held-out real images" in chart.alt
+    assert "real against real" not in chart.inline
 
 
 def test_a_series_has_a_place_for_each_generation() -> None:

@@ -1,0 +1,239 @@
+"""A language model over the tokens of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.images import Images, unlabelled
+from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.decoding import choose, probabilities
+from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
+from imgcollapse.generators.training import Plan, check, load, train, weights_of
+from imgcollapse.generators.transformer import Transformer
+
+LOGITS = 2**22
+"""Logits held at once when likelihoods are taken: 32 MB."""
+
+
+class Autoregressive(Generator):
+    """A transformer that writes images token by token (Radford et al. 2019; Chen et al. 2020).
+
+    Minimises the mean of -log p(token | tokens before it) in nats. The learning rate warms up, then
+    falls to 0 along half a cosine.
+
+    Attributes:
+        conditional: whether the first thing it reads is the class it writes.
+        tokens: what an image is written in: quantised pixels, or words for patches of them.
+        width: features of a token; a multiple of `heads`.
+        layers: blocks.
+        heads: attention heads of a block.
+        epochs: the training takes epochs * n / batch steps, their batches drawn with replacement.
+        steps: optimizer steps, in place of `epochs`.
+        warm_steps: optimizer steps from the previous model, with `warm_start`; none is as many as
+            from scratch.
+        batch: images a step.
+        lr: Adam's largest step size.
+        warmup: steps over which it is reached.
+        ema: decay of the moving average of the weights that draws; 0 draws with the last weights.
+        temperature: divides the logits when images are drawn; 0 writes the likeliest tokens.
+        top_k: tokens that may be drawn, the likeliest; none is all of them.
+        top_p: the least share that the tokens which may be drawn have together.
+        sample_batch: images drawn at once; the draws do not depend on it.
+    """
+
+    kind: Literal["autoregressive"] = "autoregressive"
+    conditional: bool = False
+    tokens: AnyTokens = Pixels()
+    width: int = Field(default=64, ge=1)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    epochs: int = Field(default=30, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    warm_steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=64, ge=1)
+    lr: float = Field(default=2e-3, gt=0)
+    warmup: int = Field(default=50, ge=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    temperature: float = Field(default=1.0, ge=0)
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    sample_batch: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Autoregressive:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.warm_steps and not self.warm_start:
+            raise ValueError("warm_steps needs warm_start: true")
+        return self
+
+    @property
+    def needs_previous(self) -> bool:
+        """A warm start goes on from the previous weights; learned tokens are handed down."""
+        return self.warm_start or self.tokens.learned
+
+    def fit(
+        self,
+        images: Images,
+        classes: int,
+        seed: Seed,
+        device: Device,
+        progress: Progress,
+        previous: Model | None = None,
+    ) -> LanguageModel:
+        """Train on `images`; learned tokens are those of the `previous` model, if there is one.
+
+        Raises:
+            UserError: there are none, training diverges, or a conditional model meets an image
+                without a class.
+        """
+        check(images, self.conditional)
+        handed = None if previous is None else _parts(previous.state())
+        alphabet = (
+            self.tokens.restore(handed["alphabet"], images.shape)
+            if handed
+            else self.tokens.fit(images)
+        )
+        with (seed / "init").lent_to_torch():
+            model = self._model(alphabet, classes, device)
+        steps = self.steps or math.ceil(self.epochs * len(images) / self.batch)
+        if self.warm_start and handed:
+            load(model.network, handed["network"])
+            steps = self.warm_steps or steps
+        plan = Plan(
+            steps=steps,
+            batch=self.batch,
+            lr=self.lr,
+            warmup=self.warmup,
+            anneal=True,
+            clip=1.0,
+            ema=self.ema,
+        )
+        tokens = alphabet.encode(images.pixels)
+        train(model.network, images, model.loss, plan, seed, device, progress, tokens)
+        return model
+
+    def restore(
+        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
+    ) -> LanguageModel:
+        """The model whose `state` was saved.
+
+        Raises:
+            UserError: it is another network's.
+        """
+        saved = _parts(state)
+        alphabet = self.tokens.restore(saved["alphabet"], shape)
+        with torch.random.fork_rng(devices=[]):
+            model = self._model(alphabet, classes, device)
+        load(model.network, saved["network"])
+        return model
+
+    def _model(self, alphabet: Alphabet, classes: int, device: Device) -> LanguageModel:
+        starts = classes if self.conditional else 1
+        network = Transformer(
+            alphabet.size, alphabet.length, starts, self.width, self.layers, self.heads
+        )
+        return LanguageModel(self, network.to(device.torch).eval(), alphabet, device)
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A transformer and the alphabet it writes in."""
+
+    settings: Autoregressive
+    network: Transformer
+    alphabet: Alphabet
+    device: Device
+
+    def loss(self, tokens: Tensor, labels: Tensor, _noise: torch.Generator) -> Tensor:
+        """Mean over int64[B, T] tokens of -log p(token | tokens before it), in nats."""
+        logits = self.network(self._starts(labels), tokens)
+        return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+
+    @torch.inference_mode()
+    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+        """Write one image for each of `labels`; only a conditional model reads them."""
+        n, parts = len(labels), []
+        # One image at a time: image i is written by the same luck in a batch of any size.
+        draws = (seed / "tokens").torch()
+        for first in range(0, n, self.settings.sample_batch):
+            asked = labels[first : first + self.settings.sample_batch].long()
+            luck = torch.stack(
+                [
+                    torch.rand(self.alphabet.length, generator=draws, dtype=torch.float64)
+                    for _ in asked
+                ]
+            )
+            tokens = self._write(asked.to(self.device.torch), luck.to(self.device.torch))
+            parts.append(self.alphabet.decode(tokens).cpu())
+            progress("sample", first + len(asked), n, first + len(asked))
+        pixels = torch.cat(parts)
+        return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
+
+    def _write(self, labels: Tensor, luck: Tensor) -> Tensor:
+        """int64[B] labels and float64[B, T] luck => int64[B, T] tokens."""
+        settings, past = self.settings, self.network.begin()
+        given, written = self._starts(labels), []
+        for chance in luck.T:
+            with self.device.autocast():
+                logits = self.network.read(past, given)
+            shares = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
+            given = choose(shares, chance)
+            written.append(given)
+        return torch.stack(written, dim=1)
+
+    @property
+    def dimensions(self) -> str:
+        """What `bits` are bits of."""
+        return self.alphabet.dimensions
+
+    @torch.inference_mode()
+    def bits(self, images: Images) -> Tensor:
+        """-log2 p(tokens of the image) / (C H W): float64[N] bits per dimension, exact.
+
+        Of the network itself, before temperature, top_k and top_p; of a conditional model, given
+        the image's class. Only the tokens are coded: what they cannot say costs nothing.
+
+        Raises:
+            UserError: there are none, or a conditional model is given one without a class.
+        """
+        check(images, self.settings.conditional)
+        nats, size = [], max(1, LOGITS // (self.alphabet.length * self.alphabet.size))
+        for pixels, labels in zip(
+            images.pixels.split(size), images.labels.long().split(size), strict=True
+        ):
+            tokens = self.alphabet.encode(pixels).to(self.device.torch)
+            with self.device.autocast():
+                logits = self.network(self._starts(labels.to(self.device.torch)), tokens)
+            surprise = F.cross_entropy(logits.double().transpose(1, 2), tokens, reduction="none")
+            nats.append(surprise.sum(1).cpu())
+        return torch.cat(nats) / (math.log(2) * math.prod(images.shape))
+
+    def _starts(self, labels: Tensor) -> Tensor:
+        return labels if self.settings.conditional else torch.zeros_like(labels)
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights, and what is learned of the tokens."""
+        parts = {"network": weights_of(self.network), "alphabet": self.alphabet.state()}
+        return {
+            f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()
+        }
+
+
+def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors of a saved model by the part they belong to."""
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "alphabet": {}}
+    for path, tensor in state.items():
+        part, _, name = path.partition("/")
+        parts.setdefault(part, {})[name] = tensor
+    return parts

@@ -1,0 +1,133 @@
+"""A decoder-only transformer, and the memory that spares it reading its own text again."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Past:
+    """Keys and values of what one block has read: the key-value cache."""
+
+    def __init__(self, room: int) -> None:
+        """`room` is the most tokens it will read."""
+        self.room, self.length = room, 0
+        self.keys = self.values = torch.empty(0)
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in one more token, [B, heads, 1, d] each => those of all tokens so far."""
+        if not self.length:
+            batch, heads, _, features = keys.shape
+            self.keys = keys.new_empty(batch, heads, self.room, features)
+            self.values = torch.empty_like(self.keys)
+        self.keys[:, :, self.length], self.values[:, :, self.length] = (
+            keys[:, :, 0],
+            values[:, :, 0],
+        )
+        self.length += 1
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
+class Block(nn.Module):
+    """Attention to what came before, then a layer for each token alone; both normed first.
+
+    Pre-norm (Xiong et al. 2020) as in GPT-2 (Radford et al. 2019), without dropout.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.asked = nn.Linear(width, 3 * width)
+        self.answered = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """[B, T, width] => the same; with a `past`, T is 1 and follows all that is in it."""
+        asked = self.asked(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
+        queries, keys, values = asked.permute(2, 0, 3, 1, 4)
+        if past is not None:
+            keys, values = past.extend(keys, values)
+        found = F.scaled_dot_product_attention(queries, keys, values, is_causal=past is None)
+        x = x + self.answered(found.transpose(1, 2).flatten(2))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Transformer(nn.Module):
+    """Logits of every token given those before it.
+
+    Positions are learned; the vectors that tokens are read by are also what logits are taken with
+    (Press & Wolf 2017). Weights start as GPT-2's do.
+
+    Attributes:
+        length: tokens of a text.
+    """
+
+    def __init__(
+        self, vocabulary: int, length: int, starts: int, width: int, layers: int, heads: int
+    ) -> None:
+        """
+        Args:
+            vocabulary: V, different tokens.
+            length: T.
+            starts: what a text may begin with: one for each class, or a single one.
+            width: features of a token.
+            layers: blocks.
+            heads: attention heads of a block.
+        """
+        super().__init__()
+        self.length = length
+        self.starts = nn.Embedding(starts, width)
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(length, width)
+        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        for name, weight in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            elif "norm" not in name:
+                residual = name.endswith(("answered.weight", "mlp.2.weight"))
+                nn.init.normal_(weight, std=0.02 / ((2 * layers) ** 0.5 if residual else 1))
+
+    def forward(self, starts: Tensor, tokens: Tensor) -> Tensor:
+        """Logits of whole texts at once.
+
+        Args:
+            starts: int64[B], what they begin with.
+            tokens: int64[B, T].
+
+        Returns:
+            float32[B, T, V]; row t depends on the start and the tokens before t alone.
+        """
+        x = torch.cat([self.starts(starts)[:, None], self.tokens(tokens[:, :-1])], dim=1)
+        x = x + self.positions.weight
+        for block in self.blocks:
+            x = block(x)
+        return self._logits(x)
+
+    def begin(self) -> list[Past]:
+        """An empty past for each block."""
+        return [Past(self.length) for _ in self.blocks]
+
+    def read(self, past: list[Past], given: Tensor) -> Tensor:
+        """Read one more token and say what may follow.
+
+        Args:
+            past: what has been read; it grows by this token.
+            given: int64[B], the start if nothing has been read, else a token.
+
+        Returns:
+            float32[B, V], logits of the next token.
+        """
+        at = past[0].length
+        x = self.tokens(given) if at else self.starts(given)
+        x = (x + self.positions.weight[at])[:, None]
+        for block, before in zip(self.blocks, past, strict=True):
+            x = block(x, before)
+        return self._logits(x)[:, 0]
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self.norm(x), self.tokens.weight).float()
