@@ -1,0 +1,195 @@
+"""A keyed mark that nobody sees: spread-transform dither modulation (Chen & Wornell 2001).
+
+An image's luma is projected on m secret carriers, each a random sum of middle frequencies. Marking
+moves every projection to the nearest point of a lattice whose offset, the dither, is secret too;
+detection asks how near to that lattice the projections lie. The image itself does not disturb the
+mark, as it does where a pattern is added, and unlike there it says nothing about what a detector
+will find in unmarked images either: their projections lie anywhere between lattice points.
+
+Chen & Wornell, doi:10.1109/18.923725.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import dctn, idctn
+from torch import Tensor
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.phase_law import exceeds
+
+Array = NDArray[np.float64]
+CARRIERS = 32
+"""More make detection surer and the lattice finer, which makes it easier to disturb."""
+FEWEST = 8
+BAND = (0.1, 0.5)
+"""Frequencies of the carriers over Nyquist's: lower ones show, JPEG takes higher ones."""
+LOAD = 0.8
+"""Share of the allowed squared error that the lattice asks for on average; clipping wants more."""
+PROJECTIONS = 30
+BLURS = (1.0, 1.75, 2.5, 3.25)
+"""Gains exp(-b f^2), f over Nyquist's, that are undone in search of a resized image's mark."""
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One key's mark on images of one size.
+
+    Attributes:
+        carriers: float64[m, H, W], orthonormal, zero within `margin` of the border.
+        dither: float64[m] in [0, 1), offsets of the lattice in steps.
+        step: of the lattice, in gray levels.
+        error: the mean squared error that no image exceeds, in squared gray levels.
+        margin: pixels that may be cropped from any side, and the largest shift searched for.
+        search: whether detection also looks for the mark shifted or blurred.
+    """
+
+    carriers: Array
+    dither: Array
+    step: float
+    error: float
+    margin: int
+    search: bool
+
+    @classmethod
+    def of(cls, key: int | str, shape: tuple[int, int, int], psnr: float, margin: int) -> Mark:
+        """The mark of a key.
+
+        The m dithers are evenly spaced, in keyed order and with a keyed offset: a flat image, all
+        of whose phases are the same, then scores exactly 0 under every key.
+
+        Args:
+            key: whoever has it can find the mark, or remove it.
+            shape: C, H, W.
+            psnr: that every marked image keeps, in dB.
+            margin: as above, but an eighth of the shorter side at most; 0 for no search.
+
+        Raises:
+            UserError: the images are too small.
+        """
+        _, height, width = shape
+        rng = Seed(("watermark", key)).numpy()
+        edge = min(margin, min(height, width) // 8)
+        carriers = _carriers(height, width, edge, rng)
+        m, error = len(carriers), 255**2 / 10 ** (psnr / 10)
+        # The error of rounding to a lattice is uniform: step^2 / 12 for each carrier.
+        step = float(np.sqrt(12 * LOAD * error * height * width / m))
+        dither = (rng.permutation(m) + rng.random()) / m
+        return cls(carriers, dither, step, error, edge, margin > 0)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Mark images: uint8[N, C, H, W] => the same.
+
+        Projections are moved and pixels clipped by turns until both hold (projection onto convex
+        sets): black backgrounds can only get brighter. What then exceeds the error that is allowed
+        is drawn back towards the original, after rounding.
+        """
+        return torch.cat([self._embedded(part.numpy()) for part in pixels.split(BATCH)])
+
+    def statistic(self, pixels: Tensor) -> Array:
+        """sqrt(2/m) sum_j cos(phase_j), unshifted, of uint8[N, C, H, W]: float64[N].
+
+        Mean 0 and variance 1 in unmarked images; sqrt(2 m) where every projection is a lattice
+        point.
+        """
+        scale = np.sqrt(2 / len(self.carriers))
+        parts = [self._total(_luma(p.numpy()), self.carriers) for p in pixels.split(BATCH)]
+        return scale * np.concatenate(parts)
+
+    def p_values(self, pixels: Tensor) -> Array:
+        """The chance that an unmarked image looks at least as marked: uint8[N, C, H, W] => [N].
+
+        Over keys an unmarked image's phases are uniform, whatever it shows, which gives the law of
+        one look at it. The best of V looks is priced 1 - (1 - p)^V (Šidák 1967), as if they were
+        independent.
+        """
+        views = list(self._views())
+        best = np.concatenate(
+            [
+                np.max([self._total(luma, view) for view in views], axis=0)
+                for luma in (_luma(part.numpy()) for part in pixels.split(BATCH))
+            ]
+        )
+        p = exceeds(best, len(self.carriers))
+        with np.errstate(divide="ignore"):  # the log of 0 where p is 1, which stays 1
+            return -np.expm1(len(views) * np.log1p(-p))
+
+    def _embedded(self, original: NDArray[np.uint8]) -> Tensor:
+        pixels = original.astype(np.float64)
+        wanted = self._project(_luma(pixels), self.carriers) / self.step - self.dither
+        wanted = self.step * (np.round(wanted) + self.dither)
+        moved = pixels
+        for _ in range(PROJECTIONS):
+            missing = wanted - self._project(_luma(moved), self.carriers)
+            # The luma's weights sum to 1, so all channels move alike and no colour changes.
+            change = np.tensordot(missing, self.carriers, axes=1)[:, None]
+            moved = np.clip(moved + change, 0, 255)
+        share = np.ones(len(pixels))
+        while True:
+            marked = np.round(pixels + share[:, None, None, None] * (moved - pixels))
+            error = np.square(marked - pixels).mean(axis=(1, 2, 3))
+            over = error > self.error
+            if not over.any():
+                return torch.from_numpy(marked.astype(np.uint8))
+            share[over] *= np.minimum(0.99, np.sqrt(self.error / error[over]))
+
+    def _project(self, luma: Array, carriers: Array) -> Array:
+        return np.tensordot(luma, carriers, axes=((1, 2), (1, 2)))
+
+    def _total(self, luma: Array, carriers: Array) -> Array:
+        phases = self._project(luma, carriers) / self.step - self.dither
+        return np.cos(2 * np.pi * phases).sum(axis=1)
+
+    def _views(self) -> Iterator[Array]:
+        """The carriers as they would find the mark in an image shifted, or blurred."""
+        if not self.search:
+            yield self.carriers
+            return
+        reach = range(-self.margin, self.margin + 1)
+        for shift in ((dy, dx) for dy in reach for dx in reach):
+            yield np.roll(self.carriers, shift, axis=(1, 2))
+        spectrum = dctn(self.carriers, axes=(1, 2), norm="ortho")
+        for blur in BLURS:
+            gain = np.exp(blur * _frequency(*self.carriers.shape[1:]) ** 2)
+            yield idctn(spectrum * gain, axes=(1, 2), norm="ortho")
+
+
+def _carriers(height: int, width: int, edge: int, rng: np.random.Generator) -> Array:
+    """Random signs over disjoint random sets of the band's frequencies: float64[m, H, W]."""
+    inner = height - 2 * edge, width - 2 * edge
+    frequency = _frequency(*inner).ravel() if min(inner) > 0 else np.empty(0)
+    order = frequency.argsort(kind="stable")
+    order = order[frequency[order] >= BAND[0]]
+    # Small images have few middle frequencies: they get as many carriers, of higher ones.
+    size = max(CARRIERS, int((frequency[order] <= BAND[1]).sum()))
+    band = rng.permutation(order[:size])
+    m = min(CARRIERS, len(band))
+    if m < FEWEST:
+        raise UserError(
+            f"curation: images of {height}x{width} pixels are too small for a watermark; "
+            "use at least 4x4"
+        )
+    spectrum = np.zeros((m, inner[0] * inner[1]))
+    spectrum[np.arange(len(band)) % m, band] = rng.choice((-1.0, 1.0), size=len(band))
+    spectrum /= np.linalg.norm(spectrum, axis=1, keepdims=True)
+    waves = idctn(spectrum.reshape(m, *inner), axes=(1, 2), norm="ortho")
+    return np.pad(waves, ((0, 0), (edge, edge), (edge, edge)))
+
+
+def _frequency(height: int, width: int) -> Array:
+    """Of each coefficient of a discrete cosine transform, over Nyquist's: float64[H, W]."""
+    return np.hypot(np.arange(height)[:, None] / height, np.arange(width) / width)
+
+
+def _luma(pixels: NDArray[np.uint8] | Array) -> Array:
+    """[N, C, H, W] => float64[N, H, W]: ITU-R BT.601 for three channels, else their mean."""
+    channels = pixels.shape[1]
+    weights = (0.299, 0.587, 0.114) if channels == 3 else (1 / channels,) * channels
+    return np.tensordot(pixels, weights, axes=(1, 0))
