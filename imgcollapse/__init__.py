@@ -30,7 +30,7 @@ The map of the house, from the door to the cellar:
     metrics/        distances to real images, precision, recall, diversity, memorisation
     curation/       which samples go back into the pool
     drift/          chance or the model: Wright-Fisher, selection, effective population size
-    core/           images, seeds, the archive, storage, what the rooms promise each other
+    core/           images, seeds, the archive, the pool, storage, what the rooms promise each other
 
 From Python:
 

@@ -1,7 +1,7 @@
 """One lineage's folder: what a generation leaves, and reading it back.
 
-A generation appears by one rename; census.csv and metrics.csv are derived from the committed
-generations and can always be made again.
+A generation appears by one rename; the tables are derived from the committed generations and can
+always be made again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from imgcollapse.core import storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.tables import census_table, metrics_table, write_table
+from imgcollapse.core.pool import Kept
+from imgcollapse.tables import census_table, curation_table, metrics_table, write_table
 
-MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+MANIFEST, SAMPLES, KEPT = "manifest.json", "samples.safetensors", "kept.safetensors"
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -65,6 +66,10 @@ class Lineage:
         """Which images the g-th model was trained on, g >= 1."""
         return TrainingSet(**self._load(g, "training_set.safetensors"))
 
+    def kept(self, g: int) -> Kept:
+        """What of generation g entered the pool before the next model was trained."""
+        return Kept(**self._load(g + 1, KEPT))
+
     def model(self, g: int) -> dict[str, Tensor]:
         """State of the g-th model, g >= 1."""
         return self._load(g, "model.safetensors")
@@ -85,6 +90,11 @@ class Lineage:
         """All metric rows so far."""
         return metrics_table(self._rows("metrics"))
 
+    @property
+    def curation(self) -> pd.DataFrame:
+        """What filters kept of each generation; empty where nothing was filtered."""
+        return curation_table(self._rows("curation"))
+
     def commit(
         self,
         g: int,
@@ -94,6 +104,7 @@ class Lineage:
         findings: Mapping[str, Any],
         training_set: TrainingSet | None = None,
         model: Mapping[str, Tensor] | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """Write generation g aside and let it appear as a whole, then bring the tables up to date.
 
@@ -102,9 +113,10 @@ class Lineage:
             samples: its images, real ones for g = 0.
             counted: int16[N], what the oracle named them.
             grid: a picture of some of them.
-            findings: "census" and "metrics" rows, and whatever else is known about the making.
+            findings: "census", "metrics" and "curation" rows, and what else is known of it.
             training_set: what its model was trained on (g >= 1).
             model: its model's state (g >= 1).
+            kept: what of generation g - 1 entered the pool, where filters chose.
         """
         with storage.new_folder(self.folder(g)) as folder:
             pixels = {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
@@ -113,6 +125,8 @@ class Lineage:
                 storage.write_tensors(folder / "training_set.safetensors", vars(training_set))
             if model is not None:
                 storage.write_tensors(folder / "model.safetensors", model)
+            if kept is not None:
+                storage.write_tensors(folder / KEPT, vars(kept))
             storage.write_png(folder / "grid.png", grid)
             with storage.explained(folder):
                 files = {p.name: storage.sha256(p) for p in sorted(folder.iterdir())}
@@ -141,9 +155,11 @@ class Lineage:
         return range(1, self.generations)
 
     def write_tables(self) -> None:
-        """Derive census.csv and metrics.csv from the committed generations."""
+        """Derive the tables from the committed generations."""
         write_table(self.path / "census.csv", self.census)
         write_table(self.path / "metrics.csv", self.metrics)
+        if len(curation := self.curation):
+            write_table(self.path / "curation.csv", curation)
 
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
@@ -158,4 +174,4 @@ class Lineage:
         return storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
-        return [row for g in range(self.generations) for row in self.manifest(g)[name]]
+        return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]

@@ -1,20 +1,22 @@
-"""One lineage, top to bottom: select, fit, sample, name, measure, commit, and again."""
+"""One lineage, top to bottom: curate, select, fit, sample, name, measure, commit, and again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from imgcollapse import census, chance, metrics
+from imgcollapse import census, chance, curation, metrics
 from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
+from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
@@ -63,31 +65,86 @@ class Laboratory:
         ]
 
     def live(self, lineage: Lineage) -> None:
-        """Let one lineage live from where it stands to the study's last generation."""
+        """Let one lineage live from where it stands to the study's last generation.
+
+        Raises:
+            UserError: nothing is left to train on, or a filter cannot judge.
+        """
         study, real = self.study, self.real
         archive = Archive(real.train, real.reserve)
         for g in lineage.resume():
             archive.append(lineage.samples(g))
+            if study.curation:
+                archive.admit(g - 1, lineage.kept(g - 1))
         if lineage.generations == 0:
             counted, findings = self.measure(0, real.train)
             lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
         for g in range(lineage.generations, study.generations + 1):
             self.watcher.at(lineage.number, g, study)
             seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
+            kept, accounts = self.curate(lineage, archive, g - 1, seed / "curate")
+            clock.lap("curate")
             training_set = study.regime.select(archive, g, seed / "select")
+            if not len(training_set):
+                raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
             model = self.fit(lineage, g, archive.gather(training_set), seed / "fit")
             clock.lap("fit")
             labels = self.asked(archive, training_set, seed / "labels")
-            samples = model.sample(labels, seed / "sample", self.watcher)
+            drawn = model.sample(labels, seed / "sample", self.watcher)
+            samples = self.marked(drawn, seed / "mark")
             clock.lap("sample")
             counted, findings = self.measure(g, samples)
+            findings["metrics"] += self.remarks(g, drawn, samples, seed / "remarks")
             clock.lap("measure")
-            findings["seconds"] = clock.laps
+            findings |= {"curation": accounts, "seconds": clock.laps}
             grid = sample_grid(samples)
-            lineage.commit(g, samples, counted, grid, findings, training_set, model.state())
+            lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
             archive.append(lineage.samples(g))
             place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
             self.watcher.say(f"{place}generation {g}: {_summary(findings['census'], real.shares)}")
+
+    def curate(
+        self, lineage: Lineage, archive: Archive, g: int, seed: Seed
+    ) -> tuple[Kept | None, list[dict[str, Any]]]:
+        """Let of generation g into the pool what the filters keep, and say what it was, by class.
+
+        Waits for what a filter waits for, such as a person's picks.
+        """
+        if not self.study.curation:
+            return None, []
+        for judge in self.study.curation:
+            _wait(partial(judge.waits, g, lineage.path), self.watcher)
+        images, classes = lineage.samples(g), self.real.classes
+        answers = self.oracle.answer(images.pixels)
+        seen = Candidates(
+            g,
+            torch.arange(len(images), dtype=torch.int32),
+            classes,
+            images,
+            answers.counted,
+            answers.probabilities,
+            answers.features,
+            answers.atypicality,
+            self.oracle.held_out.atypicality,
+            lineage.path,
+        )
+        kept = curation.curate(self.study.curation, seen, seed)
+        archive.admit(g, kept)
+        return kept, curation.account(g, kept, answers.counted, images.labels, classes)
+
+    def marked(self, drawn: Images, seed: Seed) -> Images:
+        """The model's output as it leaves the house: marked, where a filter marks."""
+        for place, judge in enumerate(self.study.curation):
+            drawn = judge.mark(drawn, seed / place)
+        return drawn
+
+    def remarks(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[dict[str, Any]]:
+        """What the filters say of a generation beside their choice, as metric rows."""
+        return [
+            metrics.row(g, name, value, n)
+            for place, judge in enumerate(self.study.curation)
+            for name, value, n in judge.findings(drawn, samples, self.real.reference, seed / place)
+        ]
 
     def fit(self, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
         """Train the g-th model, from the previous one where the study says so."""
@@ -139,6 +196,16 @@ class Laboratory:
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features
         return extractor.features(pixels, answers.features, self.device)
+
+
+def _wait(reason: Callable[[], str | None], watcher: Watcher) -> None:
+    """Look once a second whether there is still something to wait for, and say what."""
+    said = None
+    while line := reason():
+        if line != said:
+            watcher.say(line)
+        said = line
+        time.sleep(1)
 
 
 class _Clock:

@@ -2,7 +2,8 @@
 
 n is the size of generation 0, the real training set. Every regime trains the first model on
 generation 0 (g = 1); they differ from the second on. Of each later generation the first n samples
-are used: samples come in random order, and any beyond n only sharpen the census.
+of the pool are used: samples come in random order, and any beyond n only sharpen the census. Where
+filters have left fewer than n, all of them are.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ class Regime(Part, ABC):
 
     @abstractmethod
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
-        """The training set of the g-th model, g >= 2."""
+        """The training set of the g-th model, g >= 2, as positions in the pool."""
 
     def select(self, archive: Archive, g: int, seed: Seed) -> TrainingSet:
         """The training set of the g-th model, g >= 1, from generations 0 to g - 1."""
         n = archive.size(0)
-        return first(0, n) if g == 1 else self.later(archive, g, n, seed)
+        return archive.rows(first(0, n) if g == 1 else self.later(archive, g, n, seed))
 
     def samples_used(self, n: int) -> int:
         """How many samples of one generation a training set of this regime may ask for."""
@@ -40,8 +41,13 @@ class Regime(Part, ABC):
 
 
 def first(generation: int, count: int, start: int = 0) -> TrainingSet:
-    """`count` consecutive rows of one generation."""
+    """`count` consecutive positions of one generation."""
     return TrainingSet.of(generation, torch.arange(start, start + count))
+
+
+def born(archive: Archive, generation: int, count: int) -> TrainingSet:
+    """The first `count` samples of a generation in the pool, or all where there are fewer."""
+    return first(generation, min(count, archive.size(generation)))
 
 
 class Replace(Regime):
@@ -54,7 +60,7 @@ class Replace(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of generation g-1."""
-        return first(g - 1, n)
+        return born(archive, g - 1, n)
 
 
 class Accumulate(Regime):
@@ -67,7 +73,7 @@ class Accumulate(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of every generation."""
-        return sum((first(past, n) for past in range(1, g)), first(0, n))
+        return sum((born(archive, past, n) for past in range(1, g)), first(0, n))
 
 
 class AccumulateSubsample(Regime):
@@ -80,8 +86,9 @@ class AccumulateSubsample(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """n of the g n rows of generations 0..g-1."""
-        chosen = torch.randperm(g * n, generator=seed.torch())[:n]
-        return TrainingSet((chosen // n).to(torch.int16), (chosen % n).to(torch.int32))
+        everything = sum((born(archive, past, n) for past in range(1, g)), first(0, n))
+        chosen = torch.randperm(len(everything), generator=seed.torch())[:n]
+        return TrainingSet(everything.generation[chosen], everything.row[chosen])
 
 
 class RealFraction(Regime):
@@ -99,7 +106,7 @@ class RealFraction(Regime):
         """a n real rows and (1-a) n rows of generation g-1."""
         real = round(self.fraction * n)
         kept = first(RESERVE, real, (g - 2) * real) if self.fresh else first(0, real)
-        return kept + first(g - 1, self.samples_used(n))
+        return kept + born(archive, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """n - round(a n)."""
@@ -121,7 +128,7 @@ class RealPlusSynthetic(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """All of generation 0 and lambda n rows of generation g-1."""
-        return first(0, n) + first(g - 1, self.samples_used(n))
+        return first(0, n) + born(archive, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """round(lambda n)."""

@@ -17,7 +17,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.lineage import Lineage
 from imgcollapse.tables import write_table
 
-FORMAT = 2
+FORMAT = 3
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
 CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
@@ -144,10 +144,17 @@ class Run:
         """metrics.csv; with several lineages it has a leading `lineage` column."""
         return self._over_lineages([lineage.metrics for lineage in self.lineages])
 
+    @property
+    def curation(self) -> pd.DataFrame:
+        """curation.csv; with several lineages it has a leading `lineage` column."""
+        return self._over_lineages([lineage.curation for lineage in self.lineages])
+
     def write_tables(self) -> None:
         """Write the tables over all lineages."""
         write_table(self.path / "census.csv", self.census)
         write_table(self.path / "metrics.csv", self.metrics)
+        if len(curation := self.curation):
+            write_table(self.path / "curation.csv", curation)
 
     def _over_lineages(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
         if len(tables) == 1:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from math import ceil, prod
 from typing import Annotated, Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imgcollapse.core.archive import Archive
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import unlabelled
+from imgcollapse.core.pool import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation import Curation, admitted
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
 from imgcollapse.generators import AnyGenerator
 from imgcollapse.labels import AnyPolicy, TrainingMarginal
@@ -30,6 +36,7 @@ class Study(BaseModel):
         splits: sizes of the other real sets.
         generator: the image model.
         regime: what each model is trained on.
+        curation: filters that decide what enters the pool a regime chooses from, in order.
         labels: what a conditional model is asked for.
         oracle: the classifier that names samples.
         metrics: how generations are compared with real images.
@@ -49,6 +56,7 @@ class Study(BaseModel):
     splits: Splits = Splits()
     generator: AnyGenerator
     regime: AnyRegime = Replace()
+    curation: Curation = ()
     labels: AnyPolicy = TrainingMarginal()
     oracle: AnyOracle = CNN()
     metrics: Metrics = Metrics()
@@ -79,13 +87,36 @@ class Study(BaseModel):
             seed,
             fresh=lambda n: self.regime.fresh_used(n, self.generations),
         )
-        n = len(data.train)
-        if self.generations > 1 and self.regime.samples_used(n) > (self.samples or n):
-            raise UserError(
-                f"samples: {self.samples or n} is fewer than the {self.regime.samples_used(n)} "
-                f"that regime {self.regime.kind} trains on; set samples to at least that"
-            )
+        self._check_samples(len(data.train))
+        self._check_pool(data)
         return data
+
+    def _check_samples(self, n: int) -> None:
+        drawn, used = self.samples or n, self.regime.samples_used(n)
+        kept = prod(f.leaves() for f in self.curation)
+        if self.generations > 1 and used > int(drawn * kept + 1e-9):
+            left = f", of which curation keeps {int(drawn * kept + 1e-9)}," if kept < 1 else ""
+            raise UserError(
+                f"samples: {drawn}{left} is fewer than the {used} that regime {self.regime.kind} "
+                f"trains on; set samples to at least {ceil(used / kept - 1e-9)}"
+            )
+
+    def _check_pool(self, real: RealData) -> None:
+        """That filters which remove images by where they come from leave some to train on."""
+        archive, seed = Archive(real.train, real.reserve), Seed((self.seed, "pool"))
+        if self.generations == 1 or not self.curation:
+            return
+        archive.append(unlabelled(torch.empty(self.samples or len(real.train), 1, 0, 0).byte()))
+        for g in (0, 1):
+            rows = admitted(self.curation, g, archive.size(g), seed / g)
+            if rows is not None:
+                archive.admit(g, Kept(rows, torch.zeros(len(rows), dtype=torch.int16)))
+        if not len(self.regime.select(archive, 2, seed / "select")):
+            kinds = ", ".join(str(f.kind) for f in self.curation)
+            raise UserError(
+                f"curation: {kinds} removes all that regime {self.regime.kind} would train the "
+                "second model on; choose a regime that brings in real images, or a weight above 0"
+            )
 
     def resolved(self) -> dict[str, Any]:
         """The study as plain JSON values, defaults filled in."""

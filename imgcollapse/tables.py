@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from imgcollapse import census, metrics
+from imgcollapse import census, curation, metrics
 from imgcollapse.core import storage
 
 Rows = Sequence[Mapping[str, Any]]
@@ -37,6 +37,11 @@ def census_table(rows: Rows) -> pd.DataFrame:
 def metrics_table(rows: Rows) -> pd.DataFrame:
     """Metric rows."""
     return _table(rows, metrics.COLUMNS)
+
+
+def curation_table(rows: Rows) -> pd.DataFrame:
+    """What filters kept of successive generations."""
+    return _table(rows, curation.COLUMNS)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

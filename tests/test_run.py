@@ -25,7 +25,7 @@ TINY = {
 @pytest.mark.parametrize("kind", TINY)
 def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
     run = ic.run(config, tmp_path / "run", TINY[kind])
-    assert run.record["format"] == 2
+    assert run.record["format"] == 3
     assert run.record["study"]["generator"]["kind"] == kind
     (lineage,) = run.lineages
     assert lineage.generations == 4
@@ -34,7 +34,7 @@ def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
         names = {"samples.safetensors", "grid.png"}
         if g > 0:
             names |= {"training_set.safetensors", "model.safetensors"}
-            assert set(manifest["seconds"]) == {"fit", "sample", "measure"}
+            assert set(manifest["seconds"]) == {"curate", "fit", "sample", "measure"}
         assert set(manifest["files"]) == names
         for name, digest in manifest["files"].items():
             assert sha256(lineage.folder(g) / name) == digest

@@ -9,10 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.census.prevalence import HeldOut, Prevalence, prevalence, wilson
-from imgcollapse.core.images import UNKNOWN
-
-UNRECOGNISED = "(unrecognised)"
-"""The class of samples that are like no real image."""
+from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
 
 COLUMNS = (
     "generation",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import Images, cat
+from imgcollapse.core.pool import GAP, Kept
 from imgcollapse.core.protocols import Stock
 
 RESERVE = -1
@@ -42,7 +43,10 @@ class TrainingSet:
 
 
 class Archive:
-    """The generations born so far, oldest first, and the reserve of fresh real images."""
+    """The generations born so far, oldest first, and the reserve of fresh real images.
+
+    A regime takes positions in the pool; where nothing was filtered they are rows.
+    """
 
     def __init__(self, real: Images, reserve: Stock) -> None:
         """
@@ -52,14 +56,34 @@ class Archive:
         """
         self.generations = [real]
         self.reserve = reserve
+        self.pool: dict[int, Tensor] = {}
 
     def append(self, samples: Images) -> None:
         """Add the next generation."""
         self.generations.append(samples)
 
+    def admit(self, generation: int, kept: Kept) -> None:
+        """Let only what was kept of a generation into the pool, under its new labels."""
+        images = self.generations[generation]
+        labels, entered = images.labels.clone(), kept.rows != GAP
+        labels[kept.rows[entered].long()] = kept.labels[entered]
+        self.generations[generation] = Images(images.pixels, labels)
+        self.pool[generation] = kept.rows
+
     def size(self, generation: int) -> int:
-        """How many images a generation, or the `RESERVE`, holds."""
-        return len(self.reserve.labels if generation == RESERVE else self.generations[generation])
+        """How many positions a generation, or the `RESERVE`, has in the pool."""
+        if generation == RESERVE:
+            return len(self.reserve.labels)
+        return len(self.pool.get(generation, self.generations[generation].labels))
+
+    def rows(self, places: TrainingSet) -> TrainingSet:
+        """The rows at positions of the pool; gaps are left out."""
+        row = places.row.clone()
+        for generation, pool in self.pool.items():
+            here = places.generation == generation
+            row[here] = pool[places.row[here].long()]
+        there = row != GAP
+        return TrainingSet(places.generation[there], row[there])
 
     def labels(self, chosen: TrainingSet) -> Tensor:
         """Labels of a training set: int16[M]."""

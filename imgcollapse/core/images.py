@@ -11,6 +11,9 @@ from torch import Tensor
 UNKNOWN = -1
 """Label of an image nobody has named, such as a sample of an unconditional model."""
 
+UNRECOGNISED = "(unrecognised)"
+"""What tables call the class of images that are like no real one."""
+
 
 @dataclass(frozen=True)
 class Images:

@@ -7,11 +7,58 @@ proportional to p_t exp(r) (Ferbach et al. 2024, arXiv:2407.09499).
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNRECOGNISED
+from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.scorer import Scorer, scores
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Preference(Filter):
+    """Shows K candidates at a time and keeps the one that is chosen.
+
+    Attributes:
+        among: K; draw K times as many samples as the regime trains on.
+        reward: in nats, by class name or `(unrecognised)`; what is not named has none, 0.
+        scorer: an import path `module:function` that says the reward of uint8[N, C, H, W] images,
+            float[N]; it is added to that of the class.
+    """
+
+    kind: Literal["preference"] = "preference"
+    among: Annotated[int, Field(ge=2, le=1000)] = 2
+    reward: dict[str, Finite] = Field(default_factory=dict)
+    scorer: Scorer = None
+
+    def leaves(self) -> float:
+        """1/K."""
+        return 1 / self.among
+
+    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+        """One of each K candidates in a row; fewer than K at the end are not shown."""
+        shown = len(seen) // self.among * self.among
+        order = torch.arange(shown).view(-1, self.among)
+        rewards = self._rewards(seen)[:shown].reshape(order.shape)
+        won = torch.from_numpy(choose(rewards, seed))
+        return Kept.of(seen, order.gather(1, won[:, None]).flatten())
+
+    def _rewards(self, seen: Candidates) -> NDArray[np.float64]:
+        names = (*seen.classes, UNRECOGNISED)
+        if unknown := sorted(set(self.reward) - set(names)):
+            raise UserError(
+                f"curation.reward: {unknown[0]!r} is no class; name one of {', '.join(names)}"
+            )
+        # `UNKNOWN` is -1: the last of the names.
+        by_class = np.array([self.reward.get(name, 0.0) for name in names])[seen.counted.numpy()]
+        return by_class + scores(self.scorer, seen.images.pixels) if self.scorer else by_class
 
 
 def choose(rewards: NDArray[np.float64], seed: Seed) -> NDArray[np.int64]:

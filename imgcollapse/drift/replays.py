@@ -2,7 +2,8 @@
 
 Only labels live; the events of generation g are those of a study:
 
-1. the regime's real `select` picks the rows of the g-th training set from all that was born;
+1. the regime's real `select` picks the rows of the g-th training set from all that was born, less
+   what filters that see no content have turned away;
 2. the training set's class shares are counted, images nobody could name left out;
 3. a labels policy, where the model is conditional, turns them into the shares asked for;
 4. N labels are drawn from these shares, independently: generation g.
@@ -24,6 +25,7 @@ from torch import Tensor
 from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, shares
+from imgcollapse.core.pool import Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift.exchangeable import Born, Counts, Known, Looked, blind, used
 from imgcollapse.drift.null import Array, Asked, Null
@@ -40,6 +42,14 @@ class Regime(Protocol):
 
     def select(self, archive: Archive, g: int, seed: Seed) -> TrainingSet:
         """The training set of the g-th model from generations 0 to g - 1."""
+        ...
+
+
+class Admitted(Protocol):
+    """What of a generation would enter the pool if all its images looked alike."""
+
+    def __call__(self, generation: int, n: int, seed: Seed) -> Tensor | None:
+        """int32[M] rows of n images, with gaps; None for all of them."""
         ...
 
 
@@ -65,6 +75,7 @@ def replay(
     seed: Seed,
     replicates: int = 1000,
     history: Sequence[Tensor] = (),
+    admitted: Admitted | None = None,
 ) -> Null:
     """Let S lineages of labels live under a regime.
 
@@ -84,6 +95,7 @@ def replay(
         seed: names every draw, together with generation and replicate.
         replicates: S.
         history: int16[N] labels of generations 1, 2, ... that are already born; the rest is chance.
+        admitted: what filters let into the pool; none lets everything in.
 
     Raises:
         UserError: a training set has no named image, or the reserve is too small.
@@ -93,8 +105,15 @@ def replay(
             f"replay: {len(history)} generations are born and only {generations} asked for;"
             " ask for at least as many"
         )
-    life = _Life(regime, asked, real, reserve, samples, generations, classes, seed, history)
+    sizes = {0: len(real), 1: samples}
+    if admitted and all(admitted(g, n, seed) is None for g, n in sizes.items()):
+        admitted = None
+    life = _Life(
+        regime, asked, real, reserve, samples, generations, classes, seed, history, admitted
+    )
     try:
+        if admitted:
+            raise Looked
         # The first training set is real under every regime: the second shows how rows are chosen.
         blind(regime, 2, life.sizes)
         return life.by_counting(replicates)
@@ -114,6 +133,7 @@ class _Life:
     classes: int
     seed: Seed
     history: Sequence[Tensor]
+    admitted: Admitted | None
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -165,6 +185,7 @@ class _Life:
             archive = Archive(_images(self.real), Labels(self.reserve))
             for g in range(1, self.generations + 1):
                 seed = self.seed / g / replicate
+                self._admit(archive, g - 1, seed / "curate")
                 chosen = self.regime.select(archive, g, seed / "select")
                 self._check_rows(g, chosen.generation.numpy(), chosen.row.numpy())
                 labels = archive.labels(chosen)
@@ -186,6 +207,14 @@ class _Life:
                 course[replicate, g] = shares(born, self.classes).numpy()
                 archive.append(_images(born.to(torch.int16)))
         return Null(course, sources / replicates, fixed / replicates, self.asked)
+
+    def _admit(self, archive: Archive, generation: int, seed: Seed) -> None:
+        if self.admitted is None:
+            return
+        rows = self.admitted(generation, archive.size(generation), seed)
+        if rows is not None:
+            labels = archive.generations[generation].labels
+            archive.admit(generation, Kept(rows, labels[rows.long().clamp(min=0)]))
 
     def _empty(self, replicates: int) -> tuple[Array, Array, Array]:
         born = self.generations + 1

@@ -9,11 +9,11 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
-value.py          a number with its interval, or the reason why there is none
 blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
 """
 
+from imgcollapse.core.value import Value
 from imgcollapse.metrics.diversity import Vendi, vendi
 from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.features import AnyExtractor, Extractor
@@ -21,9 +21,8 @@ from imgcollapse.metrics.frechet import FrechetDistance, fid
 from imgcollapse.metrics.kernel import KernelDistance, kid
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
-from imgcollapse.metrics.panel import COLUMNS, RealSide
+from imgcollapse.metrics.panel import COLUMNS, RealSide, row
 from imgcollapse.metrics.settings import Metrics
-from imgcollapse.metrics.value import Value
 
 __all__ = [
     "COLUMNS",
@@ -42,5 +41,6 @@ __all__ = [
     "fid_infinity",
     "kid",
     "prdc",
+    "row",
     "vendi",
 ]

@@ -14,8 +14,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from imgcollapse.core.value import Value, about, broken, undefined
 from imgcollapse.metrics.blocks import in_order
-from imgcollapse.metrics.value import Value, about, broken, undefined
 
 
 def vendi(features: Tensor) -> Value:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from imgcollapse.core.value import Value, about, broken, undefined
 from imgcollapse.metrics.frechet import Gaussian, distance, influence
 from imgcollapse.metrics.streams import RealAndGenerated
-from imgcollapse.metrics.value import Value, about, broken, undefined
 
 POINTS = 15
 """Sizes at which the distance is taken, as in the paper."""

@@ -17,7 +17,7 @@ from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs
 from torch import Tensor
 from torchmetrics import Metric
 
-from imgcollapse.metrics.value import Value, about, broken, undefined
+from imgcollapse.core.value import Value, about, broken, undefined
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)

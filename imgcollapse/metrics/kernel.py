@@ -13,8 +13,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from imgcollapse.core.value import Value, about, broken, undefined
 from imgcollapse.metrics.streams import RealAndGenerated
-from imgcollapse.metrics.value import Value, about, broken, undefined
 
 _BLOCK = 1 << 22
 """Kernel entries in memory at a time, 32 MiB."""

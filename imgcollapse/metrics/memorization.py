@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 from torch import Tensor
 from torchmetrics import Metric
 
-from imgcollapse.metrics.value import Value, share, undefined
+from imgcollapse.core.value import Value, share, undefined
 
 _BLOCK = 1 << 22
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from imgcollapse.core.value import Value, about, broken, share, undefined
 from imgcollapse.metrics.blocks import BLOCKS, jackknife
 from imgcollapse.metrics.streams import RealAndGenerated
-from imgcollapse.metrics.value import Value, about, broken, share, undefined
 
 METRICS = ("precision", "recall", "density", "coverage")
 _BLOCK = 1 << 22

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.value import Value, undefined
 from imgcollapse.metrics.diversity import vendi
 from imgcollapse.metrics.extrapolation import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
@@ -23,7 +24,6 @@ from imgcollapse.metrics.kernel import kid
 from imgcollapse.metrics.memorization import Copies, nearest
 from imgcollapse.metrics.neighbours import prdc, scores
 from imgcollapse.metrics.settings import Metrics
-from imgcollapse.metrics.value import Value, undefined
 
 COLUMNS = (
     "generation",
@@ -37,6 +37,20 @@ COLUMNS = (
     "features",
     "note",
 )
+
+
+def row(generation: int, metric: str, value: Value, n: int, features: str = "") -> dict[str, Any]:
+    """A metric of a whole generation as a row with the keys `COLUMNS`.
+
+    Args:
+        generation: its number.
+        metric: its name.
+        value: the metric's answer.
+        n: images it is over.
+        features: what saw the images, where anything but their pixels was looked at.
+    """
+    named = {"generation": generation, "class": "", "metric": metric, "features": features}
+    return named | {"n": n, "reference_n": 0} | value._asdict()
 
 
 @dataclass(frozen=True)

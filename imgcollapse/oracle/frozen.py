@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -31,11 +31,13 @@ class Answers:
         counted: int16[N], the most probable class, or `UNKNOWN` if it is like no real image.
         features: float32[N, D], the last layer before the class scores.
         probabilities: float32[N, K], calibrated for classes that are equally common.
+        atypicality: float64[N], the larger, the less like a real image (typicality.py).
     """
 
     counted: Tensor
     features: Tensor
     probabilities: Tensor
+    atypicality: Tensor
 
 
 class FrozenOracle:
@@ -64,16 +66,23 @@ class FrozenOracle:
         self.calibration = Calibration(1.0, torch.zeros(classes, dtype=torch.float64))
         self.typicality: Typicality | None = None
         self.labels = torch.empty(0, dtype=torch.int16)
-        self.held_out = Answers(self.labels, torch.empty(0, 0), torch.empty(0, classes))
+        nobody = torch.empty(0, dtype=torch.float64)
+        self.held_out = Answers(self.labels, torch.empty(0, 0), torch.empty(0, classes), nobody)
 
     def answer(self, pixels: Tensor) -> Answers:
-        """Name uint8[N, C, H, W] images, in float32 whatever the study's precision."""
+        """Name uint8[N, C, H, W] images, in float32 whatever the study's precision.
+
+        Raises:
+            ValueError: it has not been judged, and does not know what a real image is like.
+        """
+        if self.typicality is None:
+            raise ValueError("an oracle that has not been judged cannot answer")
         seen = self._look(pixels)
         probabilities = self.calibration.probabilities(self._scores(seen.features))
         counted = probabilities.argmax(1).to(torch.int16)
-        if self.typicality:
-            counted[self.typicality.atypicality(seen) > self.typicality.threshold] = UNKNOWN
-        return Answers(counted, seen.features, probabilities)
+        atypicality = self.typicality.atypicality(seen)
+        counted[atypicality > self.typicality.threshold] = UNKNOWN
+        return Answers(counted, seen.features, probabilities, atypicality)
 
     def features(self, pixels: Tensor) -> Tensor:
         """uint8[N, C, H, W] => float32[N, D], the last layer before the class scores."""
@@ -122,6 +131,7 @@ class FrozenOracle:
                 "labels": self.labels,
                 "counted": self.held_out.counted,
                 "probabilities": self.held_out.probabilities,
+                "atypicality": self.held_out.atypicality,
             },
             "network": {
                 name: tensor.cpu() for name, tensor in self._network().state_dict().items()
@@ -159,9 +169,8 @@ class FrozenOracle:
 
     def _record(self, held_out: Images) -> None:
         answers = self.answer(held_out.pixels)
-        nothing = answers.features[:0]
         self.labels = held_out.labels
-        self.held_out = Answers(answers.counted, nothing, answers.probabilities)
+        self.held_out = replace(answers, features=answers.features[:0])
 
     @torch.inference_mode()
     def _look(self, pixels: Tensor) -> Sight:
