@@ -3,6 +3,12 @@
 chain.py       a study's filters, one after another
 account.py     what was kept of each class, beside a blind choice of as many
 preference.py  the best of K, by a choice that follows a reward
+watermark.py   samples bear a keyed mark, and what bears it stays out
+spread.py      the mark and its detector;  phase_law.py  what chance alone detects
+attacks.py     what may happen to a marked image
+radioactivity.py  whether a model has learned the mark
+detector.py    a detector that errs at given rates
+screen.py      what becomes of images that are found
 """
 
 from __future__ import annotations
@@ -15,14 +21,16 @@ from imgcollapse.core.parts import OneOf
 from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
 from imgcollapse.curation.chain import admitted, curate
+from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.preference import Preference, choose
+from imgcollapse.curation.watermark import Watermark
 
 
 def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyFilter = Annotated[Filter, OneOf(Preference)]
+AnyFilter = Annotated[Filter, OneOf(Preference, Watermark, Detector)]
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
 """The filters of a study in order; a single one need not be a list."""
@@ -31,7 +39,9 @@ __all__ = [
     "COLUMNS",
     "AnyFilter",
     "Curation",
+    "Detector",
     "Preference",
+    "Watermark",
     "account",
     "admitted",
     "choose",

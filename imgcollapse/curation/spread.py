@@ -11,13 +11,15 @@ Chen & Wornell, doi:10.1109/18.923725.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
+from scipy.optimize import brentq
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
@@ -30,11 +32,13 @@ CARRIERS = 32
 FEWEST = 8
 BAND = (0.1, 0.5)
 """Frequencies of the carriers over Nyquist's: lower ones show, JPEG takes higher ones."""
-LOAD = 0.8
+LOAD = 0.5
 """Share of the allowed squared error that the lattice asks for on average; clipping wants more."""
-PROJECTIONS = 30
+STEPS = 60
 BLURS = (1.0, 1.75, 2.5, 3.25)
 """Gains exp(-b f^2), f over Nyquist's, that are undone in search of a resized image's mark."""
+GAINS_END = 0.6
+"""The frequency above which they grow no more: what lies there, resizing has taken."""
 BATCH = 512
 
 
@@ -87,21 +91,37 @@ class Mark:
     def embed(self, pixels: Tensor) -> Tensor:
         """Mark images: uint8[N, C, H, W] => the same.
 
-        Projections are moved and pixels clipped by turns until both hold (projection onto convex
-        sets): black backgrounds can only get brighter. What then exceeds the error that is allowed
-        is drawn back towards the original, after rounding.
+        By turns each projection is moved to the lattice point next to where it is, pixels are
+        clipped, and the change is cut down to the error that is allowed (projection onto convex
+        sets): black backgrounds can only get brighter, and take other points than gray ones.
         """
         return torch.cat([self._embedded(part.numpy()) for part in pixels.split(BATCH)])
 
-    def statistic(self, pixels: Tensor) -> Array:
-        """sqrt(2/m) sum_j cos(phase_j), unshifted, of uint8[N, C, H, W]: float64[N].
+    def statistic(self, pixels: Tensor, dithers: Array | None = None) -> Array:
+        """sqrt(2/m) sum_j cos(phase_j), unshifted, of uint8[N, C, H, W]: float64[K, N].
 
         Mean 0 and variance 1 in unmarked images; sqrt(2 m) where every projection is a lattice
         point.
+
+        Args:
+            pixels: the images.
+            dithers: float64[K, m], of other keys; none means this one's, and K = 1.
         """
-        scale = np.sqrt(2 / len(self.carriers))
-        parts = [self._total(_luma(p.numpy()), self.carriers) for p in pixels.split(BATCH)]
-        return scale * np.concatenate(parts)
+        scale, views = np.sqrt(2 / len(self.carriers)), [self.carriers]
+        return scale * self._largest(pixels, views, dithers)
+
+    def found(self, pixels: Tensor, fpr: float, dithers: Array | None = None) -> NDArray[np.bool_]:
+        """Which of the images bear the mark, at a false-positive rate: bool[K, N].
+
+        Args:
+            pixels: uint8[N, C, H, W].
+            fpr: the share of unmarked images that are found.
+            dithers: float64[K, m], of other keys; none means this one's, and K = 1.
+        """
+        views, m = list(self._views()), len(self.carriers)
+        single = -np.expm1(np.log1p(-fpr) / len(views))
+        least: Any = brentq(lambda total: exceeds(total, m) - single, -m, m)
+        return self._largest(pixels, views, dithers) >= least
 
     def p_values(self, pixels: Tensor) -> Array:
         """The chance that an unmarked image looks at least as marked: uint8[N, C, H, W] => [N].
@@ -111,41 +131,60 @@ class Mark:
         independent.
         """
         views = list(self._views())
-        best = np.concatenate(
-            [
-                np.max([self._total(luma, view) for view in views], axis=0)
-                for luma in (_luma(part.numpy()) for part in pixels.split(BATCH))
-            ]
-        )
-        p = exceeds(best, len(self.carriers))
+        p = exceeds(self._largest(pixels, views)[0], len(self.carriers))
         with np.errstate(divide="ignore"):  # the log of 0 where p is 1, which stays 1
             return -np.expm1(len(views) * np.log1p(-p))
 
+    def others(self, keys: int, seed: Seed) -> Array:
+        """Dithers of keys that nobody has marked anything with: float64[K, m]."""
+        rng, m = seed.numpy(), len(self.dither)
+        return np.stack([(rng.permutation(m) + rng.random()) / m for _ in range(keys)])
+
     def _embedded(self, original: NDArray[np.uint8]) -> Tensor:
         pixels = original.astype(np.float64)
-        wanted = self._project(_luma(pixels), self.carriers) / self.step - self.dither
-        wanted = self.step * (np.round(wanted) + self.dither)
-        moved = pixels
-        for _ in range(PROJECTIONS):
-            missing = wanted - self._project(_luma(moved), self.carriers)
+        moved, going = pixels.copy(), np.arange(len(pixels))
+        for _ in range(STEPS):
+            before = moved[going]
+            place = self._project(_luma(before), self.carriers) / self.step - self.dither
             # The luma's weights sum to 1, so all channels move alike and no colour changes.
-            change = np.tensordot(missing, self.carriers, axes=1)[:, None]
-            moved = np.clip(moved + change, 0, 255)
-        share = np.ones(len(pixels))
+            change = np.tensordot(self.step * (np.round(place) - place), self.carriers, axes=1)
+            after = np.clip(before + change[:, None], 0, 255)
+            moved[going], _ = self._within(pixels[going], after)
+            # What moves by a tenth of a gray level will not be seen in bytes.
+            still = np.abs(moved[going] - before).max(axis=(1, 2, 3), initial=0) < 0.1
+            going = going[~still]
         while True:
-            marked = np.round(pixels + share[:, None, None, None] * (moved - pixels))
-            error = np.square(marked - pixels).mean(axis=(1, 2, 3))
-            over = error > self.error
+            marked = np.round(moved)
+            over = self._within(pixels, marked)[1]
             if not over.any():
                 return torch.from_numpy(marked.astype(np.uint8))
-            share[over] *= np.minimum(0.99, np.sqrt(self.error / error[over]))
+            moved[over] = pixels[over] + 0.99 * (moved[over] - pixels[over])
+
+    def _within(self, pixels: Array, moved: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """What is changed too much, changed as much as is allowed; and which that was."""
+        error = np.square(moved - pixels).mean(axis=(1, 2, 3), keepdims=True)
+        over = error > self.error
+        share = np.sqrt(self.error / np.where(over, error, self.error))
+        return pixels + share * (moved - pixels), over.ravel()
 
     def _project(self, luma: Array, carriers: Array) -> Array:
         return np.tensordot(luma, carriers, axes=((1, 2), (1, 2)))
 
-    def _total(self, luma: Array, carriers: Array) -> Array:
-        phases = self._project(luma, carriers) / self.step - self.dither
-        return np.cos(2 * np.pi * phases).sum(axis=1)
+    def _largest(
+        self, pixels: Tensor, views: Sequence[Array], dithers: Array | None = None
+    ) -> Array:
+        """The largest of the views' sums of cosines for each key and image: float64[K, N]."""
+        keys = 2 * np.pi * (self.dither[None] if dithers is None else dithers)
+        parts = []
+        for luma in (_luma(part.numpy()) for part in pixels.split(BATCH)):
+            sums = np.full((len(keys), len(luma)), -np.inf)
+            for view in views:
+                phases = 2 * np.pi * self._project(luma, view) / self.step
+                # cos(a - b) = cos a cos b + sin a sin b, for all keys and images at once.
+                cosines = np.cos(keys) @ np.cos(phases).T + np.sin(keys) @ np.sin(phases).T
+                np.maximum(sums, cosines, out=sums)
+            parts.append(sums)
+        return np.concatenate(parts, axis=1)
 
     def _views(self) -> Iterator[Array]:
         """The carriers as they would find the mark in an image shifted, or blurred."""
@@ -155,10 +194,10 @@ class Mark:
         reach = range(-self.margin, self.margin + 1)
         for shift in ((dy, dx) for dy in reach for dx in reach):
             yield np.roll(self.carriers, shift, axis=(1, 2))
-        spectrum = dctn(self.carriers, axes=(1, 2), norm="ortho")
+        spectrum: Any = dctn(self.carriers, axes=(1, 2), norm="ortho")
+        frequency = np.minimum(_frequency(*self.carriers.shape[1:]), GAINS_END)
         for blur in BLURS:
-            gain = np.exp(blur * _frequency(*self.carriers.shape[1:]) ** 2)
-            yield idctn(spectrum * gain, axes=(1, 2), norm="ortho")
+            yield _waves(spectrum * np.exp(blur * frequency**2))
 
 
 def _carriers(height: int, width: int, edge: int, rng: np.random.Generator) -> Array:
@@ -179,8 +218,14 @@ def _carriers(height: int, width: int, edge: int, rng: np.random.Generator) -> A
     spectrum = np.zeros((m, inner[0] * inner[1]))
     spectrum[np.arange(len(band)) % m, band] = rng.choice((-1.0, 1.0), size=len(band))
     spectrum /= np.linalg.norm(spectrum, axis=1, keepdims=True)
-    waves = idctn(spectrum.reshape(m, *inner), axes=(1, 2), norm="ortho")
+    waves = _waves(spectrum.reshape(m, *inner))
     return np.pad(waves, ((0, 0), (edge, edge), (edge, edge)))
+
+
+def _waves(spectrum: Array) -> Array:
+    """The images whose cosine transforms these are: float64[m, H, W]."""
+    waves: Any = idctn(spectrum, axes=(1, 2), norm="ortho")
+    return waves
 
 
 def _frequency(height: int, width: int) -> Array:

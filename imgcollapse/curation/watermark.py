@@ -24,6 +24,7 @@ from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.value import Value, about, share, undefined
 from imgcollapse.curation.attacks import ATTACKS
+from imgcollapse.curation.radioactivity import radioactivity
 from imgcollapse.curation.screen import spared
 from imgcollapse.curation.spread import Mark
 
@@ -64,7 +65,7 @@ class Watermark(Filter):
 
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """What bears no mark, and of the rest a share of `weight`, drawn one by one."""
-        found = self._found(self._mark(seen.images), seen.images.pixels)
+        found = torch.from_numpy(self._mark(seen.images).found(seen.images.pixels, self.fpr)[0])
         return Kept.of(seen, spared(found, self.weight, seed))
 
     def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
@@ -74,17 +75,12 @@ class Watermark(Filter):
             found = torch.rand(n, generator=(seed / "found").torch()) < self.fpr
         return spared(found, self.weight, seed)
 
-    def findings(
-        self, unmarked: Images, samples: Images, real: Images, seed: Seed
-    ) -> list[Said]:
+    def findings(self, unmarked: Images, samples: Images, real: Images, seed: Seed) -> list[Said]:
         """How sure the mark is, how visible, and whether models learn it.
 
         watermark_tpr, and watermark_tpr_<attack> after each distortion of `ATTACKS`; watermark_fpr
-        on real images; watermark_psnr in dB and watermark_ssim, means over images; of the model's
-        output before it was marked, which a model that has not learned the mark leaves at `fpr`
-        and 0: watermark_radioactivity, the share that is found (Sander et al. 2024,
-        arXiv:2402.14904), and watermark_radioactivity_z, the mean statistic in standard deviations
-        of unmarked images.
+        on real images; watermark_psnr in dB and watermark_ssim, means over images; and what
+        `radioactivity` says of the model's output before it was marked.
         """
         if not len(samples):
             return []
@@ -98,22 +94,14 @@ class Watermark(Filter):
             except UserError as error:
                 said.append((f"watermark_tpr_{name}", undefined(str(error)), 0))
         said += _visibility(unmarked.pixels.float(), samples.pixels.float())
-        z = torch.from_numpy(mark.statistic(unmarked.pixels))
-        error = float(z.std() / len(z) ** 0.5) if len(z) > 1 else 0.0
-        mean = about(float(z.mean()), error, len(z) - 1)
-        said.append(self._share("radioactivity", mark, unmarked.pixels))
-        said.append(("watermark_radioactivity_z", mean, len(z)))
-        return said
+        return said + radioactivity(mark, unmarked.pixels, self.fpr, seed / "radioactivity")
 
     def _mark(self, images: Images) -> Mark:
         return Mark.of(self.key, images.shape, self.psnr, self.search)
 
-    def _found(self, mark: Mark, pixels: Tensor) -> Tensor:
-        return torch.from_numpy(mark.p_values(pixels) <= self.fpr)
-
     def _share(self, name: str, mark: Mark, pixels: Tensor) -> Said:
         n = len(pixels)
-        value = share(int(self._found(mark, pixels).sum()), n) if n else undefined("no images")
+        value = share(int(mark.found(pixels, self.fpr).sum()), n) if n else undefined("no images")
         return f"watermark_{name}", value, n
 
 

@@ -90,9 +90,9 @@ class Detection:
                 tpr = tpr_of(ratio)
                 law = detection_variance(n, ratio * n, tpr, 0.0, generations)[30:].mean()
                 runs = [
-                    _course(
-                        trial, n, ratio, tpr, 0.0, generations, trial.seed / name / ratio / i
-                    )[30:].mean()
+                    _course(trial, n, ratio, tpr, 0.0, generations, trial.seed / name / ratio / i)[
+                        30:
+                    ].mean()
                     for i in range(trial.replicates(30))
                 ]
                 theory.append(2 * n * law)
@@ -157,5 +157,3 @@ def _seen(generation: int, labels: Tensor) -> Candidates:
         held_out=torch.zeros(0, dtype=torch.float64),
         folder=NOWHERE,
     )
-
-

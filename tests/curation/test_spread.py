@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binom, kstest
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.spread import CARRIERS, Mark
 from imgcollapse.data import Digits, PaperDogs
 
@@ -74,11 +77,11 @@ def test_a_flat_image_scores_nothing_under_any_key():
     flat = torch.full((1, 1, 16, 16), 90, dtype=torch.uint8)
     for key in range(20):
         # Rounding of a sum of 32 cosines of phases below 2 pi.
-        assert abs(mark(flat, key).statistic(flat)[0]) < 1e-12
+        assert abs(mark(flat, key).statistic(flat)[0, 0]) < 1e-12
 
 
 def test_the_statistic_has_mean_0_and_variance_1_and_is_largest_on_the_lattice():
-    z = np.concatenate([mark(DOGS, key, search=0).statistic(DOGS[:20]) for key in range(40)])
+    z = np.concatenate([mark(DOGS, key, search=0).statistic(DOGS[:20])[0] for key in range(40)])
     assert abs(z.mean()) < 4 / np.sqrt(len(z))
     # A variance of n draws of kurtosis near 3 has standard error sqrt(2 / n).
     assert abs(z.var() - 1) < 4 * np.sqrt(2 / len(z))
@@ -114,17 +117,17 @@ def test_an_image_is_marked_and_judged_alike_alone_and_among_others():
     # Sums in another order may fall to the other side of a half.
     assert (marked[7:8].int() - alone.int()).abs().max() <= 1
     np.testing.assert_allclose(
-        mark(DOGS).statistic(DOGS)[7:8], mark(DOGS).statistic(DOGS[7:8]), atol=1e-9
+        mark(DOGS).statistic(DOGS)[0, 7:8], mark(DOGS).statistic(DOGS[7:8])[0], atol=1e-9
     )
 
 
 def test_no_images_are_no_trouble_and_too_small_ones_are_refused():
     none = DIGITS[:0]
     assert len(mark(none).embed(none)) == len(mark(none).p_values(none)) == 0
-    assert len(mark(none).statistic(none)) == 0
+    assert len(mark(none).statistic(none)[0]) == 0
     assert Mark.of(0, (1, 4, 4), 35.0, 2).carriers.any()
-    with pytest.raises(UserError, match=r"^curation: images of 2x9 pixels are too small [^\n]+$"):
-        Mark.of(0, (1, 2, 9), 35.0, 2)
+    with pytest.raises(UserError, match=r"^curation: images of 2x4 pixels are too small [^\n]+$"):
+        Mark.of(0, (1, 2, 4), 35.0, 2)
 
 
 def test_a_key_names_its_mark():
@@ -132,3 +135,18 @@ def test_a_key_names_its_mark():
     assert (one.carriers == same.carriers).all()
     assert (one.dither == same.dither).all()
     assert (one.dither != other.dither).any()
+
+
+def test_what_is_found_is_what_has_a_small_p_value():
+    half = torch.cat([mark(DOGS).embed(DOGS[:40]), DOGS[40:]])
+    for fpr in (0.01, 0.2):
+        # The law is inverted to 2e-12 of a sum of cosines: no p-value lies that near to the rate.
+        assert (mark(DOGS).found(half, fpr)[0] == (mark(DOGS).p_values(half) <= fpr)).all()
+
+
+def test_other_keys_judge_as_they_would_by_themselves():
+    made = mark(DOGS)
+    other = replace(made, dither=made.others(3, Seed(("others",)))[1])
+    together = made.statistic(DOGS, made.others(3, Seed(("others",))))
+    # Sums of 32 cosines.
+    np.testing.assert_allclose(together[1], other.statistic(DOGS)[0], atol=1e-10)
