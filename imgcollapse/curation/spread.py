@@ -126,8 +126,10 @@ class Mark:
     def p_values(self, pixels: Tensor) -> Array:
         """The chance that an unmarked image looks at least as marked: uint8[N, C, H, W] => [N].
 
-        Over keys an unmarked image's phases are uniform, whatever it shows, which gives the law of
-        one look at it. The best of V looks is priced 1 - (1 - p)^V (Šidák 1967), as if they were
+        Over keys each phase of an unmarked image is uniform, whatever the image shows. That gives
+        the law of one look at it: exact where the projections lie anywhere between lattice points,
+        and an upper bound for an image so flat that they lie close together, since the dithers are
+        evenly spaced. The best of V looks is priced 1 - (1 - p)^V (Šidák 1967), as if they were
         independent.
         """
         views = list(self._views())

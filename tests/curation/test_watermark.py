@@ -184,3 +184,13 @@ def test_with_the_filter_the_real_images_hold_the_shares_in_place(shown):
     assert filtered.mean() < plain.mean() - FOUR_SE * error
     # One real image in a hundred is gone for good: a hypergeometric draw of the shares.
     assert filtered.max() < 1 / 60
+
+
+@pytest.mark.slow
+def test_a_mark_too_weak_for_some_images_selects_for_them(shown):
+    """Misses that are inherited are worse than no filter: resistance evolves (docs/log.md)."""
+    real = images(Digits(), 100)
+    plain = drifts(shown, (), real, ratio=4, generations=10)
+    weak = drifts(shown, (Watermark(psnr=50),), real, ratio=4, generations=10)
+    error = np.hypot(plain.std(ddof=1), weak.std(ddof=1)) / 12**0.5
+    assert weak.mean() > plain.mean() + FOUR_SE * error
