@@ -8,6 +8,12 @@ preference.py  the best of K, by a choice that follows a reward
 picks.py       what people keep, drop and name
 verdicts.py    what people said of a generation: the picks file
 scorer.py      a user's own opinion of images
+watermark.py   samples bear a keyed mark, and what bears it stays out
+spread.py      the mark and its detector;  phase_law.py  what chance alone detects
+attacks.py     what may happen to a marked image
+radioactivity.py  whether a model has learned the mark
+detector.py    a detector that errs at given rates
+screen.py      what becomes of images that are found
 """
 
 from __future__ import annotations
@@ -20,18 +26,22 @@ from imgcollapse.core.parts import OneOf
 from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
 from imgcollapse.curation.chain import admitted, curate
+from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
 from imgcollapse.curation.picks import ByHand
 from imgcollapse.curation.preference import Preference, choose
 from imgcollapse.curation.verdicts import Pick, Picks, Subject
 from imgcollapse.curation.verifier import Verifier
+from imgcollapse.curation.watermark import Watermark
 
 
 def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyFilter = Annotated[Filter, OneOf(Verifier, Balance, Diversity, Preference, ByHand)]
+AnyFilter = Annotated[
+    Filter, OneOf(Watermark, Detector, Verifier, Balance, Diversity, Preference, ByHand)
+]
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
 """The filters of a study in order; a single one need not be a list."""
@@ -42,12 +52,14 @@ __all__ = [
     "Balance",
     "ByHand",
     "Curation",
+    "Detector",
     "Diversity",
     "Pick",
     "Picks",
     "Preference",
     "Subject",
     "Verifier",
+    "Watermark",
     "account",
     "admitted",
     "choose",

@@ -3,6 +3,7 @@
 survival_law.py        a rare class under replacement: how long it lives
 heterozygosity_law.py  how diversity falls when generations replace or accumulate
 wright_fisher.py       one class against all others: the exact chain and the diffusion
+detection_law.py       a detector of synthetic images that errs
 real_data_law.py       a fraction of real data in every training set
 gaussian_law.py        a Gaussian fitted to its own samples
 preference_law.py      picking the best of K samples by a reward
@@ -18,6 +19,7 @@ survival_curves.py     Kaplan-Meier and log-rank over lineages
 diversity.py           heterozygosity, classes alive, entropy, each beside chance
 """
 
+from imgcollapse.drift.detection_law import detection_variance, detection_variance_limit
 from imgcollapse.drift.diversity import (
     Diversity,
     against_chance,
@@ -92,6 +94,8 @@ __all__ = [
     "against_chance",
     "classes_alive",
     "classes_lost",
+    "detection_variance",
+    "detection_variance_limit",
     "effective_size",
     "entropy",
     "first_extinction",

@@ -9,6 +9,7 @@
     real_share.py    T6  a fraction of real data
     accumulation.py  T7  keeping all generations
     curation.py      T9  keeping the best of K
+    detection.py     T10  a detector of synthetic images
     result.py        a law and what came of it
     page.py          table, page and validation.json
 
@@ -31,6 +32,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.validate.accumulation import Accumulation
 from imgcollapse.validate.curation import Preference
+from imgcollapse.validate.detection import Detection
 from imgcollapse.validate.gaussian import SelfFittedGaussian
 from imgcollapse.validate.laws import Digits, Law, Parts, Trial
 from imgcollapse.validate.mnist import ShumailovVAE
@@ -51,6 +53,7 @@ LAWS: tuple[Law, ...] = (
     RealShare(),
     Accumulation(),
     Preference(),
+    Detection(),
     ShumailovVAE(),
 )
 """The quick ones first."""

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from imgcollapse.core.device import Device
+from imgcollapse.core.pool import Filter
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import choose
+from imgcollapse.curation import Detector, choose
 from imgcollapse.generators import VAE, Gaussian, Resample
 from imgcollapse.regimes import (
     Accumulate,
@@ -33,7 +34,7 @@ from imgcollapse.regimes import (
 
 Array = NDArray[np.float64]
 ALPHA = 5e-5
-"""Chance that a right program fails one finding: about sixty are made, so one run in 300 fails."""
+"""Chance that a right program fails one finding: some seventy are made, so one run in 300 fails."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Parts:
     subsample: Regime = field(default_factory=AccumulateSubsample)
     real_fraction: Callable[..., Regime] = RealFraction
     real_plus_synthetic: Callable[..., Regime] = RealPlusSynthetic
+    detector: Callable[..., Filter] = Detector
     choose: Callable[[Array, Seed], NDArray[np.int64]] = choose
 
 

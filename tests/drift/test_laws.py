@@ -215,3 +215,46 @@ def test_regression_on_its_own_labels(rng):
     assert drift.regression_accumulate(points, dimension, 1.0, 10**5) == pytest.approx(
         bound, rel=1e-5
     )
+
+
+def test_detection_without_a_detector_is_a_fixed_share_of_real_data():
+    # B is N for sure then: the recursion's fixed point is the island model's variance.
+    for n, samples in ((200, 200), (50, 400)):
+        course = drift.detection_variance(n, samples, 0.0, 0.0, 400)
+        law = drift.real_fraction_variance(n + samples, n / (n + samples), fresh=False)
+        assert course[0] == 0
+        assert course[-1] == pytest.approx(law, rel=1e-12)
+        assert drift.detection_variance_limit(n, samples, 0, 0) == pytest.approx(law, rel=1e-14)
+
+
+def test_detection_agrees_with_every_course_of_two_images():
+    # A real image of each of two classes, and one sample found with chance 1/2: in a later training
+    # set it is there with chance 1/2, when a class has 2 of 3. Squared shifts of 1/6, two classes.
+    course = drift.detection_variance(2, 1, 0.5, 0.0, 2)
+    assert course[1] == pytest.approx(0.5 * 2 * (1 / 6) ** 2 / 0.5, rel=1e-12)
+
+
+def test_detection_is_what_a_simulation_gives(rng):
+    n, samples, tpr, fpr, classes = 60, 120, 0.7, 0.1, 4
+    real, ends = np.repeat(np.arange(classes), n // classes), []
+    for _ in range(1500):
+        left = np.bincount(real[rng.random(n) >= fpr], minlength=classes)
+        x = left / left.sum()
+        for _ in range(5):
+            born = rng.multinomial(rng.binomial(samples, 1 - tpr), x)
+            x = (left + born) / (left + born).sum()
+        ends.append(np.square(x - left / left.sum()).sum() / (1 - 1 / classes))
+    agrees(ends, drift.detection_variance(n, samples, tpr, fpr, 6)[-1])
+
+
+def test_a_perfect_detector_leaves_the_real_sample_alone_and_misses_must_vanish():
+    assert not drift.detection_variance(50, 500, 1.0, 0.0, 20).any()
+    # 2 n V: to 1 as the real share vanishes and a tenth is missed, not so if n/2 in all are.
+    missed, vanishing = (
+        [100 * drift.detection_variance_limit(50, 50 * k, tpr(k), 0.0) for k in (1, 100, 10000)]
+        for tpr in (lambda k: 0.9, lambda k: 1 - 0.5 / k)
+    )
+    assert missed == sorted(missed)
+    assert missed[-1] == pytest.approx(1, abs=0.02)
+    # a = 2/3 for every lambda: (1-a)/[M (1-(1-a)^2) + (1-a)] with M = 75.
+    assert vanishing == pytest.approx([100 / 3 / (75 * 8 / 9 + 1 / 3)] * 3, rel=1e-12)

@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from imgcollapse.core.images import Images
+from imgcollapse.core.pool import Kept
+from imgcollapse.curation import Detector
 from imgcollapse.generators import Gaussian, Resample
 from imgcollapse.generators.resample import Memory
 from imgcollapse.regimes import Accumulate, RealFraction, first
 from imgcollapse.validate.accumulation import Accumulation
 from imgcollapse.validate.curation import Preference
+from imgcollapse.validate.detection import Detection
 from imgcollapse.validate.gaussian import SelfFittedGaussian
 from imgcollapse.validate.mnist import PUBLISHED, SPREAD, judge
 from imgcollapse.validate.neutral import Drift, EffectiveSize
@@ -76,6 +79,24 @@ class NeverFresh(RealFraction):
         return first(0, real) + first(g - 1, n - real)
 
 
+class Lenient(Detector):
+    """Misses a tenth more of the samples than it was told to."""
+
+    def blind(self, generation, n, seed):
+        return Detector(tpr=0.9 * self.tpr, fpr=self.fpr).blind(generation, n, seed)
+
+
+class Prejudging(Detector):
+    """Takes every other sample of class 0 away that was not found."""
+
+    def keep(self, seen, seed):
+        kept = super().keep(seen, seed)
+        if seen.generation == 0:
+            return kept
+        again = (kept.labels == 0) & (torch.rand(len(kept), generator=(seed / 1).torch()) < 0.5)
+        return Kept(kept.rows[~again], kept.labels[~again])
+
+
 def failures(outcome) -> list[str]:
     return [finding.what for finding in outcome.findings if not finding.holds]
 
@@ -116,6 +137,18 @@ def test_a_choice_by_half_the_reward_fails(trial):
         return right(rewards / 2, seed)
 
     assert Preference().test(trial(0.2, choose=timid), print).verdict == "failed"
+
+
+def test_a_detector_that_misses_a_tenth_more_fails(trial):
+    failed = failures(Detection().test(trial(0.1, detector=Lenient), print))
+    assert any("samples in it" in what for what in failed)
+
+
+@pytest.mark.slow
+def test_a_detector_that_sees_classes_fails_and_so_does_one_that_misses_more(trial):
+    for planted in (Lenient, Prejudging):
+        failed = failures(Detection().test(trial(0.5, detector=planted), print))
+        assert any("drift" in what for what in failed)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.97, 0.8])
