@@ -14,6 +14,10 @@ REMEDIES = {
     "diversity": "{kind: diversity, keep_share: 0.5}",
     "preference": "{kind: preference, among: 2, reward: {'0': 1}}",
     "picks": "{kind: picks}",
+    "watermark": "{kind: watermark}",
+    "watermark, down-weighted": "{kind: watermark, weight: 0.25}",
+    "detector": "{kind: detector, tpr: 0.9, fpr: 0.05}",
+    "detector, perfect": "{kind: detector, tpr: 1, fpr: 0}",
 }
 REGIMES = {
     "replace": "replace",
@@ -25,7 +29,7 @@ REGIMES = {
     "fresh": "fresh",
     "real-only": "real-only",
 }
-NONSENSE: dict[str, set[str]] = {}
+NONSENSE = {"watermark": {"replace"}, "detector, perfect": {"replace"}}
 """Remedies that leave these regimes nothing to train on."""
 
 
