@@ -15,7 +15,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import RealData
-from imgcollapse.loop import Laboratory
+from imgcollapse.laboratory import Laboratory
+from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
@@ -51,7 +52,7 @@ def run(
         study = load_study(study, overrides, smoke)
     begun, laboratory = begin(study, Path(out), watcher or Silent())
     for lineage in begun.lineages:
-        laboratory.live(lineage)
+        live(laboratory, lineage)
         begun.write_tables()
     return begun
 

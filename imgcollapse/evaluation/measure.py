@@ -18,7 +18,7 @@ from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.bring import bring
 from imgcollapse.evaluation.result import Evaluation, check_out
-from imgcollapse.loop import Laboratory
+from imgcollapse.laboratory import Laboratory
 from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import RECORD, Run

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
 from imgcollapse.lineage import Lineage
-from imgcollapse.loop import Laboratory
+from imgcollapse.loop import live
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import RECORD, Run
 from imgcollapse.study import Study
@@ -101,7 +102,7 @@ class Bench:
             self.kept = None  # two laboratories at a time would need twice the memory
             self.kept = (unit.folder, *join(study, unit.folder, self.watcher))
         _, run, laboratory = self.kept
-        laboratory.live(run.lineages[unit.lineage], _same_first_model(unit, run))
+        live(laboratory, run.lineages[unit.lineage], _same_first_model(unit, run))
 
 
 def units_of(plan: Plan, folder: Path) -> list[Unit]:

@@ -1,0 +1,123 @@
+"""How a study measures: what all its lineages are compared with, and by whom they are named."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from imgcollapse import census, chance, metrics
+from imgcollapse.core.device import Device
+from imgcollapse.core.images import Images
+from imgcollapse.core.protocols import Likelihood, Model
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
+from imgcollapse.oracle import Answers, FrozenOracle
+from imgcollapse.progress import Watcher
+from imgcollapse.study import Study
+
+
+class Laboratory:
+    """What all lineages of a study share: its settings, its real images, and how it measures."""
+
+    def __init__(
+        self,
+        study: Study,
+        real: RealData,
+        oracle: FrozenOracle,
+        device: Device,
+        watcher: Watcher,
+        codebook: metrics.Codebook | None = None,
+    ) -> None:
+        self.study, self.real, self.oracle = study, real, oracle
+        self.device, self.watcher = device, watcher
+        self.held_out = census.HeldOut(
+            oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
+        )
+        self.real_side = metrics.RealSide(
+            features=self.features(real.reference.pixels),
+            labels=real.reference.labels,
+            spare=self.features(real.train.pixels),
+            spare_labels=real.train.labels,
+            seed=Seed((study.seed, "floor")),
+            settings=study.metrics,
+            extractor=study.metrics.features.identity(oracle.digest()),
+            reference_pixels=real.reference.pixels,
+            training_pixels=real.train.pixels,
+        )
+        self.words = None
+        if codebook:
+            base, held_out = (codebook.write(x.pixels) for x in (real.train, real.reference))
+            seed, splits = Seed((study.seed, "words")), study.metrics.splits
+            self.words = metrics.RealWords(codebook, base, held_out, seed, splits)
+
+    @cached_property
+    def expectations(self) -> list[census.Expectation]:
+        """What each generation's class shares would be with no loss, and with chance alone."""
+        study, real = self.study, self.real
+        null = chance.null(study, real.train.labels, real.reserve.labels, study.generations)
+        low, high = null.band()
+        asked = study.labels.shares(real.shares, real.shares)
+        without_loss = [real.shares] + [
+            asked if study.generator.conditional else real.shares
+        ] * study.generations
+        return [
+            census.Expectation(*(shares.tolist() for shares in (expected, low[g], high[g])))
+            for g, expected in enumerate(without_loss)
+        ]
+
+    @cached_property
+    def words_by_chance(self) -> list[dict[str, metrics.Value]]:
+        """What chance alone would make of the words of each generation; empty if unknown."""
+        study, real = self.study, self.real
+        if not self.words:
+            return []
+        drawn = chance.images(study, real.train.labels, real.reserve.labels, study.generations)
+        return self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
+        return self._features(pixels, self.oracle.answer(pixels))
+
+    def measure(
+        self, g: int, samples: Images, expectation: census.Expectation | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """What the oracle names the samples, int16[N], the rows for both tables, and word counts.
+
+        Args:
+            g: their generation.
+            samples: the images.
+            expectation: of their class shares; none takes this study's for generation g.
+        """
+        classes, answers = self.real.classes, self.oracle.answer(samples.pixels)
+        counted, features = answers.counted, self._features(samples.pixels, answers)
+        judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
+        findings: dict[str, Any] = {
+            "census": census.count(
+                g,
+                counted,
+                answers.probabilities,
+                samples.labels,
+                classes,
+                expectation,
+                self.held_out,
+            ),
+            "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
+        }
+        if self.words:
+            by_chance = [] if judged_alone else self.words_by_chance
+            written = self.words.codebook.write(samples.pixels)
+            findings["metrics"] += self.words.rows(g, written, by_chance[g] if by_chance else None)
+            findings["words"] = self.words.counts(written)
+        return counted, findings
+
+    def foretold(self, g: int, model: Model) -> list[dict[str, Any]]:
+        """How well generation g's model foretells real images, where it can say; metric rows."""
+        if not isinstance(model, Likelihood):
+            return []
+        return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
+
+    def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
+        extractor = self.study.metrics.features
+        return extractor.features(pixels, answers.features, self.device)
