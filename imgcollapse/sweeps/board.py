@@ -105,6 +105,11 @@ class Board:
         del self.places[unit.key]
         if failure is not None:
             self.say(f"FAILED  {failure}")
+            # An arm that could not begin has no lineages to wait for.
+            whole_arm = [u.key for u in self.lineages if u.arm == unit.arm]
+            lost = whole_arm if unit.lineage is None else [unit.key]
+            self.lineages = [u for u in self.lineages if u.key not in lost]
+            self.done = {u.key: self.done[u.key] for u in self.lineages}
             if trace:
                 self.traces[unit.key] = trace
         elif unit.lineage is not None:

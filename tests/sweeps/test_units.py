@@ -11,9 +11,7 @@ from .conftest import SWEEP, Here
 
 GENERATORS = {
     "ddpm": "{kind: ddpm, channels: [8], steps: 4, sample_steps: 2, warmup: 1, warm_start: true}",
-    "vae": "{kind: vae, epochs: 1, width: 4}",
     "mixture": "{kind: mixture, pca: 5, components: 3}",
-    "resample": "{kind: resample}",
 }
 
 

@@ -112,7 +112,7 @@ def intervals(gaps: Sequence[Difference], paired_lineages: int) -> str:
     """How the intervals of the differences were made."""
     kinds = {gap.how for gap in gaps if gap.how}
     if not kinds:
-        return "One lineage an arm: no interval over lineages can be given."
+        return "Where an arm has one lineage, no interval over lineages can be given."
     said = []
     if "paired" in kinds:
         said.append(
