@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.parts import OneOf, Part
@@ -95,17 +95,29 @@ class RealFraction(Regime):
     """round(a n) real images, the rest of n from the previous model.
 
     With `fresh` the real images are new ones from the reserve each time (Wright's island model
-    with migration rate a); without, the same fixed subset of generation 0.
+    with migration rate a); with `redrawn` they are drawn anew from generation 0 (Shumailov et al.
+    2024 keep 10% so); without either, the same fixed subset of generation 0.
     """
 
     kind: Literal["real-fraction"] = "real-fraction"
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
     fresh: bool = False
+    redrawn: bool = False
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> RealFraction:
+        if self.fresh and self.redrawn:
+            raise ValueError(
+                "fresh takes new real images and redrawn those of generation 0; set one of them"
+            )
+        return self
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """a n real rows and (1-a) n rows of generation g-1."""
         real = round(self.fraction * n)
         kept = first(RESERVE, real, (g - 2) * real) if self.fresh else first(0, real)
+        if self.redrawn:
+            kept = TrainingSet.of(0, torch.randperm(n, generator=seed.torch())[:real])
         return kept + born(archive, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:

@@ -45,6 +45,7 @@ REGIMES = [
     AccumulateSubsample(),
     RealFraction(fraction=0.25),
     RealFraction(fraction=0.25, fresh=True),
+    RealFraction(fraction=0.25, redrawn=True),
     RealPlusSynthetic(ratio=0.5),
     Fresh(),
     RealOnly(),
@@ -105,3 +106,19 @@ def test_all_real_plus_lambda_synthetic(archive):
 
 def test_real_only_never_changes(archive):
     assert rows(RealOnly().select(archive, 5, SEED)) == [(0, r) for r in range(N)]
+
+
+def test_redrawn_real_images_are_all_of_generation_zero_in_turn(archive):
+    regime = RealFraction(fraction=0.25, redrawn=True)
+    real = [
+        {r for source, r in rows(regime.select(archive, g, SEED / g)) if source == 0}
+        for g in range(2, 6)
+    ]
+    assert {len(some) for some in real} == {5}
+    assert len(set.union(*real)) > 10
+    assert rows(regime.select(archive, 3, SEED)) == rows(regime.select(archive, 3, SEED))
+
+
+def test_real_images_come_from_one_place():
+    with pytest.raises(ValueError, match="set one of them"):
+        RealFraction(fresh=True, redrawn=True)

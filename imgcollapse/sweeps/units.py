@@ -22,7 +22,7 @@ from imgcollapse.sweeps.plan import Plan
 Key = tuple[str, int | None]
 """Arm and lineage; no lineage is the beginning of the arm."""
 
-LATER = ("regime", "generations", "lineages", "samples", "labels", "metrics", "oracle")
+LATER = ("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle")
 """Settings that the first model, which learns from real images alone, does not depend on."""
 
 SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "threads")
