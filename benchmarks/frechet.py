@@ -62,7 +62,7 @@ def streamed(real: Tensor, generated: Tensor) -> float:
 def main() -> None:
     """Measure and print."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {WIDTH} features")
-    for n in (3000, 70):
+    for n in (3000, 1000, 70):
         real, generated = normal("real", n, 1.0), normal("generated", n, 1.1)
         reference = Gaussian.of(real)
         distance(

@@ -9,8 +9,10 @@ The map of the house, from the door to the cellar:
     cli.py          one verb per command
     validate/       published laws, theory and this program side by side
     report/         the page, the curves, the vanishing grid
+    review/         the page on which people keep, reject and name samples
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
+    sweeps/         many studies side by side, in processes of this machine
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
     progress.py     how far the work is
@@ -27,7 +29,7 @@ The map of the house, from the door to the cellar:
     labels.py       what a conditional model is asked for
     oracle/         the frozen classifier
     census/         class frequencies with intervals, detection limits, extinction
-    metrics/        distances to real images, precision, recall, diversity, memorisation
+    metrics/        distances to real images, precision, recall, diversity, memorisation, words
     curation/       which samples go back into the pool
     drift/          chance or the model: Wright-Fisher, selection, effective population size
     core/           images, seeds, the archive, the pool, storage, what the rooms promise each other
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from imgcollapse.report import write_report
     from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
+    from imgcollapse.sweeps import Sweep, sweep
 
 __all__ = [
     "Evaluation",
@@ -60,10 +63,12 @@ __all__ = [
     "Lineage",
     "Run",
     "Study",
+    "Sweep",
     "UserError",
     "evaluate",
     "load_study",
     "run",
+    "sweep",
     "write_report",
 ]
 
@@ -73,10 +78,12 @@ _HOME = {
     "Lineage": "lineage",
     "Run": "run_folder",
     "Study": "study",
+    "Sweep": "sweeps",
     "UserError": "core.errors",
     "evaluate": "evaluation",
     "load_study": "config",
     "run": "launch",
+    "sweep": "sweeps",
     "write_report": "report",
 }
 

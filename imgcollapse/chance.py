@@ -1,18 +1,29 @@
-"""What chance alone would do to a study's classes."""
+"""What chance alone would do to a study's classes, and to its images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import admitted
-from imgcollapse.drift import Null, replay
+from imgcollapse.drift import Admitted, Null, replay
+from imgcollapse.labels import Policy
 from imgcollapse.study import Study
 
+LINEAGES = 200
+"""Replays image by image; a label has 16 bits, and each image is a label."""
+MOST_IMAGES, AT_ONCE = 2**15, 2_000_000
 
-def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
+
+def null(
+    study: Study, real: Tensor, reserve: Tensor, generations: int, replicates: int = 1000
+) -> Null:
     """Replay a study with a perfect learner, labels only.
 
     Args:
@@ -20,6 +31,7 @@ def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
         real: int16[n], labels of the real training set.
         reserve: int16[R], labels of the fresh real images in the order they are used.
         generations: how many; more leave the earlier ones as they are.
+        replicates: how many lineages, at most.
     """
     return replay(
         study.regime,
@@ -30,5 +42,67 @@ def null(study: Study, real: Tensor, reserve: Tensor, generations: int) -> Null:
         generations,
         int(real.max()) + 1,
         Seed((study.seed, "chance")),
-        admitted=partial(admitted, study.curation) if study.curation else None,
+        replicates,
+        admitted=_admitted(study),
     )
+
+
+def images(
+    study: Study, real: Tensor, reserve: Tensor, generations: int
+) -> Iterator[NDArray[np.int64]]:
+    """Replay a study with a perfect learner, image by image: it draws real images again.
+
+    What is in an image, such as its words, drifts with it. Arguments as for `null`.
+
+    Yields:
+        int64[S, G+1, n+R], how often each real image is among the samples of a generation; 200
+        lineages in all, some at a time; none where there are more than 32,768 images.
+    """
+    n, count = len(real), len(real) + len(reserve)
+    if count > MOST_IMAGES:
+        return
+    samples, seed = study.samples or n, Seed((study.seed, "chance", "images"))
+    each = torch.arange(count, dtype=torch.int16)
+    asked = (
+        _Alike(study.labels, torch.cat([real, reserve])) if study.generator.conditional else None
+    )
+    at_once = max(1, min(LINEAGES, AT_ONCE // count))
+    for begin in range(0, LINEAGES, at_once):
+        lineages = min(at_once, LINEAGES - begin)
+        lived = replay(
+            study.regime,
+            asked,
+            each[:n],
+            each[n:],
+            samples,
+            generations,
+            count,
+            seed / begin,
+            lineages,
+            admitted=_admitted(study),
+        )
+        drawn = (lived.shares * samples).round().astype(np.int64)
+        drawn[:, 0] = np.arange(count) < n
+        yield drawn
+
+
+def _admitted(study: Study) -> Admitted | None:
+    return partial(admitted, study.curation) if study.curation else None
+
+
+class _Alike:
+    """A labels policy asked of images: it weighs classes, and images of a class are alike to it."""
+
+    def __init__(self, policy: Policy, labels: Tensor) -> None:
+        self.policy, self.labels = policy, labels.long()
+
+    def __call__(self, training: Tensor, real: Tensor) -> Tensor:
+        """Shares float64[n+R] of the images of a training set => those that are asked for."""
+        now, then = (self._classes(shares) for shares in (training, real))
+        weight = self.policy.shares(now, then) / now
+        # A class that is gone cannot be drawn, whoever asks for it.
+        wanted = training * torch.where(now > 0, weight, 0)[self.labels]
+        return wanted / wanted.sum()
+
+    def _classes(self, shares: Tensor) -> Tensor:
+        return torch.zeros(int(self.labels.max()) + 1).double().index_add(0, self.labels, shares)

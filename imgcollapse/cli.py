@@ -52,6 +52,45 @@ def run(
 
 
 @app.command()
+def sweep(
+    plan: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="A sweep file.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The sweep's folder.", show_default="runs/SWEEP")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
+    ] = None,
+    smoke: Smoke = False,
+) -> None:
+    """Run many studies side by side, or resume them; exit code 1 if a member fails."""
+    from imgcollapse.report import write_report
+    from imgcollapse.sweeps import Board, Local, load_plan
+    from imgcollapse.sweeps import sweep as launch
+
+    folder = out or Path("runs") / (plan.stem + ("_smoke" if smoke else ""))
+    arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
+    try:
+        done = launch(
+            arms, folder, backend=Local(arms.jobs() if jobs is None else jobs), board=board
+        )
+    except KeyboardInterrupt:
+        board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+        raise typer.Exit(130) from None
+    for trace in board.traces.values():
+        print(trace, file=sys.stderr)
+    for failure in done.failures:
+        print(f"imgcollapse: {failure}", file=sys.stderr)
+    if any(run.lineages[0].generations for run in done.runs.values()):
+        print(write_report([folder]))
+    if done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def data(
     config: Config,
     overrides: Overrides = None,
@@ -122,15 +161,21 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or a sweep's.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The page.", show_default="RUN/report.html")
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Of several, the one to compare with.", show_default="the first"),
+    ] = None,
 ) -> None:
-    """Write one HTML page, without network, over one run or several."""
+    """Write one HTML page, without network, over one run, or one that compares several."""
     from imgcollapse.report import write_report
 
-    print(write_report(runs, out))
+    print(write_report(runs, out, baseline))
 
 
 @app.command()
@@ -145,6 +190,43 @@ def grid(
 
     for path in write_grids(folder, out or folder / "grids"):
         print(path)
+
+
+@app.command()
+def review(
+    folder: Folder,
+    generation: Annotated[
+        int | None, typer.Option(help="Whose samples.", show_default="the last")
+    ] = None,
+    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the page as one file instead, for another machine.")
+    ] = None,
+    take_in: Annotated[
+        Path | None, typer.Option("--import", help="Take in the picks.json of an exported page.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print what people said against the oracle.")
+    ] = False,
+) -> None:
+    """Keep, reject and name samples in the browser; a study with picks trains on what is kept."""
+    from rich.console import Console
+
+    from imgcollapse import review as page
+
+    sitting = page.Sitting.open(folder, generation, lineage)
+    if export:
+        print(page.export(sitting, export))
+        return
+    if take_in:
+        print(sitting.take_in_file(take_in))
+    if take_in or summary:
+        page.summarise(sitting, Console(highlight=False))
+        return
+    page.serve(sitting, host, port, print)
+    print(page.progress(sitting))
 
 
 @app.command()

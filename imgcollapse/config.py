@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -17,6 +17,9 @@ from imgcollapse.study import Study
 
 SMOKE = "smoke"
 """The key of a config that holds overrides for a run of about a minute."""
+
+SWEEP = ("arms", "grid", "study")
+"""Keys by which a sweep file is known."""
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = False) -> Study:
@@ -31,9 +34,28 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     Raises:
         UserError: file, key, value and mend in one line.
     """
-    path = Path(path)
+    raw = read_settings(path)
+    if several := [key for key in SWEEP if key in raw]:
+        raise UserError(
+            f"{path}: {several[0]}: makes it a sweep of many studies; run it with imgcollapse sweep"
+        )
+    smaller = take_smoke(raw, str(path))
+    complete(raw)
+    if smoke:
+        if not smaller:
+            raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
+        override(raw, smaller, f"{path}: {SMOKE}")
+    return with_overrides(raw, overrides, str(path))
+
+
+def read_settings(path: Path | str) -> dict[str, Any]:
+    """The settings in a YAML 1.2 file, as they stand there.
+
+    Raises:
+        UserError: there is no such file, or it is no mapping in YAML.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         mend = "name a study's YAML file, such as configs/demo.yaml"
@@ -41,18 +63,36 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     raw = _parse(text, str(path))
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see configs/demo.yaml for an example")
+    return raw
+
+
+def take_smoke(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """Take the `smoke:` section out of settings; empty where they have none.
+
+    Raises:
+        UserError: it is no mapping.
+    """
     smaller = raw.pop(SMOKE, {})
     if not isinstance(smaller, dict):
-        raise UserError(f"{path}: {SMOKE}: {smaller!r} holds no settings; give it some, or none")
+        raise UserError(f"{where}: {SMOKE}: {smaller!r} holds no settings; give it some, or none")
+    return smaller
+
+
+def complete(raw: dict[str, Any]) -> None:
+    """Name the kind of each part that is left out, so that one setting of it can be replaced."""
     for name, field in Study.model_fields.items():
-        if isinstance(field.default, Part):  # so that one setting of a default part can be replaced
+        if isinstance(field.default, Part):
             raw.setdefault(name, {"kind": field.default.kind})
-    if smoke:
-        if not smaller:
-            raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
-        for key, value in _flat(smaller):
-            _put(raw, key, value, f"{path}: {SMOKE}")
-    return with_overrides(raw, overrides, str(path))
+
+
+def override(raw: dict[str, Any], tree: Mapping[str, Any], where: str) -> None:
+    """Write nested or dotted settings into others; another kind of a part starts it afresh.
+
+    Raises:
+        UserError: a setting lies below one that is a plain value.
+    """
+    for key, value in sorted(_flat(tree), key=lambda setting: setting[0][-1] != "kind"):
+        _put(raw, key, value, where)
 
 
 def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) -> Study:
@@ -161,5 +201,5 @@ def _models(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
     for mark in info.metadata:
         if isinstance(mark, OneOf):
             return list(mark.parts.values())
-    held = info.annotation
-    return [held] if isinstance(held, type) and issubclass(held, BaseModel) else []
+    held = get_args(info.annotation) or [info.annotation]
+    return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]

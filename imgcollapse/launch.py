@@ -12,11 +12,12 @@ from torch import Tensor
 from imgcollapse.config import load_study
 from imgcollapse.core import storage
 from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import RealData
 from imgcollapse.loop import Laboratory
 from imgcollapse.oracle import FrozenOracle
-from imgcollapse.prepare import choose_device, freeze_oracle, load_real, made_with
+from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
@@ -48,26 +49,63 @@ def run(
             )
     else:
         study = load_study(study, overrides, smoke)
-    out, watcher = Path(out), watcher or Silent()
+    begun, laboratory = begin(study, Path(out), watcher or Silent())
+    for lineage in begun.lineages:
+        laboratory.live(lineage)
+        begun.write_tables()
+    return begun
+
+
+def begin(
+    study: Study, out: Path, watcher: Watcher, sibling: Path | None = None
+) -> tuple[Run, Laboratory]:
+    """Write down that a study begins, or goes on; nobody else may work in its folder meanwhile.
+
+    Args:
+        study: its settings.
+        out: the run folder.
+        watcher: told about progress.
+        sibling: a run folder whose oracle is taken over where training it again would give the
+            same bits.
+
+    Raises:
+        UserError: something about the study, its data or the folder must be mended first.
+    """
     device = choose_device(study)
     begun = Run.find(out, study.resolved())
     real = load_real(study, begun, watcher)
     if begun is None:
         storage.check_writable(out)
-    oracle = freeze_oracle(study, real, begun, device, watcher)
+    oracle = freeze_oracle(study, real, begun, device, watcher, sibling)
+    codebook = freeze_codebook(study, real, begun)
     if begun is None:
         record = _record(study, real, oracle, device)
-        begun = Run.begin(out, record, oracle.state(), _splits(real))
+        words = codebook.state() if codebook else None
+        begun = Run.begin(out, record, oracle.state(), _splits(real), words)
     else:
         for line in _changes(begun.record["made_with"], made_with(device)):
             watcher.say(line)
         storage.sweep_orphans(out)
         begun.extend(study.resolved(), _splits(real))
-    laboratory = Laboratory(study, real, oracle, device, watcher)
-    for lineage in begun.lineages:
-        laboratory.live(lineage)
-        begun.write_tables()
-    return begun
+    return begun, Laboratory(study, real, oracle, device, watcher, codebook)
+
+
+def join(study: Study, out: Path, watcher: Watcher) -> tuple[Run, Laboratory]:
+    """Work on a run that has begun, beside others who work on other lineages of it.
+
+    Writes nothing: what all lineages share is there already.
+
+    Raises:
+        UserError: the run has not begun, or something about it must be mended first.
+    """
+    device = choose_device(study)
+    begun = Run.find(out, study.resolved())
+    if begun is None:
+        raise UserError(f"{out}: the study has not begun; begin it first")
+    real = load_real(study, begun, Silent())
+    oracle = freeze_oracle(study, real, begun, device, watcher)
+    codebook = freeze_codebook(study, real, begun)
+    return begun, Laboratory(study, real, oracle, device, watcher, codebook)
 
 
 def _splits(real: RealData) -> dict[str, Tensor]:

@@ -24,7 +24,8 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Kept
 from imgcollapse.tables import census_table, curation_table, metrics_table, write_table
 
-MANIFEST, SAMPLES, KEPT = "manifest.json", "samples.safetensors", "kept.safetensors"
+MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+KEPT, WORDS = "kept.safetensors", "words.safetensors"
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -74,6 +75,10 @@ class Lineage:
         """State of the g-th model, g >= 1."""
         return self._load(g, "model.safetensors")
 
+    def words(self, g: int) -> dict[str, Tensor] | None:
+        """Word counts of generation g, or None where its images are not written as words."""
+        return self._load(g, WORDS) if (self.folder(g) / WORDS).is_file() else None
+
     def manifest(self, g: int) -> dict[str, Any]:
         """What was written about generation g: file hashes, findings, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
@@ -113,7 +118,8 @@ class Lineage:
             samples: its images, real ones for g = 0.
             counted: int16[N], what the oracle named them.
             grid: a picture of some of them.
-            findings: "census", "metrics" and "curation" rows, and what else is known of it.
+            findings: "census", "metrics" and "curation" rows, and what else is known of it; the
+                tensors under "words" have a file of their own.
             training_set: what its model was trained on (g >= 1).
             model: its model's state (g >= 1).
             kept: what of generation g - 1 entered the pool, where filters chose.
@@ -127,6 +133,9 @@ class Lineage:
                 storage.write_tensors(folder / "model.safetensors", model)
             if kept is not None:
                 storage.write_tensors(folder / KEPT, vars(kept))
+            if "words" in findings:
+                storage.write_tensors(folder / WORDS, findings["words"])
+                findings = {name: found for name, found in findings.items() if name != "words"}
             storage.write_png(folder / "grid.png", grid)
             with storage.explained(folder):
                 files = {p.name: storage.sha256(p) for p in sorted(folder.iterdir())}

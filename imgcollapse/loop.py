@@ -30,7 +30,13 @@ class Laboratory:
     """What all lineages of a study share: its settings, its real images, and how it measures."""
 
     def __init__(
-        self, study: Study, real: RealData, oracle: FrozenOracle, device: Device, watcher: Watcher
+        self,
+        study: Study,
+        real: RealData,
+        oracle: FrozenOracle,
+        device: Device,
+        watcher: Watcher,
+        codebook: metrics.Codebook | None = None,
     ) -> None:
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.watcher = device, watcher
@@ -48,6 +54,11 @@ class Laboratory:
             reference_pixels=real.reference.pixels,
             training_pixels=real.train.pixels,
         )
+        self.words = None
+        if codebook:
+            base, held_out = (codebook.write(x.pixels) for x in (real.train, real.reference))
+            seed, splits = Seed((study.seed, "words")), study.metrics.splits
+            self.words = metrics.RealWords(codebook, base, held_out, seed, splits)
 
     @cached_property
     def expectations(self) -> list[census.Expectation]:
@@ -64,8 +75,23 @@ class Laboratory:
             for g, expected in enumerate(without_loss)
         ]
 
-    def live(self, lineage: Lineage) -> None:
+    @cached_property
+    def words_by_chance(self) -> list[dict[str, metrics.Value]]:
+        """What chance alone would make of the words of each generation; empty if unknown."""
+        study, real = self.study, self.real
+        if not self.words:
+            return []
+        drawn = chance.images(study, real.train.labels, real.reserve.labels, study.generations)
+        return self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
+
+    def live(self, lineage: Lineage, sibling: Lineage | None = None) -> None:
         """Let one lineage live from where it stands to the study's last generation.
+
+        Args:
+            lineage: its folder; nobody else may work in it meanwhile.
+            sibling: the same lineage of a study that differs in nothing the first model learns
+                from; that model is taken over where the training set is the same, for the same
+                bits as training it again.
 
         Raises:
             UserError: nothing is left to train on, or a filter cannot judge.
@@ -82,12 +108,13 @@ class Laboratory:
         for g in range(lineage.generations, study.generations + 1):
             self.watcher.at(lineage.number, g, study)
             seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
-            kept, accounts = self.curate(lineage, archive, g - 1, seed / "curate")
+            kept, choice = self.curate(lineage, archive, g - 1, seed / "curate")
             clock.lap("curate")
             training_set = study.regime.select(archive, g, seed / "select")
             if not len(training_set):
                 raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-            model = self.fit(lineage, g, archive.gather(training_set), seed / "fit")
+            model = self.inherited(sibling, training_set) if g == 1 else None
+            model = model or self.fit(lineage, g, archive.gather(training_set), seed / "fit")
             clock.lap("fit")
             labels = self.asked(archive, training_set, seed / "labels")
             drawn = model.sample(labels, seed / "sample", self.watcher)
@@ -96,7 +123,7 @@ class Laboratory:
             counted, findings = self.measure(g, samples)
             findings["metrics"] += self.remarks(g, drawn, samples, seed / "remarks")
             clock.lap("measure")
-            findings |= {"curation": accounts, "seconds": clock.laps}
+            findings |= {**choice, "seconds": clock.laps}
             grid = sample_grid(samples)
             lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
             archive.append(lineage.samples(g))
@@ -105,13 +132,13 @@ class Laboratory:
 
     def curate(
         self, lineage: Lineage, archive: Archive, g: int, seed: Seed
-    ) -> tuple[Kept | None, list[dict[str, Any]]]:
-        """Let of generation g into the pool what the filters keep, and say what it was, by class.
+    ) -> tuple[Kept | None, dict[str, Any]]:
+        """Let of generation g into the pool what the filters keep; say what it was, and by what.
 
         Waits for what a filter waits for, such as a person's picks.
         """
         if not self.study.curation:
-            return None, []
+            return None, {}
         for judge in self.study.curation:
             _wait(partial(judge.waits, g, lineage.path), self.watcher)
         images, classes = lineage.samples(g), self.real.classes
@@ -128,9 +155,23 @@ class Laboratory:
             self.oracle.held_out.atypicality,
             lineage.path,
         )
+        evidence = self.evidence(lineage, g)
         kept = curation.curate(self.study.curation, seen, seed)
+        while evidence != (now := self.evidence(lineage, g)):  # people may go on while it is read
+            evidence, kept = now, curation.curate(self.study.curation, seen, seed)
         archive.admit(g, kept)
-        return kept, curation.account(g, kept, answers.counted, images.labels, classes)
+        return kept, {
+            "curation": curation.account(g, kept, answers.counted, images.labels, classes),
+            "evidence": evidence,
+        }
+
+    def evidence(self, lineage: Lineage, g: int) -> dict[str, str]:
+        """Files in the lineage's folder that the filters' choice rests on, and their sha256."""
+        return {
+            name: digest
+            for judge in self.study.curation
+            for name, digest in judge.rests_on(g, lineage.path).items()
+        }
 
     def marked(self, drawn: Images, seed: Seed) -> Images:
         """The model's output as it leaves the house: marked, where a filter marks."""
@@ -155,6 +196,19 @@ class Laboratory:
             previous = generator.restore(state, images.shape, classes, self.device)
         return generator.fit(images, classes, seed, self.device, self.watcher, previous)
 
+    def inherited(self, sibling: Lineage | None, training_set: TrainingSet) -> Model | None:
+        """The sibling's first model, if it has one that was trained on the same images."""
+        if sibling is None or sibling.generations < 2:
+            return None
+        theirs = sibling.training_set(1)
+        if not (
+            torch.equal(theirs.generation, training_set.generation)
+            and torch.equal(theirs.row, training_set.row)
+        ):
+            return None
+        shape, classes = self.real.train.shape, len(self.real.classes)
+        return self.study.generator.restore(sibling.model(1), shape, classes, self.device)
+
     def asked(self, archive: Archive, training_set: TrainingSet, seed: Seed) -> Tensor:
         """int16[samples] labels to ask for; `UNKNOWN` of an unconditional model."""
         n = self.study.samples or archive.size(0)
@@ -170,7 +224,7 @@ class Laboratory:
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """What the oracle names the samples, int16[N], and the rows for both tables.
+        """What the oracle names the samples, int16[N], the rows for both tables, and word counts.
 
         Args:
             g: their generation.
@@ -179,8 +233,8 @@ class Laboratory:
         """
         classes, answers = self.real.classes, self.oracle.answer(samples.pixels)
         counted, features = answers.counted, self._features(samples.pixels, answers)
-        expectation = expectation or self.expectations[g]
-        return counted, {
+        judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
+        findings: dict[str, Any] = {
             "census": census.count(
                 g,
                 counted,
@@ -192,6 +246,12 @@ class Laboratory:
             ),
             "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
         }
+        if self.words:
+            by_chance = [] if judged_alone else self.words_by_chance
+            written = self.words.codebook.write(samples.pixels)
+            findings["metrics"] += self.words.rows(g, written, by_chance[g] if by_chance else None)
+            findings["words"] = self.words.counts(written)
+        return counted, findings
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -12,6 +13,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import Run
@@ -50,19 +52,58 @@ def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
 
 
 def freeze_oracle(
-    study: Study, real: RealData, begun: Run | None, device: Device, watcher: Watcher
+    study: Study,
+    real: RealData,
+    begun: Run | None,
+    device: Device,
+    watcher: Watcher,
+    sibling: Path | None = None,
 ) -> FrozenOracle:
-    """The oracle of the run that has begun; without one it is trained.
+    """The oracle of the run that has begun, or a sibling's that is the same; else it is trained.
 
     Raises:
         UserError: the run's oracle cannot be read.
     """
     classes = len(real.classes)
-    if begun:
-        return study.oracle.build(real.train.shape, classes, device).load(begun.oracle())
+    same = begun or (_same_oracle(study, real, device, sibling) if sibling else None)
+    if same:
+        return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
     watcher.at(0, 0, study)
     seed = Seed((study.seed, "oracle"))
     return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+
+
+def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
+    """The words of the run that has begun; without one, or for other settings, they are learned.
+
+    Returns:
+        None where the study leaves words out.
+
+    Raises:
+        UserError: the run's codebook cannot be read.
+    """
+    settings = study.metrics.vocabulary
+    if settings is None:
+        return None
+    record = begun.record["study"]["metrics"].get("vocabulary") if begun else None
+    if begun and record == settings.model_dump() and (state := begun.vocabulary()):
+        return Codebook.of(state)
+    return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
+
+
+def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:
+    """The sibling's run, if its oracle has the bits that training one here would give."""
+    try:
+        run = Run.open(sibling)
+    except UserError:
+        return None  # it has not begun, for a reason that its own report names
+    mine, theirs = study.resolved(), run.record["study"]
+    same = (
+        all(mine[key] == theirs[key] for key in ("seed", "oracle"))
+        and run.record["data"]["sha256"] == real.digest
+        and run.record["made_with"] == made_with(device)
+    )
+    return run if same else None
 
 
 def made_with(device: Device) -> dict[str, str | int]:

@@ -112,14 +112,15 @@ class Display:
         """Time to the study's end once a generation is done; before, to the stage's end."""
         if self.lap:
             here = max(self.lap - (now - self.generation_began), 0)
-            return f"about {_span(here + self.lap * (self.generations_left - 1))} left"
+            return f"about {span(here + self.lap * (self.generations_left - 1))} left"
         if step > self.first_step:
             each = (now - self.stage_began) / (step - self.first_step)
-            return f"{self.stage} ends in about {_span(each * (steps - step))}"
+            return f"{self.stage} ends in about {span(each * (steps - step))}"
         return ""
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A length of time as a reader likes it: "40 s", "4 min 05 s", "2 h 10 min"."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)
     if hours:

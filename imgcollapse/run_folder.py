@@ -19,6 +19,7 @@ from imgcollapse.tables import write_table
 
 FORMAT = 3
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
+VOCABULARY = "vocabulary.safetensors"
 CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
@@ -74,7 +75,9 @@ class Run:
             begun = (path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
-            foreign = sorted(n for n in held if n not in (ORACLE, SPLITS) and ".tmp" not in n)
+            foreign = sorted(
+                n for n in held if n not in (ORACLE, SPLITS, VOCABULARY) and ".tmp" not in n
+            )
             if foreign:
                 raise UserError(
                     f"{path}: not empty and not a run folder (it holds {foreign[0]}); choose "
@@ -97,11 +100,14 @@ class Run:
         record: Mapping[str, Any],
         oracle: Mapping[str, Tensor],
         splits: Mapping[str, Tensor],
+        vocabulary: Mapping[str, Tensor] | None = None,
     ) -> Run:
         """Make the folder; run.json comes last, so that a run has begun or it has not."""
         storage.make_folder(path)
         storage.write_tensors(path / ORACLE, oracle)
         storage.write_tensors(path / SPLITS, splits)
+        if vocabulary:
+            storage.write_tensors(path / VOCABULARY, vocabulary)
         full = {"format": FORMAT, **record}
         storage.write_json(path / RECORD, full)
         return cls(path, full)
@@ -126,6 +132,12 @@ class Run:
     def oracle(self) -> dict[str, Tensor]:
         """State of the oracle."""
         return storage.read_tensors(self.path / ORACLE, "restore it, or choose another --out")
+
+    def vocabulary(self) -> dict[str, Tensor] | None:
+        """The words that images are written in, or None."""
+        path = self.path / VOCABULARY
+        mend = "restore it, or choose another --out"
+        return storage.read_tensors(path, mend) if path.is_file() else None
 
     @property
     def reserve_labels(self) -> Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 import imgcollapse as ic
 from imgcollapse import census, metrics
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.storage import sha256
+from imgcollapse.core.storage import sha256, write_tensors
 
 TINY = {
     "resample": [],
@@ -31,7 +31,7 @@ def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
     assert lineage.generations == 4
     for g in range(4):
         manifest = lineage.manifest(g)
-        names = {"samples.safetensors", "grid.png"}
+        names = {"samples.safetensors", "grid.png", "words.safetensors"}
         if g > 0:
             names |= {"training_set.safetensors", "model.safetensors"}
             assert set(manifest["seconds"]) == {"curate", "fit", "sample", "measure"}
@@ -172,13 +172,38 @@ def test_every_metric_of_every_generation_has_its_floor_at_one_n(config, tmp_pat
     metrics = ic.run(config, tmp_path / "run", ["samples=60"]).metrics
     whole = metrics[metrics["class"] == ""]
     names = {"fid", "fid_infinity", "kid", "precision", "recall", "density", "coverage", "vendi"}
-    assert {name for name in whole.metric if not name.endswith("_floor")} == names | {"memorized"}
+    chance = whole.metric.str.endswith("_chance")
+    assert set(whole[chance].generation) == {1, 2, 3}
+    assert whole[chance].metric.str.startswith("vocab_").all()
+    whole = whole[~chance]
+    words = whole.metric.str.startswith("vocab_")
+    named = {name for name in whole[~words].metric if not name.endswith("_floor")}
+    assert named == names | {"memorized"}
     assert (whole.groupby("generation").size() == whole.groupby("generation").size()[0]).all()
     defined = whole[whole.value.notna()]
     floors = {name for name in defined.metric if name.endswith("_floor")}
     assert {f"{name}_floor" for name in set(defined.metric) - floors} == floors
     assert (whole[whole.value.isna()].note != "").all(), "undefined, and nobody says why"
     assert set(whole[whole.metric != "memorized"].n) == {40}
+
+
+def test_words_may_be_left_out(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", ["metrics.vocabulary=null", "generations=1"])
+    assert not run.metrics.metric.str.startswith("vocab_").any()
+    assert run.vocabulary() is run.lineages[0].words(1) is None
+    assert not list(run.path.rglob("*words*"))
+
+
+def test_a_run_goes_on_with_the_words_it_began_with(config, tmp_path):
+    run = ic.run(config, tmp_path / "run", ["generations=1"])
+    kept = run.vocabulary()
+    kept["patches"] = 255 - kept["patches"]  # what another version might have learned
+    write_tensors(run.path / "vocabulary.safetensors", kept)
+    run = ic.run(config, tmp_path / "run", ["generations=2"])
+    words = run.metrics[run.metrics.metric == "vocab_entropy"].set_index("generation").features
+    assert words[0] == words[1] != words[2]
+    counts = run.lineages[0].words(2)
+    assert counts["counts"].sum() == 40 * 9  # 3 x 3 words on 8 x 8 pixels
 
 
 def test_a_fresh_regime_may_go_on_too(config, tmp_path):

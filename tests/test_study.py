@@ -7,7 +7,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))
+# configs/remedies/ holds sweeps (tests/sweeps).
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 SMALL = """
 data: {kind: digits}
@@ -105,6 +106,7 @@ def test_a_part_can_be_named_by_import_path(config, tmp_path, monkeypatch):
         ("generatons=3", ["generatons", "unknown key", "did you mean generations?"]),
         ("generator.stpes=3", ["generator.stpes", "did you mean steps?"]),
         ("longtail.imbalance=3", ["longtail.imbalance", "unknown key", "images"]),
+        ("metrics.vocabulary.patchs=3", ["metrics.vocabulary.patchs", "did you mean patch?"]),
         ("generator.kind=dpm", ["generator", "'dpm'", "did you mean ddpm?"]),
         ("generator=3", ["generator", "3 is no kind"]),
         ("generations=many", ["generations", "'many'", "valid integer"]),

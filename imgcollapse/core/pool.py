@@ -9,7 +9,7 @@ training set it would have been in.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -117,6 +117,10 @@ class Filter(Part, ABC):
     def waits(self, generation: int, folder: Path) -> str | None:
         """One line that says what must happen before it can judge a generation; None if nothing."""
         return None
+
+    def rests_on(self, generation: int, folder: Path) -> Mapping[str, str]:
+        """What its choice rests on beside the images: a file in `folder` => its sha256."""
+        return {}
 
     def leaves(self) -> float:
         """The share of a generation that is kept whatever the images are, in (0, 1]."""

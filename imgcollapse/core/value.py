@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from scipy.special import stdtrit
 from scipy.stats import norm
 from torch import Tensor
@@ -62,3 +63,9 @@ def share(successes: int, n: int) -> Value:
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
     return Value(p, min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach)))
+
+
+def spread(values: Tensor) -> Value:
+    """float64[S] values of replicates => their mean, and where the central 95% of them lie."""
+    low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Value(float(values.mean()), low, high)

@@ -2,6 +2,8 @@
 
 chain.py       a study's filters, one after another
 account.py     what was kept of each class, beside a blind choice of as many
+verifier.py    what passes for real
+diversity.py   as many of each class, or images far from one another
 preference.py  the best of K, by a choice that follows a reward
 watermark.py   samples bear a keyed mark, and what bears it stays out
 spread.py      the mark and its detector;  phase_law.py  what chance alone detects
@@ -9,6 +11,9 @@ attacks.py     what may happen to a marked image
 radioactivity.py  whether a model has learned the mark
 detector.py    a detector that errs at given rates
 screen.py      what becomes of images that are found
+picks.py       what people keep, drop and name
+verdicts.py    what people said of a generation: the picks file
+scorer.py      a user's own opinion of images
 """
 
 from __future__ import annotations
@@ -22,7 +27,11 @@ from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
 from imgcollapse.curation.chain import admitted, curate
 from imgcollapse.curation.detector import Detector
+from imgcollapse.curation.diversity import Balance, Diversity
+from imgcollapse.curation.picks import ByHand
 from imgcollapse.curation.preference import Preference, choose
+from imgcollapse.curation.verdicts import Pick, Picks, Subject
+from imgcollapse.curation.verifier import Verifier
 from imgcollapse.curation.watermark import Watermark
 
 
@@ -30,7 +39,10 @@ def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyFilter = Annotated[Filter, OneOf(Preference, Watermark, Detector)]
+AnyFilter = Annotated[
+    Filter,
+    OneOf(Verifier, Balance, Diversity, Preference, ByHand, Watermark, Detector),
+]
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
 """The filters of a study in order; a single one need not be a list."""
@@ -38,9 +50,16 @@ Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
 __all__ = [
     "COLUMNS",
     "AnyFilter",
+    "Balance",
+    "ByHand",
     "Curation",
     "Detector",
+    "Diversity",
+    "Pick",
+    "Picks",
     "Preference",
+    "Subject",
+    "Verifier",
     "Watermark",
     "account",
     "admitted",

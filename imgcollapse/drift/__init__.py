@@ -57,7 +57,7 @@ from imgcollapse.drift.regression_law import (
     regression_once,
     regression_replace,
 )
-from imgcollapse.drift.replays import replay
+from imgcollapse.drift.replays import Admitted, replay
 from imgcollapse.drift.selection import Selection, selection_coefficients
 from imgcollapse.drift.survival_curves import LogRank, SurvivalCurve, log_rank, survival_curve
 from imgcollapse.drift.survival_law import (
@@ -80,6 +80,7 @@ from imgcollapse.drift.wright_fisher import (
 )
 
 __all__ = [
+    "Admitted",
     "Diversity",
     "EffectiveSize",
     "ExtinctionTime",

@@ -19,7 +19,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.data.bring import bring
 from imgcollapse.evaluation.result import Evaluation, check_out
 from imgcollapse.loop import Laboratory
-from imgcollapse.prepare import choose_device, freeze_oracle, load_real, made_with
+from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import RECORD, Run
 from imgcollapse.study import Study
@@ -69,7 +69,8 @@ def evaluate(
     for remark in brought.remarks:
         watcher.say(remark)
     oracle = freeze_oracle(study, real, run, device, watcher)
-    laboratory = Laboratory(study, real, oracle, device, watcher)
+    codebook = freeze_codebook(study, real, run)
+    laboratory = Laboratory(study, real, oracle, device, watcher, codebook)
     digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
     watcher.say(f"measuring {len(samples):,} images")
     _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))

@@ -9,6 +9,7 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
+vocabulary/       small patches as words: which are lost, how rare ones fade
 blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
 """
@@ -23,10 +24,12 @@ from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.neighbours import NearestNeighbours, prdc
 from imgcollapse.metrics.panel import COLUMNS, RealSide, row
 from imgcollapse.metrics.settings import Metrics
+from imgcollapse.metrics.vocabulary import Codebook, RealWords, Vocabulary
 
 __all__ = [
     "COLUMNS",
     "AnyExtractor",
+    "Codebook",
     "Extractor",
     "FrechetDistance",
     "FrechetInfinity",
@@ -35,8 +38,10 @@ __all__ = [
     "Metrics",
     "NearestNeighbours",
     "RealSide",
+    "RealWords",
     "Value",
     "Vendi",
+    "Vocabulary",
     "fid",
     "fid_infinity",
     "kid",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value, undefined
+from imgcollapse.core.value import Value, spread, undefined
 from imgcollapse.metrics.diversity import vendi
 from imgcollapse.metrics.extrapolation import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
@@ -146,7 +146,10 @@ class RealSide:
                 one, other = pool[chosen[:n]].double(), pool[chosen[n : 2 * n]].double()
                 for metric, value in self._floor_values(label, one, other).items():
                     found.setdefault(metric, []).append(value)
-            self._floors[key] = {metric: _spread(values) for metric, values in found.items()}
+            self._floors[key] = {
+                metric: spread(torch.tensor(values, dtype=torch.float64))
+                for metric, values in found.items()
+            }
         return self._floors[key]
 
     def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
@@ -206,9 +209,3 @@ class RealSide:
 
 def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
     return of_images if label is None else of_images[labels == label]
-
-
-def _spread(values: list[float]) -> Value:
-    sample = torch.tensor(values, dtype=torch.float64)
-    low, high = sample.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Value(float(sample.mean()), low, high)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from imgcollapse.metrics.features import AnyExtractor, OracleFeatures
+from imgcollapse.metrics.vocabulary import Vocabulary
 
 
 class Metrics(BaseModel):
@@ -18,6 +19,7 @@ class Metrics(BaseModel):
         splits: random halvings of the real images that a floor is taken from.
         per_class: whether every class is measured too.
         memorized_quantile: share of held-out real images that may be called memorised.
+        vocabulary: how images are written as words; none leaves the words out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -27,3 +29,4 @@ class Metrics(BaseModel):
     splits: Annotated[int, Field(ge=2)] = 20
     per_class: bool = True
     memorized_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    vocabulary: Vocabulary | None = Vocabulary()

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from imgcollapse.report.chart import GREY, chart, label_ends, to_svg
+from imgcollapse.report.chart import GREY, chart, label_ends
 from imgcollapse.report.counts import Cube
+from imgcollapse.report.figure import Figure
 from imgcollapse.report.series import ACCENT, floor_band, legend, lines, mean
+from imgcollapse.report.tidy import tidy
 
 SECOND = "#d97030"
 
@@ -24,7 +26,7 @@ METRICS: tuple[tuple[str, Mapping[str, str], float | None], ...] = (
 """Charts: title, metrics with their labels, and the top of the axis where it is known."""
 
 
-def metric_charts(metrics: pd.DataFrame, generations: int) -> Iterator[str]:
+def metric_charts(metrics: pd.DataFrame, generations: int) -> Iterator[Figure]:
     """A chart for each of `METRICS` that has a value: with intervals, beside real against real."""
     # Generation 0 is the training set itself.
     metrics = metrics.loc[(metrics["metric"] != "memorized") | (metrics["generation"] > 0)]
@@ -44,8 +46,8 @@ def _metric_chart(
     names: Mapping[str, str],
     found: Mapping[str, Cube],
     top: float | None,
-) -> str:
-    labels, floors = any(names[name] for name in found), False
+) -> Figure:
+    labels, floors, tables = any(names[name] for name in found), False, []
     with chart(title, labelled=labels) as (figure, axes):
         ends = []
         for name, colour in zip(names, (ACCENT, SECOND), strict=False):
@@ -64,13 +66,13 @@ def _metric_chart(
                 floor_band(axes, mean(floor_low), mean(floor_high), shade)
                 floors = True
             nothing = np.full_like(values, np.nan)
-            lines(
-                axes,
-                values,
-                nothing if low is None else low,
-                nothing if high is None else high,
-                colour,
-            )
+            low, high = (nothing if end is None else end for end in (low, high))
+            lines(axes, values, low, high, colour)
+            ends_of_floor = {"floor_low": floor_low, "floor_high": floor_high}
+            beside = {k: None if end is None else mean(end) for k, end in ends_of_floor.items()}
+            table = tidy(_lineages(metrics), "value", values, low, high, **beside)
+            table.insert(list(table).index("value"), "metric", name)
+            tables.append(table)
             last = mean(values)[np.isfinite(mean(values))][-1]
             ends.append((float(last), names[name], colour))
         if top is not None:
@@ -81,7 +83,37 @@ def _metric_chart(
             label_ends(axes, ends)
         if floors:
             legend(axes, "dotted: real against real, 95%")
-        return to_svg(figure, f"{title} by generation, with 95% intervals and real against real.")
+        said = "; ".join(_in_words(names[name], values) for name, values in found.items())
+        alt = (
+            f"{title} by generation: {said}{_floor_in_words(names[next(iter(found))], tables[0])}."
+        )
+        return Figure.drawn(figure, "-".join(found), alt, pd.concat(tables))
+
+
+def _in_words(label: str, values: Cube) -> str:
+    """The first defined value and the last."""
+    average = mean(values)
+    there = np.flatnonzero(np.isfinite(average))
+    ends = [f"{average[g]:.3g} in {_generation(int(g))}" for g in dict.fromkeys(there[[0, -1]])]
+    return f"{label} {' and '.join(ends)}".strip()
+
+
+def _floor_in_words(label: str, table: pd.DataFrame) -> str:
+    """The last band of real against real, of the first metric of a chart."""
+    if not {"floor_low", "floor_high"} <= set(table):
+        return ""
+    low, high = table[["floor_low", "floor_high"]].dropna().iloc[-1]
+    return f"; real images against real images give {label} {low:.3g} to {high:.3g}".replace(
+        "  ", " "
+    )
+
+
+def _generation(g: int) -> str:
+    return f"generation {g}" if g else "the real images"
+
+
+def _lineages(metrics: pd.DataFrame) -> list[int]:
+    return sorted(metrics["lineage"].unique().tolist()) if "lineage" in metrics else [0]
 
 
 def undefined_metrics(metrics: pd.DataFrame) -> list[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib as mpl
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core import storage
@@ -24,22 +22,33 @@ from imgcollapse.report.cells import (
     column,
     shown_classes,
     shown_generations,
-    tile,
+)
+from imgcollapse.report.sheet import (
+    BAR,
+    EDGE,
+    EMPTY,
+    GAP,
+    INK,
+    MUTED,
+    SIDE,
+    draw,
+    font,
+    gap,
+    paste,
+    sheet,
+    text_width,
 )
 from imgcollapse.report.words import short
 from imgcollapse.run_folder import Run
 
-INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
 MOST_FRAMES = 100
-GAP, EDGE, SIDE = 10, 24, 64
-"""Pixels between cells, around the picture, and about how long an image's side is drawn."""
 
 
-def vanishing_grid(lineage: Lineage) -> Image.Image:
+def vanishing_grid(lineage: Lineage, side: int = SIDE) -> Image.Image:
     """Classes from common to rare against generations; a hatched cell where a class is not seen.
 
     Each cell holds the first four samples that the oracle names so; with many classes or
-    generations only some are shown.
+    generations only some are shown. The side of an image is about `side` pixels.
     """
     names, shares = _classes(lineage)
     labels, generations = shown_classes(len(names)), shown_generations(lineage.generations)
@@ -47,7 +56,7 @@ def vanishing_grid(lineage: Lineage) -> Image.Image:
     headers = ["real" if g == 0 else str(g) for g in generations]
     rows = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
     rows.append((UNRECOGNISED, "like no real image"))
-    return _sheet(rows, headers, columns, per_row=2, note=class_note(len(names)))
+    return sheet(rows, headers, columns, per_row=2, note=class_note(len(names)), side=side)
 
 
 def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
@@ -55,7 +64,7 @@ def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
     labels = shown_classes(len(classes))
     shown = list(cells(images, images.labels, labels, most=16))
     rows = [(short(classes[k]), f"{c.count:,} images") for k, c in zip(labels, shown, strict=True)]
-    return _sheet(rows, [""], [shown], per_row=16, note=class_note(len(classes)))
+    return sheet(rows, [""], [shown], per_row=16, note=class_note(len(classes)))
 
 
 def animation(lineage: Lineage, path: Path) -> Path:
@@ -131,114 +140,31 @@ def _classes(lineage: Lineage) -> tuple[list[str], list[float]]:
     return [short(name) for name in first["class"]], first["expected"].tolist()
 
 
-def _sheet(
-    rows: Sequence[tuple[str, str]],
-    headers: Sequence[str],
-    columns: Sequence[Sequence[Cell]],
-    per_row: int,
-    note: str,
-) -> Image.Image:
-    """Cells with row names on the left and headers on top."""
-    drawn = [[_draw(cell, per_row) for cell in cells] for cells in columns]
-    made = [picture for pictures in drawn for picture in pictures if picture]
-    width = max((p.width for p in made), default=SIDE)
-    height = max((p.height for p in made), default=SIDE)
-    left = EDGE + max(_width(text) for row in rows for text in row) + 2 * GAP
-    top = EDGE + (34 if any(headers) else 0)
-    gaps = any(
-        picture is None and name != UNRECOGNISED
-        for pictures in drawn
-        for picture, (name, _) in zip(pictures, rows, strict=True)
-    )
-    below = 40 if gaps or note else 0
-    size = (
-        left + len(columns) * (width + GAP) - GAP + EDGE,
-        top + len(rows) * (height + GAP) - GAP + below + EDGE,
-    )
-    sheet = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(sheet)
-    for i, (name, detail) in enumerate(rows):
-        middle = top + i * (height + GAP) + height // 2
-        pen.text((left - 2 * GAP, middle - 1), name, INK, _font(17, bold=True), anchor="rs")
-        pen.text((left - 2 * GAP, middle + 4), detail, MUTED, _font(14), anchor="rt")
-    if any(headers):
-        pen.text((left - 2 * GAP, top - 14), "generation", MUTED, _font(14), anchor="rs")
-    for j, (header, pictures) in enumerate(zip(headers, drawn, strict=True)):
-        x = left + j * (width + GAP)
-        pen.text((x + width / 2, top - 14), header, INK, _font(17), anchor="ms")
-        for i, picture in enumerate(pictures):
-            box = _gap((width, height), hatched=rows[i][0] != UNRECOGNISED)
-            _paste(sheet, picture or box, (x, top + i * (height + GAP)))
-    x, y = left, size[1] - EDGE
-    if gaps:
-        _paste(sheet, _gap((28, 16), hatched=True), (x, y - 14))
-        pen.text((x + 28 + GAP, y), "none seen", MUTED, _font(14), anchor="ls")
-        x += 150
-    if note:
-        pen.text((x, y), f"Shown: {note}", MUTED, _font(14), anchor="ls")
-    return sheet
-
-
 def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) -> Image.Image:
     """One picture of the animation."""
     shown = column(lineage, g, labels, most=8)
-    anything = _draw(Cell(lineage.samples(g).pixels[:1], 1, 1), per_row=8)
+    anything = draw(Cell(lineage.samples(g).pixels[:1], 1, 1), per_row=8)
     width, height = anything.size if anything else (SIDE, SIDE)
     texts = [names[k] for k in labels] + [UNRECOGNISED]
-    left, bar, step = EDGE + max(map(_width, texts)) + 2 * GAP, 220, height + GAP
+    left, bar, step = EDGE + max(map(text_width, texts)) + 2 * GAP, 220, height + GAP
     top = EDGE + 50
     size = left + width + 2 * GAP + bar + 70 + EDGE, top + len(texts) * step - GAP + EDGE
     frame = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(frame)
     title = "real images (generation 0)" if g == 0 else f"generation {g}"
-    pen.text((left, EDGE + 20), title, INK, _font(24, bold=True), anchor="ls")
-    pen.text((left + width + 2 * GAP, EDGE + 20), "share of samples", MUTED, _font(14), anchor="ls")
+    pen.text((left, EDGE + 20), title, INK, font(24, bold=True), anchor="ls")
+    pen.text((left + width + 2 * GAP, EDGE + 20), "share of samples", MUTED, font(14), anchor="ls")
     for i, (name, cell) in enumerate(zip(texts, shown, strict=True)):
         y, x = top + i * step, left + width + 2 * GAP
         share, middle = cell.count / cell.n, y + height // 2
         colour = MUTED if name == UNRECOGNISED else INK
-        pen.text((left - 2 * GAP, middle), name, colour, _font(17, bold=True), anchor="rm")
-        box = _gap((width, height), hatched=name != UNRECOGNISED)
-        _paste(frame, _draw(cell, 8) or box, (left, y))
+        pen.text((left - 2 * GAP, middle), name, colour, font(17, bold=True), anchor="rm")
+        box = gap((width, height), hatched=name != UNRECOGNISED)
+        paste(frame, draw(cell, 8) or box, (left, y))
         pen.rectangle((x, middle - 9, x + bar, middle + 9), EMPTY)
         if cell.count:
             fill = MUTED if name == UNRECOGNISED else BAR
             pen.rectangle((x, middle - 9, x + max(1, round(bar * share)), middle + 9), fill)
         text = f"{share:.1%}" if cell.count else "none"
-        pen.text((x + bar + GAP, middle), text, INK, _font(14), anchor="lm")
+        pen.text((x + bar + GAP, middle), text, INK, font(14), anchor="lm")
     return frame
-
-
-def _draw(cell: Cell, per_row: int) -> Image.Image | None:
-    if not cell.count:
-        return None
-    rows = -(-len(cell.pixels) // per_row)
-    picture = tile(cell.pixels, per_row, rows, SIDE)
-    zoom = max(1, round(SIDE / max(cell.pixels.shape[-2:])))
-    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
-
-
-def _gap(size: tuple[int, int], hatched: bool) -> Image.Image:
-    """What stands where there is nothing to see."""
-    width, height = size
-    gap = Image.new("RGBA", size, EMPTY)
-    if hatched:
-        pen = ImageDraw.Draw(gap)
-        for x in range(-height, width, 9):
-            pen.line((x, height, x + height, 0), LINE)
-        pen.rectangle((0, 0, width - 1, height - 1), outline=LINE)
-    return gap
-
-
-def _paste(sheet: Image.Image, picture: Image.Image, at: tuple[int, int]) -> None:
-    sheet.paste(picture, at, picture)
-
-
-def _width(text: str) -> int:
-    return int(_font(17, bold=True).getlength(text)) + 1
-
-
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)

@@ -1,37 +1,42 @@
-"""One HTML page over one run or several: no network, no script, opens anywhere."""
+"""One HTML page over one run: no network, no script, opens anywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from ruamel.yaml import YAML
 
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import curves, distances, pictures, shares, survival
+from imgcollapse.report import curves, distances, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
+from imgcollapse.report.cite import citation
+from imgcollapse.report.comparison import write_comparison
+from imgcollapse.report.comparison.arms import titles
 from imgcollapse.report.counts import Counts
+from imgcollapse.report.figure import Figure, side_by_side
 from imgcollapse.report.rows import class_rows, verdict_rows
 from imgcollapse.report.summary import cautions, explained, headline, warnings
+from imgcollapse.report.template import render
 from imgcollapse.report.verdict import Verdict
 from imgcollapse.run_folder import Run
+from imgcollapse.sweeps import is_sweep, open_sweep
 
 LARGEST_CONFUSION = 20
 """Classes that a confusion matrix is legible with."""
 
 
-def write_report(runs: Sequence[Path | str], out: Path | str | None = None) -> Path:
-    """Write one page over one run, or over several one after another.
+def write_report(
+    runs: Sequence[Path | str], out: Path | str | None = None, baseline: str | None = None
+) -> Path:
+    """Write one page over one run, or one that compares several.
 
     Args:
-        runs: run folders.
-        out: the page; none is report.html in the folder of a single run.
+        runs: run folders; a sweep's folder stands for all its arms.
+        out: the page; none is report.html in the folder of a single run or sweep.
+        baseline: of several, the one that the others are compared with; none is the first.
 
     Returns:
         Where the page is.
@@ -39,21 +44,31 @@ def write_report(runs: Sequence[Path | str], out: Path | str | None = None) -> P
     Raises:
         UserError: a folder is no run, holds no generation yet, or the page cannot be written.
     """
-    if out is None and len(runs) != 1:
+    folders = [Path(run) for run in runs]
+    if out is None and len(folders) != 1:
         raise UserError("--out: a page over several runs needs a name, such as --out report.html")
-    out = Path(runs[0]) / "report.html" if out is None else Path(out)
-    sections = [_section(Run.open(run), i) for i, run in enumerate(runs)]
-    environment = Environment(
-        loader=PackageLoader("imgcollapse.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(runs=sections)
+    name = (folders[0] if len(folders) == 1 else Path(out or "")).resolve()
+    out = folders[0] / "report.html" if out is None else Path(out)
+    if len(folders) > 1 or is_sweep(folders[0]):
+        heading = name.name if len(folders) == 1 else name.stem
+        return write_comparison(_arms(folders), out, heading, baseline)
+    if baseline is not None:
+        raise UserError("--baseline: one run has nothing to be compared with; name several")
+    page = render("report.html.j2", runs=[_section(Run.open(folders[0]), 0)])
     storage.make_folder(out.parent)
     storage.write_bytes(out, page.encode())
     return out
+
+
+def _arms(folders: Sequence[Path]) -> dict[Path, str]:
+    """Run folders with their titles: the arms of sweeps, and other runs by name."""
+    found: dict[Path, str] = {}
+    for path in folders:
+        if is_sweep(path):
+            found |= {path / arm: title for arm, title in open_sweep(path).items()}
+        else:
+            found[Run.open(path).path] = titles(folders)[path]
+    return found
 
 
 def _section(run: Run, number: int) -> dict[str, Any]:
@@ -68,9 +83,11 @@ def _section(run: Run, number: int) -> dict[str, Any]:
     if "lineage" in metrics:
         metrics = metrics.loc[metrics["lineage"].isin(counts.lineages)]
     colours = palette(len(counts.classes))
+    name, panels = run.path.resolve().name, shares.chance_panels(counts)
+    survivals = [figure for _, figure in survival.survival_panels(counts, verdict)]
     return {
         "id": f"run-{number}",
-        "name": run.path.resolve().name,
+        "name": name,
         "headline": headline(counts),
         "explained": explained(verdict, counts) if verdict else [],
         "silent": silent,
@@ -81,13 +98,21 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "lineage": first.number,
         "grid": pictures.grid(first, counts),
         "panels": [
-            {"svg": Markup(svg), "words": verdict.words(k) if verdict else ""}
-            for k, svg in shares.chance_panels(counts)
+            {"figure": figure, "words": verdict.words(k) if verdict else ""} for k, figure in panels
         ],
-        "survival": [Markup(svg) for _, svg in survival.survival_panels(counts, verdict)],
+        "panels_figure": side_by_side(
+            "chance", "Share of each class beside chance alone.", [figure for _, figure in panels]
+        ),
+        "survival": survivals,
+        "survival_figure": side_by_side(
+            "survival", "Lineages that still have each class.", survivals
+        )
+        if survivals
+        else None,
         "charts": _charts(counts, verdict),
-        "metrics": [Markup(svg) for svg in distances.metric_charts(metrics, counts.last + 1)],
+        "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
         "undefined": distances.undefined_metrics(metrics),
+        "words": vocabulary.section(run, counts, metrics),
         "lineages": len(counts.lineages),
         "last": counts.last,
         "classes": [
@@ -102,15 +127,15 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         ],
         "replicates": len(verdict.null.shares) if verdict else 0,
         "time_left": verdict is not None and verdict.left is not None,
-        "strips": pictures.strips(first),
+        "samples": pictures.samples(first, counts),
         "oracle": _oracle(record),
         "made_with": record["made_with"] | {"began": record["started"]},
         "sha256": record["data"]["sha256"],
-        "settings": _yaml(record["study"]),
+        "cite": citation(name, record),
     }
 
 
-def _charts(counts: Counts, verdict: Verdict | None) -> list[Markup]:
+def _charts(counts: Counts, verdict: Verdict | None) -> list[Figure]:
     drawn = [
         shares.frequencies(counts),
         shares.stacked(counts),
@@ -118,8 +143,7 @@ def _charts(counts: Counts, verdict: Verdict | None) -> list[Markup]:
         curves.classes_detected(counts, verdict),
         curves.inbreeding(verdict) if verdict else None,
     ]
-    # matplotlib has escaped the names in them.
-    return [Markup(svg) for svg in drawn if svg]
+    return [figure for figure in drawn if figure]
 
 
 def _facts(record: dict[str, Any], counts: Counts) -> list[tuple[str, str]]:
@@ -164,12 +188,3 @@ def _oracle(record: dict[str, Any]) -> dict[str, Any]:
             if mistakes[true, answered] > 0
         ],
     }
-
-
-def _yaml(study: dict[str, Any]) -> str:
-    text = StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
-    yaml.dump(study, text)
-    return text.getvalue()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from io import BytesIO
 from typing import Any
 
+import pandas as pd
 from PIL import Image
 from torch import Tensor
 
@@ -22,9 +24,16 @@ from imgcollapse.report.cells import (
     tile,
 )
 from imgcollapse.report.counts import Counts
+from imgcollapse.report.figure import Figure, to_png
+from imgcollapse.report.grids import vanishing_grid
+from imgcollapse.report.sheet import sheet
+from imgcollapse.report.vector import vector
+from imgcollapse.report.words import listed, short
 
 CELL_SIDE, STRIP_SIDE = 36, 32
 """CSS pixels that an image takes at most, in the vanishing grid and in a sample grid."""
+STRIP_EDGE = 8
+"""Samples along an edge of a sample grid."""
 
 
 def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
@@ -55,23 +64,68 @@ def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
         "rows": rows,
         "note": class_note(len(counts.classes)),
         "skipped": f"{len(generations)} of {counts.last + 1} generations" if skipped else "",
+        "figure": _grid_figure(lineage, counts, generations, rows),
     }
 
 
-def strips(lineage: Lineage) -> list[dict[str, Any]]:
-    """The first 64 samples of each generation that is shown."""
-    return [
-        {
-            "generation": g,
-            "image": _image(
-                lineage.samples(g).pixels[:64],
-                8,
-                STRIP_SIDE,
-                "Real training images" if g == 0 else f"Samples of generation {g}",
-            ),
-        }
-        for g in shown_generations(lineage.generations)
+def _grid_figure(
+    lineage: Lineage, counts: Counts, generations: list[int], rows: list[dict[str, Any]]
+) -> Figure:
+    """The vanishing grid to take away."""
+    last = counts.last
+    gone = [row["name"] for row in reversed(rows) if row["known"] and not row["cells"][-1]["count"]]
+    missing = (
+        f"no sample of generation {last} is named {listed(gone)}"
+        if gone
+        else (f"every class shown still has samples in generation {last}")
+    )
+    alt = f"Samples of each class, common to rare, by generation: {missing}."
+    numbers = [
+        {"generation": g, "class": row["name"], "counted": cell["count"], "n": cell["n"]}
+        for row in rows
+        for g, cell in zip(generations, row["cells"], strict=True)
     ]
+    svg = vector(
+        alt,
+        [_header(g) for g in generations],
+        [(short(row["name"]), row["share"]) for row in rows],
+        [[cell | {"words": _below(row, cell)} for cell in row["cells"]] for row in rows],
+    )
+    png = to_png(vanishing_grid(lineage, CELL_SIDE))
+    return Figure("vanishing-grid", alt, svg, png, pd.DataFrame(numbers))
+
+
+def _below(row: dict[str, Any], cell: dict[str, Any]) -> str:
+    if cell["count"]:
+        return cell["share"]
+    return "none" if row["known"] else ""
+
+
+def samples(lineage: Lineage, counts: Counts) -> dict[str, Any]:
+    """The first 64 samples of each generation that is shown, and all of them to take away."""
+    generations = shown_generations(lineage.generations)
+    most = STRIP_EDGE**2
+    strips, columns, named = [], [], []
+    for g in generations:
+        pixels, counted = lineage.samples(g).pixels, lineage.counted(g)[:most].tolist()
+        names = [UNRECOGNISED if k == UNKNOWN else counts.classes[k] for k in counted]
+        commonest, times = Counter(names).most_common(1)[0]
+        what = "The first real training images" if g == 0 else f"First samples of generation {g}"
+        alt = f"{what}: {times} of {len(names)} are named {commonest}."
+        strips.append({"generation": g, "image": image(pixels[:most], STRIP_EDGE, STRIP_SIDE, alt)})
+        columns.append([Cell(pixels[:most], len(names), len(pixels))])
+        named += [{"generation": g, "sample": i, "named": name} for i, name in enumerate(names)]
+    headers = [_header(g) for g in generations]
+    alt = f"The first samples of {len(generations)} generations side by side."
+    svg = vector(
+        alt, headers, [("", "")], [[{"image": strip["image"], "words": ""} for strip in strips]]
+    )
+    png = to_png(sheet([("", "")], headers, columns, STRIP_EDGE, "", STRIP_SIDE))
+    return {"strips": strips, "figure": Figure("samples", alt, svg, png, pd.DataFrame(named))}
+
+
+def _header(g: int) -> str:
+    return str(g) if g else "real"
 
 
 def _last_seen(g: int) -> str:
@@ -82,27 +136,31 @@ def _cell(name: str, g: int, cell: Cell) -> dict[str, Any]:
     share = cell.count / cell.n
     described = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
     return {
-        "image": _image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
+        "image": image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
         "share": f"{share:.1%}" if share >= 0.0005 else "<0.1%",
         "described": described,
+        "count": cell.count,
+        "n": cell.n,
     }
 
 
-def _image(pixels: Tensor, edge: int, side: int, described: str) -> dict[str, Any]:
+def image(
+    pixels: Tensor, edge: int, side: int, described: str, rows: int | None = None
+) -> dict[str, Any]:
     """At most edge x edge images as one: source, size in CSS pixels, alternative text.
 
     Small images are enlarged in whole steps and stay sharp; large ones keep twice the pixels
     they are shown with, for fine screens.
     """
     _, channels, height, width = pixels.shape
-    picture = tile(pixels, edge, edge, 2 * side)
+    tiled = tile(pixels, edge, rows or edge, 2 * side)
     longest = max(height, width)
     zoom = side // longest or side / min(longest, 2 * side)
     return {
         "sharp": longest <= side,
-        "src": _data_uri(picture, channels * height * width <= LOSSLESS),
-        "width": round(picture.width * zoom),
-        "height": round(picture.height * zoom),
+        "src": _data_uri(tiled, channels * height * width <= LOSSLESS),
+        "width": round(tiled.width * zoom),
+        "height": round(tiled.height * zoom),
         "alt": described,
     }
 

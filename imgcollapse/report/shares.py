@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from imgcollapse.census import UNRECOGNISED
@@ -17,16 +18,17 @@ from imgcollapse.report.chart import (
     label_ends,
     palette,
     panel,
-    to_svg,
 )
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.figure import Figure
 from imgcollapse.report.series import band, chance_band, mean, span
-from imgcollapse.report.words import percent, short
+from imgcollapse.report.tidy import tidy
+from imgcollapse.report.words import listed, percent, short
 
 TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
 
 
-def frequencies(counts: Counts) -> str:
+def frequencies(counts: Counts) -> Figure:
     """Share of each class among recognised samples, on a log scale, with its interval.
 
     Generations in which a class is not detected are crosses in the strip at the
@@ -71,11 +73,11 @@ def frequencies(counts: Counts) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_yticks([t for t in TICKS if t >= strip * 1.15])
-        note = class_note(len(counts.classes))
-        return to_svg(figure, f"Share of each class by generation, log scale. {note}".strip())
+        table = pd.concat([_shares_of(counts, k) for k in range(len(counts.classes))])
+        return Figure.drawn(figure, "class-shares", _shares_in_words(counts), table)
 
 
-def stacked(counts: Counts) -> str:
+def stacked(counts: Counts) -> Figure:
     """Class shares laid on top of each other, commonest at the bottom, unrecognised on top."""
     known = np.nan_to_num(counts.frequency) * (counts.recognised / counts.n)[:, :, None]
     unknown = (counts.unrecognised / counts.n)[:, :, None]
@@ -101,19 +103,32 @@ def stacked(counts: Counts) -> str:
             if share > 0.03 and share >= np.sort(average[-1])[-8:].min()
         ]
         label_ends(axes, ends)
-        return to_svg(figure, "Stacked class shares by generation, with the unrecognised on top.")
+        first, last = (percent(float(average[g, -1])) for g in (0, -1))
+        then = f", {last} of generation {counts.last}" if counts.last else ""
+        alt = (
+            f"Class shares laid on each other by generation. {_commonest(counts)} "
+            f"Unrecognised: {first} of the real images{then}."
+        )
+        table = pd.DataFrame(
+            {
+                "generation": np.repeat(np.arange(counts.last + 1), len(colours)),
+                "class": [*counts.classes, UNRECOGNISED] * (counts.last + 1),
+                "share": average[: counts.last + 1].ravel(),
+            }
+        )
+        return Figure.drawn(figure, "class-shares-stacked", alt, table)
 
 
-def chance_panels(counts: Counts) -> list[tuple[int, str]]:
+def chance_panels(counts: Counts) -> list[tuple[int, Figure]]:
     """One panel for each class that is shown: its share beside the band of chance alone.
 
     Returns:
-        Label and SVG, common to rare.
+        Label and figure, common to rare.
     """
     return [(k, _panel(counts, k)) for k in shown_classes(len(counts.classes))]
 
 
-def _panel(counts: Counts, k: int) -> str:
+def _panel(counts: Counts, k: int) -> Figure:
     colour = palette(len(counts.classes))[k]
     limits = counts.limit[np.isfinite(counts.limit)]
     bottom = float(limits.min() / 4) if len(limits) else 0.01
@@ -139,7 +154,9 @@ def _panel(counts: Counts, k: int) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_yticks([t for t in TICKS if t >= bottom])
-        return to_svg(figure, _described(counts, k))
+        beside = {"chance_low": counts.drift_low[:, k], "chance_high": counts.drift_high[:, k]}
+        table = _shares_of(counts, k, **beside)
+        return Figure.drawn(figure, f"chance-{k}", _described(counts, k), table)
 
 
 def _described(counts: Counts, k: int) -> str:
@@ -149,4 +166,38 @@ def _described(counts: Counts, k: int) -> str:
     return (
         f"{counts.classes[k]}: {percent(counts.expected[0, k])} of the real images, {now} of "
         f"generation {counts.last}, where chance alone allows {percent(low)} to {percent(high)}."
+    )
+
+
+def _shares_of(counts: Counts, k: int, **beside: Cube) -> pd.DataFrame:
+    """What is drawn of class k, under the census's names."""
+    low, high = counts.low[:, :, k], counts.high[:, :, k]
+    beside = {"detection_limit": mean(counts.limit)[:, k], **beside}
+    table = tidy(counts.lineages, "frequency", counts.frequency[:, :, k], low, high, **beside)
+    table.insert(list(table).index("frequency"), "class", counts.classes[k])
+    return table
+
+
+def _shares_in_words(counts: Counts) -> str:
+    """What the shares do, from the first generation to the last."""
+    gone = [counts.classes[k] for k in reversed(range(len(counts.classes))) if _below(counts, k)]
+    below = f" Below the detection limit by then: {listed(gone)}." if gone else ""
+    note = class_note(len(counts.classes))
+    shown = f" Shown are {note}." if note else ""
+    return f"Class shares by generation, log scale. {_commonest(counts)}{below}{shown}"
+
+
+def _below(counts: Counts, k: int) -> bool:
+    average, limit = mean(counts.frequency), mean(counts.limit)
+    return bool(average[counts.last, k] < limit[counts.last, k])
+
+
+def _commonest(counts: Counts) -> str:
+    share = mean(counts.frequency)[:, 0]
+    now = percent(float(share[-1])) if np.isfinite(share[-1]) else "an undefined share"
+    return (
+        f"{counts.classes[0]}, the commonest class, goes from {percent(float(share[0]))} of the "
+        f"real images to {now} of generation {counts.last}."
+        if counts.last
+        else f"{counts.classes[0]}, the commonest class, is {now} of the real images."
     )

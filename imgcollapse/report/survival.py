@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from imgcollapse.census import score_interval, statuses
 from imgcollapse.drift import SurvivalCurve, survival_curve
 from imgcollapse.report.cells import shown_classes
-from imgcollapse.report.chart import GREY, palette, panel, to_svg
+from imgcollapse.report.chart import GREY, palette, panel
 from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.figure import Figure
 from imgcollapse.report.series import mean
 from imgcollapse.report.verdict import Verdict
 from imgcollapse.report.words import short
@@ -23,11 +25,11 @@ def lives(counts: Counts, k: int) -> SurvivalCurve:
     return _curve(counts.extinct[:, :, k])
 
 
-def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, str]]:
+def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, Figure]]:
     """One panel for each class that is extinct somewhere, of those that are shown.
 
     Returns:
-        Label and SVG, common to rare; nothing for a single lineage, which has no curve.
+        Label and figure, common to rare; nothing for a single lineage, which has no curve.
     """
     if len(counts.lineages) == 1:
         return []
@@ -35,9 +37,10 @@ def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, 
     return [(k, _panel(counts, verdict, k)) for k in shown]
 
 
-def _panel(counts: Counts, verdict: Verdict | None, k: int) -> str:
+def _panel(counts: Counts, verdict: Verdict | None, k: int) -> Figure:
     colour, curve = palette(len(counts.classes))[k], lives(counts, k)
     with panel(short(counts.classes[k], 26)) as (figure, axes):
+        by_chance = None
         if verdict:
             by_chance = _curve(_called(counts, verdict.null.shares[:, :, k], k))
             style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (4, 2))}
@@ -50,11 +53,20 @@ def _panel(counts: Counts, verdict: Verdict | None, k: int) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         lost = int(counts.extinct[:, :, k].any(axis=1).sum())
         median = "" if curve.median is None else f"; half by generation {curve.median}"
-        return to_svg(
-            figure,
+        alt = (
             f"{counts.classes[k]}: share of lineages that still have it, by generation. Extinct in "
-            f"{lost} of {len(counts.lineages)}{median}.",
+            f"{lost} of {len(counts.lineages)}{median}."
         )
+        drawn = {"lineages": curve} | ({"chance alone": by_chance} if by_chance else {})
+        table = pd.concat([_table(counts.classes[k], *item) for item in drawn.items()])
+        return Figure.drawn(figure, f"survival-{k}", alt, table)
+
+
+def _table(name: str, of: str, curve: SurvivalCurve) -> pd.DataFrame:
+    """A curve's steps. Chance is drawn without its interval, which only says how many replays."""
+    ends = {"low": curve.low, "high": curve.high} if of == "lineages" else {}
+    steps = {"generation": curve.generation, "alive": curve.alive, **ends}
+    return pd.DataFrame({"class": name, "of": of, **steps})
 
 
 def _curve(extinct: NDArray[np.bool_]) -> SurvivalCurve:

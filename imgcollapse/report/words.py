@@ -40,9 +40,14 @@ def last_seen_text(last_seen: NDArray[np.int64]) -> str:
     return words[0] if low == high else f"{words[0]} to {words[1]}"
 
 
+def plain(text: str) -> str:
+    """A text on one line, without the control characters that no drawing can hold."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
 def short(name: str, most: int = 32) -> str:
     """A class name on one line, its middle left out where it is too long for a picture."""
-    name = " ".join(name.split())
+    name = plain(name)
     if len(name) <= most:
         return name
     head = most * 2 // 3
@@ -50,7 +55,9 @@ def short(name: str, most: int = 32) -> str:
 
 
 def listed(words: Sequence[str], most: int = 4) -> str:
-    """Words as English lists them: "a, b and c", or "a, b, c and 5 more"."""
+    """Words as English lists them: "a, b and c", "a, b, c and 5 more", or "" for none."""
+    if not words:
+        return ""
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

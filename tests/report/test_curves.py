@@ -13,6 +13,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.report import curves, shares
 from imgcollapse.report.chart import palette
 from imgcollapse.report.counts import Counts
+from imgcollapse.report.figure import Figure
 from imgcollapse.report.series import interval_of_mean, mean
 from imgcollapse.report.verdict import Verdict
 from imgcollapse.report.words import ratio
@@ -20,7 +21,7 @@ from imgcollapse.run_folder import Run
 
 from .conftest import Make
 
-Curve = Callable[[Counts, Verdict | None], str | None]
+Curve = Callable[[Counts, Verdict | None], Figure | None]
 CURVES: list[Curve] = [
     lambda counts, verdict: shares.frequencies(counts),
     lambda counts, verdict: shares.stacked(counts),
@@ -43,12 +44,15 @@ def verdict_of(run: Run, counts: Counts) -> Verdict | None:
 def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve: Curve) -> None:
     counts = Counts.of(vanishing)
     verdict = Verdict.of(vanishing, counts)
-    svg = curve(counts, verdict)
-    assert svg is not None
+    figure = curve(counts, verdict)
+    assert figure is not None
+    svg = figure.inline
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     assert root.get("aria-label")
-    assert svg == curve(counts, verdict)
+    again = curve(counts, verdict)
+    assert again is not None
+    assert (svg, figure.svg, figure.png) == (again.inline, again.svg, again.png)
     assert "http" not in svg
     assert "<b>" not in svg
 
@@ -77,8 +81,9 @@ def test_odd_runs_have_curves(make_run: Make, lineages: list) -> None:
     counts = Counts.of(run)
     verdict = verdict_of(run, counts)
     for curve in CURVES:
-        if (svg := curve(counts, verdict)) is not None:
-            ElementTree.fromstring(svg)
+        if (figure := curve(counts, verdict)) is not None:
+            ElementTree.fromstring(figure.inline)
+            ElementTree.fromstring(figure.svg)
 
 
 def crosses(svg: str, colour: str) -> int:
@@ -94,7 +99,7 @@ def crosses(svg: str, colour: str) -> int:
 
 def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make) -> None:
     run = make_run([[600, 300, 100, 0], [700, 300, 0, 0], [600, 300, 100, 0], [700, 300, 0, 0]])
-    svg = shares.frequencies(Counts.of(run))
+    svg = shares.frequencies(Counts.of(run)).inline
     common, middle, rare = palette(3)
     assert [crosses(svg, colour) for colour in (common, middle, rare)] == [0, 0, 2]
     assert "below" in svg
@@ -103,28 +108,28 @@ def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make)
 def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishing: Run) -> None:
     panels = shares.chance_panels(Counts.of(vanishing))
     assert [k for k, _ in panels] == [0, 1, 2]
-    said = ElementTree.fromstring(panels[2][1]).get("aria-label")
+    said = ElementTree.fromstring(panels[2][1].inline).get("aria-label")
     assert said == (
         "<b>fox</b> & $x: 10% of the real images, 0% of generation 2, where chance alone allows "
         "5% to 20%."
     )
     # A point below the limit is hollow: filled with the paper's colour.
-    assert "var(--paper" in panels[2][1]
-    assert "var(--paper" not in panels[0][1]
+    assert "var(--paper" in panels[2][1].inline
+    assert "var(--paper" not in panels[0][1].inline
 
 
 def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
     verdict = Verdict.of(vanishing, Counts.of(vanishing))
-    svg = curves.inbreeding(verdict)
-    assert svg is not None
-    assert f"all generations, {ratio(verdict.size.pooled.value or 0)} (" in svg
+    figure = curves.inbreeding(verdict)
+    assert figure is not None
+    assert f"all generations, {ratio(verdict.size.pooled.value or 0)} (" in figure.inline
 
 
 def test_a_band_of_chance_is_there_only_with_a_verdict(vanishing: Run) -> None:
     counts = Counts.of(vanishing)
     for curve in (curves.diversity, curves.classes_detected):
-        assert "chance alone, 95%" in curve(counts, Verdict.of(vanishing, counts))
-        assert not re.search("dashed: chance", curve(counts, None))
+        assert "chance alone, 95%" in curve(counts, Verdict.of(vanishing, counts)).inline
+        assert not re.search("dashed: chance", curve(counts, None).inline)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
@@ -146,8 +151,10 @@ def test_colours_are_ordered_and_distinct() -> None:
 def test_names_are_shown_as_they_are(make_run: Make) -> None:
     names = ["<img src=x>", "$a_1$ & b", "_hidden", "狗"]
     counts = Counts.of(make_run([[400, 300, 200, 100, 0]], classes=names, measured=False))
-    texts = [text.text for text in ElementTree.fromstring(shares.frequencies(counts)).iter("text")]
+    texts = [
+        text.text for text in ElementTree.fromstring(shares.frequencies(counts).inline).iter("text")
+    ]
     assert set(names) <= set(texts)
-    titles = [svg for _, svg in shares.chance_panels(counts)]
+    titles = [figure.inline for _, figure in shares.chance_panels(counts)]
     for name, svg in zip(names, titles, strict=True):
         assert name in [text.text for text in ElementTree.fromstring(svg).iter("text")]

@@ -24,7 +24,7 @@ def test_a_life_ends_with_the_call_and_the_living_are_censored(make_run: Make) -
     assert curve.median == 4
     panels = survival_panels(counts, Verdict.of(run, counts))
     assert [k for k, _ in panels] == [1]
-    root = ElementTree.fromstring(panels[0][1])
+    root = ElementTree.fromstring(panels[0][1].inline)
     assert "Extinct in 2 of 3; half by generation 4." in (root.get("aria-label") or "")
 
 

@@ -44,6 +44,7 @@ def test_generations_over_lineages() -> None:
 
 
 def test_lists_read_as_english() -> None:
+    assert listed([]) == ""
     assert listed(["a"]) == "a"
     assert listed(["a", "b"]) == "a and b"
     assert listed(list("abcd")) == "a, b, c and d"

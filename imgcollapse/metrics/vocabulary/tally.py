@@ -1,0 +1,108 @@
+"""How often words occur, and in how many images; what is read off that.
+
+Words of one image depend on each other and images do not, so images are what is counted wherever
+the size of the sample matters. All of it takes leading dimensions: replicates, or samples that each
+leave out one image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from imgcollapse.core.value import share
+
+TOLD = 0.05
+"""Chance to miss a word by bad luck, above which a word that is missed is not called lost."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Word counts of n images.
+
+    Attributes:
+        counts: float64[..., V], occurrences of each word.
+        images: float64[..., V], images in which it occurs.
+        n: images.
+    """
+
+    counts: Tensor
+    images: Tensor
+    n: int
+
+    @classmethod
+    def of(cls, each: Tensor) -> Tally:
+        """From float64[n, V], the word counts of each image."""
+        return cls(each.sum(0), (each > 0).double().sum(0), len(each))
+
+    @classmethod
+    def drawn(cls, each: Tensor, times: Tensor, n: int) -> Tally:
+        """Of n images drawn from those of float64[N, V], row i so many `times`: float64[..., N]."""
+        return cls(times @ each, times @ (each > 0).double(), n)
+
+    def without_one(self, each: Tensor) -> Tally:
+        """n tallies, each of all images but one, n >= 2."""
+        return Tally(self.counts - each, self.images - (each > 0).double(), self.n - 1)
+
+
+def per_image(words: Tensor, vocabulary: int) -> Tensor:
+    """int64[n, h, w] words => their counts in each image, float64[n, V]."""
+    n = len(words)
+    cells = words.flatten(1) + vocabulary * torch.arange(n).unsqueeze(1)
+    return cells.flatten().bincount(minlength=n * vocabulary).view(n, vocabulary).double()
+
+
+def mass(counts: Tensor) -> Tensor:
+    """Counts => shares of the words, float64[..., V]."""
+    return counts / counts.sum(-1, keepdim=True)
+
+
+def entropy(counts: Tensor) -> Tensor:
+    """Of the unigram, in nats: float64[...]; its exponential is an effective number of words."""
+    return torch.special.entr(mass(counts)).sum(-1)
+
+
+def total_variation(one: Tensor, other: Tensor) -> Tensor:
+    """Between two unigrams: half of sum |p - q|, float64[...]."""
+    return (mass(one) - mass(other)).abs().sum(-1) / 2
+
+
+def unseen_mass(tally: Tally) -> Tensor:
+    """Good-Turing: what share of the words of one more image would be words not seen in these.
+
+    The share of occurrences whose word is in no other image: float64[...], unbiased for n - 1
+    images. With one word an image it is f1 / n, Good 1953, doi:10.1093/biomet/40.3-4.237.
+    """
+    alone = torch.where(tally.images == 1, tally.counts, 0)
+    return alone.sum(-1) / tally.counts.sum(-1)
+
+
+def chao2(tally: Tally) -> Tensor:
+    """Words seen and unseen, at least: float64[...], no more than V.
+
+    S + (n-1)/n Q1 (Q1 - 1) / (2 (Q2 + 1)), Qk the words that are in k images: Chao 1987,
+    doi:10.2307/2531532, her lower bound on images instead of individuals, bias-corrected.
+    """
+    seen, once, twice = (
+        here.double().sum(-1) for here in (tally.images > 0, tally.images == 1, tally.images == 2)
+    )
+    unseen = (tally.n - 1) / tally.n * once * (once - 1) / (2 * (twice + 1))
+    return (seen + unseen).clamp(max=tally.images.shape[-1])
+
+
+def told(real: Tally, n: int) -> Tensor:
+    """Words that n images would have shown, had they kept them: bool[V].
+
+    A word of which real images hold the share q, at least, is missed with (1 - q)^n by bad luck;
+    q is the lower end of Wilson's 95% interval. A rarer word that is missed is below detection.
+    """
+    least = {k: share(k, real.n).low or 0.0 for k in set(real.images.int().tolist())}
+    q = torch.tensor([least[k] for k in real.images.int().tolist()], dtype=torch.float64)
+    return (1 - q) ** n <= TOLD
+
+
+def lost(tally: Tally, telling: Tensor) -> Tensor:
+    """Words that are missed though they would have been seen: bool[..., V]."""
+    return (tally.images == 0) & telling

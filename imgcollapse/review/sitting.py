@@ -1,0 +1,164 @@
+"""What there is to review: a generation's samples, what the oracle says of them, and an order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from imgcollapse.census import Agreement
+from imgcollapse.core import device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
+from imgcollapse.curation import Picks, Subject
+from imgcollapse.curation.verdicts import milliseconds, place
+from imgcollapse.lineage import Lineage
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+RANDOM = "Random sample"
+RANDOM_SIZE = 100
+"""Images of the random sample that are shown first; more of it follows from further reviewing."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that are shown together.
+
+    Attributes:
+        name: the class the oracle names, `UNRECOGNISED`, or `RANDOM`.
+        rows: in the order to be reviewed.
+    """
+
+    name: str
+    rows: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """The samples of one generation, ready to review.
+
+    Attributes:
+        run: the run.
+        lineage: the lineage.
+        subject: what the picks are about.
+        images: the samples; labels are the classes asked for.
+        counted: int16[N], what the oracle names them.
+        sure: float32[N], its largest probability.
+        atypicality: float64[N], the larger the less like a real image.
+    """
+
+    run: Run
+    lineage: Lineage
+    subject: Subject
+    images: Images
+    counted: Tensor
+    sure: Tensor
+    atypicality: Tensor
+
+    @classmethod
+    def open(cls, folder: Path, generation: int | None = None, number: int = 0) -> Sitting:
+        """Read a generation, and ask the run's oracle about it.
+
+        Args:
+            folder: the run.
+            generation: 0 to the last; none is the last.
+            number: of the lineage.
+
+        Raises:
+            UserError: there is no such generation.
+        """
+        run = Run.open(folder)
+        if not 0 <= number < len(run.lineages):
+            raise UserError(f"--lineage: {number} is not there; {folder} has {len(run.lineages)}")
+        lineage = run.lineages[number]
+        last = lineage.generations - 1
+        if generation is None and last < 1:
+            raise UserError(f"{folder}: no model has drawn anything yet; run the study on")
+        g = last if generation is None else generation
+        if not 0 <= g <= last:
+            raise UserError(f"--generation: {g} is not there; {folder} has 0 to {last}")
+        images, classes = lineage.samples(g), run.record["classes"]
+        study = Study.model_validate(run.record["study"])
+        where = device.choose(study.device, study.precision)
+        oracle = study.oracle.build(images.shape, len(classes), where).load(run.oracle())
+        answers = oracle.answer(images.pixels)
+        return cls(
+            run=run,
+            lineage=lineage,
+            subject=Subject.at(lineage.path, g),
+            images=images,
+            counted=lineage.counted(g),
+            sure=answers.probabilities.amax(1),
+            atypicality=answers.atypicality,
+        )
+
+    @property
+    def picks(self) -> Picks:
+        """What has been said so far, read from the folder."""
+        return Picks.of(self.lineage.path, self.subject)
+
+    def take_in(self, picks: Picks) -> Picks:
+        """Merge picks with what is in the folder; returns what is there now."""
+        both = self.picks.merged(picks)
+        both.write(self.lineage.path)
+        return both
+
+    def take_in_file(self, path: Path) -> Path:
+        """Merge a file, such as an exported page's picks.json; returns where the picks are.
+
+        Raises:
+            UserError: it is no picks file, or not about this generation.
+        """
+        self.take_in(Picks.read(path, self.subject).not_after(milliseconds()))
+        return place(self.lineage.path, self.subject.generation)
+
+    @property
+    def groups(self) -> list[Group]:
+        """A random sample, then the others by the class named, the largest doubt first."""
+        chosen = self.random_order[:RANDOM_SIZE]
+        rest = torch.ones(self.subject.size, dtype=torch.bool)
+        rest[chosen] = False
+        groups = [Group(RANDOM, chosen)]
+        for label, name in [*enumerate(self.subject.classes), (UNKNOWN, UNRECOGNISED)]:
+            rows = (rest & (self.counted == label)).nonzero().flatten()
+            order = self.doubt[rows].argsort(descending=True, stable=True)
+            groups.append(Group(name, rows[order].tolist()))
+        return [group for group in groups if group.rows]
+
+    @property
+    def doubt(self) -> Tensor:
+        """float64[N], to be compared among samples of one name: the larger the less sure it is."""
+        return torch.where(self.counted == UNKNOWN, self.atypicality, 1 - self.sure.double())
+
+    @cached_property
+    def random_order(self) -> list[int]:
+        """All rows in an order that has nothing to do with what they show.
+
+        They are sorted by the sha256 of "SAMPLES/ROW", so that any program can tell which reviewed
+        images are a random sample: nothing of it has to be recorded, or believed.
+        """
+
+        def rank(row: int) -> bytes:
+            return hashlib.sha256(f"{self.subject.samples}/{row}".encode()).digest()
+
+        return sorted(range(self.subject.size), key=rank)
+
+    def random_reviewed(self, picks: Picks) -> list[int]:
+        """The rows that are reviewed without a gap from the start of `random_order`."""
+        reviewed, order = picks.reviewed, self.random_order
+        gap = next((i for i, row in enumerate(order) if row not in reviewed), len(order))
+        return order[:gap]
+
+    def agreement(self, picks: Picks, rows: Sequence[int] | None = None) -> Agreement:
+        """People against the oracle, over all reviewed rows or over some of them."""
+        said_of, said = picks.classes_said(self.images.labels, self.counted, self.subject.classes)
+        if rows is not None:
+            chosen = torch.isin(said_of, torch.tensor(rows, dtype=torch.int64))
+            said_of, said = said_of[chosen], said[chosen]
+        return Agreement.of(said, self.counted[said_of], len(self.subject.classes))

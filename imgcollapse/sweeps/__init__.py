@@ -1,0 +1,87 @@
+"""Many studies side by side: the arms of a sweep, each a run folder of its own.
+
+plan.py      a sweep file read into arms, and the sweep's folder
+units.py     the smallest pieces of work, and what one waits for
+local.py     worker processes that take up units
+board.py     how far all of them are, on a terminal or in a log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from imgcollapse.core import storage
+from imgcollapse.run_folder import Run
+from imgcollapse.sweeps.board import Board
+from imgcollapse.sweeps.local import Local
+from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
+from imgcollapse.sweeps.units import Key, Unit, units_of
+
+__all__ = ["Arm", "Board", "Local", "Plan", "Sweep", "is_sweep", "load_plan", "open_sweep", "sweep"]
+
+
+class Backend(Protocol):
+    """Somebody who runs units."""
+
+    def run(self, units: Sequence[Unit], board: Board) -> Mapping[Key, str]:
+        """Run units, each once it is ready; returns what failed, and why in one line."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep has come to.
+
+    Attributes:
+        path: its folder.
+        runs: the arms that have begun, by name.
+        failures: what failed, such as "replace, lineage 2: ...", one line each.
+    """
+
+    path: Path
+    runs: Mapping[str, Run]
+    failures: tuple[str, ...]
+
+
+def sweep(
+    plan: Plan | Path | str,
+    out: Path | str,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    backend: Backend | None = None,
+    board: Board | None = None,
+) -> Sweep:
+    """Run all arms of a sweep, or what is left of them, in the folder `out`.
+
+    A member that fails leaves the others as they are. The result does not depend on how many work
+    at a time, nor in which order.
+
+    Args:
+        plan: a `Plan`, or the path of a sweep file to read with `overrides` and `smoke`.
+        out: the sweep's folder; a sweep that has begun there is resumed.
+        overrides: `key=value` settings for every arm.
+        smoke: apply the file's `smoke:` section.
+        backend: who runs the units; none is as many processes as there are cores.
+        board: told about progress; none is silent.
+
+    Raises:
+        UserError: something about the file or the folder must be mended first.
+    """
+    if not isinstance(plan, Plan):
+        plan = load_plan(plan, overrides, smoke)
+    out = Path(out)
+    plan.check(out)
+    storage.make_folder(out)
+    plan.write(out)
+    board = board or Board(None)
+    backend = backend or Local(plan.jobs())
+    failed = backend.run(units_of(plan, out), board)
+    runs = {}
+    for arm in plan.arms:
+        if run := Run.find(out / arm.name, arm.study.resolved()):
+            runs[arm.name] = run
+            run.write_tables()
+    return Sweep(out, runs, tuple(failed.values()))

@@ -1,0 +1,214 @@
+"""A sweep file: one study, and the arms in which it differs; and the folder that records them."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imgcollapse.config import (
+    SMOKE,
+    complete,
+    override,
+    read_settings,
+    take_smoke,
+    with_overrides,
+)
+from imgcollapse.core import storage
+from imgcollapse.core.errors import UserError
+from imgcollapse.run_folder import Run
+from imgcollapse.study import Study
+
+FORMAT, RECORD = 1, "sweep.json"
+KEYS = ("study", "set", "arms", "grid", SMOKE)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
+"""What an arm may be called, for its name is a folder's."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One study of a sweep.
+
+    Attributes:
+        name: it is the run folder's too.
+        title: what readers call it.
+        study: its settings.
+    """
+
+    name: str
+    title: str
+    study: Study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arms of a sweep, the first of which the others are compared with."""
+
+    arms: tuple[Arm, ...]
+
+    def jobs(self) -> int:
+        """How many units fill this machine: cores by threads, or one where there is a GPU."""
+        if any(arm.study.device != "cpu" for arm in self.arms) and torch.cuda.is_available():
+            return 1
+        threads = max(arm.study.threads or 1 for arm in self.arms)
+        return max(1, (os.cpu_count() or 1) // threads)
+
+    def check(self, folder: Path) -> None:
+        """See that the sweep can begin, or go on, in a folder; writes nothing.
+
+        Raises:
+            UserError: it holds something else, or an arm's run belongs to another study.
+        """
+        with storage.explained(folder):
+            held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+        if foreign := [] if RECORD in held else [name for name in held if ".tmp" not in name]:
+            raise UserError(
+                f"{folder}: not empty and not a sweep's folder (it holds {foreign[0]}); choose "
+                "another --out"
+            )
+        storage.check_writable(folder)
+        for arm in self.arms:
+            Run.find(folder / arm.name, arm.study.resolved())
+
+    def write(self, folder: Path) -> None:
+        """Write sweep.json."""
+        arms = [
+            {"name": arm.name, "title": arm.title, "study": arm.study.resolved()}
+            for arm in self.arms
+        ]
+        storage.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is a sweep's."""
+    return (folder / RECORD).is_file()
+
+
+def open_sweep(folder: Path) -> dict[str, str]:
+    """Names and titles of a sweep's arms, in order.
+
+    Raises:
+        UserError: sweep.json cannot be read, or is of a format this program does not know.
+    """
+    record = storage.read_json(folder / RECORD, "run the sweep's command again")
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"{folder / RECORD}: format {record.get('format')} is not {FORMAT}; read it with the "
+            "imgcollapse version that wrote it"
+        )
+    return {arm["name"]: arm["title"] for arm in record["arms"]}
+
+
+def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = False) -> Plan:
+    """Read a sweep file; docs/sweeps.md describes it.
+
+    The order of precedence rises: the study's file, `set`, `smoke`, the arm, the grid, `overrides`.
+    A study that sets no `threads` gets one: bits depend on them, and must not depend on how many
+    members run at a time.
+
+    Args:
+        path: the file.
+        overrides: `key.subkey=value` each, for every arm.
+        smoke: apply the file's `smoke:` section.
+
+    Raises:
+        UserError: file, arm, key and mend in one line.
+    """
+    path = Path(path)
+    raw = read_settings(path)
+    for key in raw:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"it may be one of {', '.join(KEYS)}"
+            raise UserError(f"{path}: {key}: unknown key; {mend}")
+    smaller = take_smoke(raw, str(path))
+    if smoke and not smaller:
+        raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
+    settings = _study(raw.get("study"), path)
+    for key, tree in (("set", _mapping(raw, "set", path)), (SMOKE, smaller if smoke else {})):
+        override(settings, tree, f"{path}: {key}")
+    arms = [
+        _arm(name, title, changes, settings, overrides, path)
+        for name, title, changes in _members(raw, path)
+    ]
+    names = [arm.name for arm in arms]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path}: two arms are called {twice[0]!r}; give them different names")
+    return Plan(tuple(arms))
+
+
+def _study(given: Any, path: Path) -> dict[str, Any]:
+    """The settings that all arms share."""
+    if isinstance(given, str):
+        base = path.parent / given
+        settings = read_settings(base)
+        take_smoke(settings, str(base))
+    elif isinstance(given, dict):
+        settings = dict(given)
+    else:
+        raise UserError(
+            f"{path}: study: is missing; give the path of a study's YAML file, or its settings"
+        )
+    complete(settings)
+    return settings
+
+
+def _members(raw: dict[str, Any], path: Path) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+    """Name, title and settings of each arm: every arm at every point of the grid."""
+    arms, grid = _mapping(raw, "arms", path), _mapping(raw, "grid", path)
+    if not arms and not grid:
+        raise UserError(f"{path}: has no arms; add arms: or grid: (docs/sweeps.md has an example)")
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{path}: grid.{key}: {values!r} is no list of values; give it some")
+    for arm, changes in (arms or {"": {}}).items():
+        if not isinstance(changes, dict | None):
+            raise UserError(
+                f"{path}: arms.{arm}: {changes!r} holds no settings; write key: value below it"
+            )
+        changes = dict(changes or {})
+        title = str(changes.pop("title", arm))
+        for point in itertools.product(*grid.values()):
+            at = dict(zip(grid, point, strict=True))
+            words = [f"{str(key).split('.')[-1]}={_word(value)}" for key, value in at.items()]
+            name = ",".join([str(arm)] * bool(arm) + words)
+            yield name, ", ".join([title] * bool(title) + words), [changes, at]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("kind", "-".join(map(str, value.values()))))
+    return str(value)
+
+
+def _arm(
+    name: str,
+    title: str,
+    changes: list[Mapping[str, Any]],
+    settings: dict[str, Any],
+    overrides: Sequence[str],
+    path: Path,
+) -> Arm:
+    where = f"{path}: arms.{name}"
+    if not NAME.fullmatch(name):
+        raise UserError(f"{where}: a folder is named so; use letters, digits and .-_ only")
+    mine = deepcopy(settings)
+    for tree in changes:
+        override(mine, tree, where)
+    study = with_overrides(mine, overrides, where)
+    return Arm(name, title, study if study.threads else study.model_copy(update={"threads": 1}))
+
+
+def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    tree = raw.get(key) or {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: {key}: {tree!r} holds no settings; write key: value below it")
+    return tree

@@ -1,0 +1,153 @@
+"""What there is to do in a sweep: begin an arm, and let each of its lineages live.
+
+Who does it, and where, is a backend's business: a unit is plain data that may travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imgcollapse.launch import begin, join
+from imgcollapse.lineage import Lineage
+from imgcollapse.loop import Laboratory
+from imgcollapse.progress import Watcher
+from imgcollapse.run_folder import RECORD, Run
+from imgcollapse.study import Study
+from imgcollapse.sweeps.plan import Plan
+
+Key = tuple[str, int | None]
+"""Arm and lineage; no lineage is the beginning of the arm."""
+
+LATER = ("regime", "generations", "lineages", "samples", "labels", "metrics", "oracle")
+"""Settings that the first model, which learns from real images alone, does not depend on."""
+
+SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "threads")
+"""Settings that decide the oracle."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The smallest piece of work.
+
+    Attributes:
+        arm: whose.
+        study: the arm's settings as plain values.
+        folder: the arm's run folder.
+        lineage: which repetition; None begins the arm (its record and its oracle).
+        sibling: an earlier arm whose oracle, or whose first model, is the same.
+        sibling_folder: its run folder.
+    """
+
+    arm: str
+    study: Mapping[str, Any]
+    folder: Path
+    lineage: int | None = None
+    sibling: str | None = None
+    sibling_folder: Path | None = None
+
+    @property
+    def key(self) -> Key:
+        """What it is called."""
+        return self.arm, self.lineage
+
+    @property
+    def place(self) -> str:
+        """What a reader calls it."""
+        several = self.lineage is not None and self.study["lineages"] > 1
+        return f"{self.arm}, lineage {self.lineage}" if several else self.arm
+
+    @property
+    def generations(self) -> int:
+        """Models it has to train in all."""
+        return 0 if self.lineage is None else self.study["generations"]
+
+    def generations_done(self) -> int:
+        """Models that are committed."""
+        lineage = _lineage(self.folder, self.lineage)
+        return max(lineage.generations - 1, 0) if lineage else 0
+
+    def ready(self, ended: Mapping[Key, str | None]) -> bool:
+        """Whether it can be taken up: ended are the keys of units that need not be waited for."""
+        if self.lineage is not None and (self.arm, None) not in ended:
+            return False
+        if self.sibling is None or (self.sibling, self.lineage) in ended:
+            return True
+        theirs = _lineage(self.sibling_folder, self.lineage)
+        return theirs is not None and theirs.generations > 1
+
+
+class Bench:
+    """Where units are done; what the lineages of an arm share is kept from one to the next."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.kept: tuple[Path, Run, Laboratory] | None = None
+
+    def work(self, unit: Unit) -> None:
+        """Do a unit, or what is left of it.
+
+        Raises:
+            UserError: something must be mended first.
+        """
+        study = Study.model_validate(dict(unit.study))
+        if unit.lineage is None:
+            begun = begin(study, unit.folder, self.watcher, unit.sibling_folder)
+            self.kept = (unit.folder, *begun)
+            return
+        if self.kept is None or self.kept[0] != unit.folder:
+            self.kept = None  # two laboratories at a time would need twice the memory
+            self.kept = (unit.folder, *join(study, unit.folder, self.watcher))
+        _, run, laboratory = self.kept
+        laboratory.live(run.lineages[unit.lineage], _same_first_model(unit, run))
+
+
+def units_of(plan: Plan, folder: Path) -> list[Unit]:
+    """All units of a sweep in the order they are best taken up; each needs only earlier ones.
+
+    First the arms, then the first lineage of each, then the second: so a sweep under way can be
+    compared as far as it has come.
+    """
+    studies = {arm.name: arm.study.resolved() for arm in plan.arms}
+    begins, lives = [], []
+    for at, (name, study) in enumerate(studies.items()):
+        earlier, unit = list(studies)[:at], Unit(name, study, folder / name)
+        same = [e for e in earlier if _agree(studies[e], study, SIDE)]
+        begins.append(_beside(unit, same, folder))
+        decide = [key for key in study if key not in LATER]
+        same = [e for e in earlier if _agree(studies[e], study, decide)]
+        for number in range(study["lineages"]):
+            there = [e for e in same if number < studies[e]["lineages"]]
+            lives.append(_beside(replace(unit, lineage=number), there, folder))
+    return begins + sorted(lives, key=lambda unit: unit.lineage or 0)
+
+
+def _beside(unit: Unit, siblings: Sequence[str], folder: Path) -> Unit:
+    """The unit with the first of its siblings, if it has any."""
+    if not siblings:
+        return unit
+    return replace(unit, sibling=siblings[0], sibling_folder=folder / siblings[0])
+
+
+def _agree(one: Mapping[str, Any], other: Mapping[str, Any], keys: Iterable[str]) -> bool:
+    return all(one[key] == other[key] for key in keys)
+
+
+def _same_first_model(unit: Unit, run: Run) -> Lineage | None:
+    """The sibling's lineage, if the images and the machine that decide its bits are the same."""
+    theirs = _lineage(unit.sibling_folder, unit.lineage)
+    if theirs is None or unit.sibling_folder is None:
+        return None
+    mine, other = run.record, Run.open(unit.sibling_folder).record
+    same = mine["data"]["sha256"] == other["data"]["sha256"]
+    return theirs if same and mine["made_with"] == other["made_with"] else None
+
+
+def _lineage(folder: Path | None, number: int | None) -> Lineage | None:
+    """The lineage of that number, if the run in the folder has begun and has so many."""
+    if folder is None or number is None or not (folder / RECORD).is_file():
+        return None
+    lineages = Run.open(folder).lineages
+    return lineages[number] if number < len(lineages) else None

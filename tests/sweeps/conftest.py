@@ -1,0 +1,46 @@
+import pytest
+
+from imgcollapse.progress import Silent
+from imgcollapse.sweeps.units import Bench
+
+SWEEP = """
+study:
+  generations: 2
+  lineages: 2
+  samples: 40
+  data: {kind: digits}
+  longtail: {kind: exponential, factor: 8, images: 40}
+  splits: {oracle: 60, calibration: 30, reference: 40}
+  generator: {kind: ddpm, channels: [8], steps: 4, sample_steps: 2, warmup: 1}
+  oracle: {kind: cnn, steps: 20, width: 8}
+  metrics: {per_class: false}
+  precision: float32
+arms:
+  replace: {regime: replace}
+  accumulate: {title: all of them, regime: accumulate}
+smoke:
+  generations: 1
+"""
+
+
+class Here:
+    """A backend that does every unit in this process, in order."""
+
+    def __init__(self):
+        self.done = []
+
+    def run(self, units, board):
+        bench, ended = Bench(Silent()), {}
+        for unit in units:
+            assert unit.ready(ended), "a unit needs only earlier ones"
+            bench.work(unit)
+            self.done.append(unit.key)
+            ended[unit.key] = None
+        return {}
+
+
+@pytest.fixture
+def plan_file(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(SWEEP)
+    return path

@@ -1,0 +1,190 @@
+"""Worker processes: how many there are changes no bit, and one that fails harms no other."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import imgcollapse as ic
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.storage import sha256
+from imgcollapse.sweeps import Board, Local, load_plan, sweep
+
+from .conftest import SWEEP, Here
+
+DYING = """
+import os
+from typing import Literal
+from imgcollapse.generators import Resample
+
+class Dying(Resample):
+    kind: Literal["dying:Dying"] = "dying:Dying"
+
+    def fit(self, *a):
+        os._exit(9)
+"""
+FAILING = """
+  greedy: {longtail.images: 3000}
+  dying: {generator: {kind: "dying:Dying"}, lineages: 1}
+"""
+TABLES = [
+    f"{arm}/{name}"
+    for arm in ("replace", "accumulate")
+    for name in (
+        "census.csv",
+        "metrics.csv",
+        "oracle.safetensors",
+        "lineage_001/census.csv",
+        "lineage_001/gen_002/model.safetensors",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def two_jobs(tmp_path_factory):
+    """A sweep by two workers, two of its arms bad: what it came to, and what was shown."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "dying.py").write_text(DYING)
+    (folder / "plan.yaml").write_text(SWEEP.replace("\nsmoke:", f"{FAILING}smoke:"))
+    sys.path.insert(0, str(folder))
+    log = io.StringIO()
+    try:
+        done = sweep(folder / "plan.yaml", folder / "out", backend=Local(2), board=Board(log))
+    finally:
+        sys.path.remove(str(folder))
+    return done, log.getvalue()
+
+
+def test_one_worker_and_two_give_the_same_bits(two_jobs, plan_file, tmp_path):
+    one = sweep(plan_file, tmp_path / "out", backend=Local(1))
+    assert one.failures == ()
+    for name in TABLES:
+        assert sha256(one.path / name) == sha256(two_jobs[0].path / name), name
+
+
+def test_what_fails_is_named_once_in_one_line_and_the_others_are_whole(two_jobs):
+    done, log = two_jobs
+    assert len(done.failures) == 2
+    greedy, dying = sorted(done.failures, reverse=True)
+    assert greedy.startswith("greedy: data: class ")
+    assert dying.startswith("dying: its process died (exit code 9)")
+    assert log.count("FAILED") == 2
+    assert set(done.runs) == {"replace", "accumulate", "dying"}
+    for arm in ("replace", "accumulate"):
+        assert [x.generations for x in done.runs[arm].lineages] == [3, 3]
+    assert "accumulate, lineage 1, generation 2:" in log
+    assert "\x1b" not in log
+
+
+def test_finished_work_is_not_taken_up_again(two_jobs, plan_file, monkeypatch):
+    done, _ = two_jobs
+    monkeypatch.setattr("imgcollapse.sweeps.local._Worker.start", None)  # nobody may start
+    assert sweep(plan_file, done.path, backend=Local(1)).failures == ()
+
+
+def test_no_jobs_are_too_few():
+    with pytest.raises(UserError, match="--jobs: 0"):
+        Local(0)
+
+
+def children(pid):
+    """Workers of a process: the multiprocessing children among those that are alive."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            command = (status.parent / "cmdline").read_text()
+        except (OSError, IndexError):
+            continue
+        if parent == pid and "spawn_main" in command:
+            found.append(int(status.parent.name))
+    return found
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def _interrupts():
+    """A shell starts background jobs deaf to SIGINT; a process started in here hears it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    "end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
+def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(plan_file, tmp_path, end):
+    long = plan_file.with_name("long.yaml")
+    one_arm = SWEEP.partition("  accumulate:")[0].replace("lineages: 2", "lineages: 1")
+    long.write_text(one_arm.replace("generations: 2", "generations: 400"))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "imgcollapse", "sweep", str(long), "--jobs", "1", "--out"]
+    process = subprocess.Popen(
+        [*command, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "replace/gen_002").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = children(process.pid)
+    process.send_signal(end)
+    _, err = process.communicate()
+    assert workers
+    while any(alive(worker) for worker in workers):
+        time.sleep(0.05)
+    if end == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.splitlines()[-1].startswith("Stopped.")
+        assert "Traceback" not in err
+
+    done = ic.Run.open(out / "replace").lineages[0].generations
+    resumed = sweep(long, out, [f"generations={done}"], backend=Here()).runs["replace"]
+    whole = ic.run(load_plan(long, [f"generations={done}"]).arms[0].study, tmp_path / "whole")
+    assert resumed.census.equals(whole.census)
+    assert resumed.metrics.equals(whole.metrics)
+
+
+def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, monkeypatch, capsys):
+    from imgcollapse import cli, sweeps
+
+    monkeypatch.setattr(sweeps, "Local", lambda jobs: Here())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--smoke"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert capsys.readouterr().out.strip() == "runs/plan_smoke/report.html"
+
+    class Failing(Here):
+        def run(self, units, board):
+            super().run(units[:2], board)
+            return {("accumulate", None): "accumulate: no"}
+
+    monkeypatch.setattr(sweeps, "Local", lambda jobs: Failing())
+    monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--out", "other"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "imgcollapse: accumulate: no" in capsys.readouterr().err
+
+
+def test_threads_times_jobs_fill_the_machine(plan_file, monkeypatch):
+    monkeypatch.setattr("imgcollapse.sweeps.plan.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("imgcollapse.sweeps.plan.torch.cuda.is_available", lambda: False)
+    assert load_plan(plan_file).jobs() == 8
+    assert load_plan(plan_file, ["threads=3"]).jobs() == 2
+    monkeypatch.setattr("imgcollapse.sweeps.plan.torch.cuda.is_available", lambda: True)
+    assert load_plan(plan_file).jobs() == 1

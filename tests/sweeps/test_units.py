@@ -1,0 +1,95 @@
+"""What is shared between arms has the bits of doing it again, and what differs is not shared."""
+
+import pytest
+
+import imgcollapse as ic
+from imgcollapse.core.storage import sha256
+from imgcollapse.sweeps import load_plan, sweep
+from imgcollapse.sweeps.units import units_of
+
+from .conftest import SWEEP, Here
+
+GENERATORS = {
+    "ddpm": "{kind: ddpm, channels: [8], steps: 4, sample_steps: 2, warmup: 1, warm_start: true}",
+    "vae": "{kind: vae, epochs: 1, width: 4}",
+    "mixture": "{kind: mixture, pca: 5, components: 3}",
+    "resample": "{kind: resample}",
+}
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_oracle_and_first_model_of_a_sibling_are_those_that_would_be_trained(
+    plan_file, tmp_path, monkeypatch, kind
+):
+    settings = ["lineages=1", f"generator={GENERATORS[kind]}"]
+    plan = load_plan(plan_file, settings)
+    trained = []
+    whole = type(plan.arms[0].study.oracle).train
+    monkeypatch.setattr(
+        type(plan.arms[0].study.oracle), "train", lambda *a: trained.append(1) or whole(*a)
+    )
+    shared = sweep(plan, tmp_path / "shared", backend=Here()).runs["accumulate"]
+    assert len(trained) == 1
+    alone = ic.run(plan.arms[1].study, tmp_path / "alone")
+    assert len(trained) == 2
+    for name in (
+        "oracle.safetensors",
+        "census.csv",
+        "metrics.csv",
+        "gen_001/model.safetensors",
+        "gen_002/samples.safetensors",
+    ):
+        assert sha256(shared.path / name) == sha256(alone.path / name), name
+
+
+def siblings(tmp_path, text, *settings):
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    units = units_of(load_plan(path, settings), tmp_path)
+    return {unit.key: unit.sibling for unit in units if unit.arm == "accumulate"}
+
+
+@pytest.mark.parametrize(
+    ("change", "oracle", "model"),
+    [
+        ("regime: accumulate", "replace", "replace"),
+        ("metrics.neighbours: 3", "replace", "replace"),
+        ("generator.steps: 5", "replace", None),
+        ("oracle.steps: 21", None, "replace"),
+        ("longtail.factor: 9", None, None),
+        ("seed: 1", None, None),
+        ("threads: 2", None, None),
+    ],
+)
+def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, model):
+    found = siblings(tmp_path, SWEEP.replace("regime: accumulate", change))
+    assert found == {
+        ("accumulate", None): oracle,
+        ("accumulate", 0): model,
+        ("accumulate", 1): model,
+    }
+
+
+def test_all_arms_grow_alike(plan_file, tmp_path):
+    keys = [unit.key for unit in units_of(load_plan(plan_file), tmp_path)]
+    assert keys == [(arm, i) for i in (None, 0, 1) for arm in ("replace", "accumulate")]
+
+
+def test_a_sibling_without_that_lineage_is_none(tmp_path):
+    text = SWEEP.replace("regime: replace", "regime: replace, lineages: 1")
+    assert siblings(tmp_path, text)["accumulate", 0] == "replace"
+    assert siblings(tmp_path, text)["accumulate", 1] is None
+
+
+def test_a_unit_waits_for_its_arm_and_for_its_siblings_first_model(plan_file, tmp_path):
+    out = tmp_path / "out"
+    units = {unit.key: unit for unit in units_of(load_plan(plan_file), out)}
+    begin, live = units["accumulate", None], units["accumulate", 1]
+    assert units["replace", None].ready({})
+    assert not units["replace", 0].ready({})
+    assert not begin.ready({})
+    assert begin.ready({("replace", None): "failed"})
+    assert not live.ready({("accumulate", None): None})
+    assert live.ready({("accumulate", None): None, ("replace", 1): "failed"})
+    sweep(plan_file, out, smoke=True, backend=Here())
+    assert live.ready({("accumulate", None): None})

@@ -1,0 +1,87 @@
+"""What chance alone does to images, and so to all that is in them."""
+
+import numpy as np
+import pytest
+import torch
+
+import imgcollapse as ic
+from imgcollapse import chance
+from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics import RealWords, Vocabulary
+from imgcollapse.metrics.vocabulary.tally import mass, per_image
+
+
+def replayed(config, *overrides):
+    """The study's real images and int64[S, G+1, n+R], how often each is drawn."""
+    study = ic.load_study(config, overrides)
+    real = study.real()
+    labels = real.train.labels, real.reserve.labels
+    return study, real, np.concatenate([*chance.images(study, *labels, study.generations)])
+
+
+@pytest.mark.parametrize("regime", ["replace", "accumulate-subsample", "fresh"])
+def test_a_generation_is_n_images(config, regime):
+    study, real, drawn = replayed(config, f"regime={regime}", "samples=50")
+    n, reserve = len(real.train), len(real.reserve.labels)
+    assert drawn.shape == (chance.LINEAGES, study.generations + 1, n + reserve)
+    assert (drawn[:, 1:].sum(axis=2) == 50).all()
+    assert (drawn[:, 0, :n] == 1).all()
+    assert not drawn[:, :2, n:].any()
+    # Of fresh images the g-th model has seen those of its own turn alone.
+    if regime == "fresh":
+        turns = drawn[:, 2:, n:].reshape(chance.LINEAGES, 2, 2, n).sum(axis=(0, 3))
+        assert (turns == np.eye(2) * 50 * chance.LINEAGES).all()
+
+
+def test_identity_is_lost_as_the_law_says(config):
+    """T5: two images of a generation copy one real image, more often from step to step."""
+    _, real, drawn = replayed(config, "generations=6")
+    n = len(real.train)
+    for t in (1, 3, 6):
+        alike = 1 - ((drawn[:, t] / n) ** 2).sum(axis=1)
+        law = (1 - 1 / n) ** (t + 1)  # H_0 = 1 - 1/n
+        assert abs(alike.mean() - law) < 3 * alike.std() / len(drawn) ** 0.5
+
+
+@pytest.mark.parametrize("labels", ["uniform", "real", "training"])
+def test_a_conditional_learner_is_asked_for_classes_and_draws_images_of_them(config, labels):
+    overrides = "generator={kind: ddpm, conditional: true}", f"labels={labels}", "generations=2"
+    study, real, drawn = replayed(config, *overrides, "longtail.factor=2")
+    classes = torch.nn.functional.one_hot(real.train.labels.long()).numpy()
+    born = drawn[:, 1] @ classes / len(real.train)
+    expected = study.labels.shares(real.shares, real.shares).numpy()
+    error = np.sqrt(expected * (1 - expected) / born.size * born.shape[1] / len(real.train))
+    # Ten classes are looked at, so 3.5 errors: 0.5% that one of them is beyond by chance.
+    assert (np.abs(born.mean(axis=0) - expected) < 3.5 * error).all()
+
+
+def test_the_band_of_words_is_that_of_their_images(config):
+    _, real, drawn = replayed(config, "generations=4")
+    codebook = Vocabulary().fit(real.reference.pixels, Seed((0,)))
+    base = codebook.write(real.train.pixels)
+    words = RealWords(codebook, base, base, Seed((1,)))
+    batches = [drawn[:80], drawn[80:]]
+    _, *found = words.by_chance(batches, real.reserve, len(real.train))
+    tail = mass(per_image(base, len(codebook)))[:, codebook.common :].sum(1).numpy()
+    for g, band in enumerate(found, 1):
+        masses = drawn[:, g] @ tail / len(tail)
+        value = band["vocab_tail_mass"]
+        # The same sums in another order.
+        assert value.value == pytest.approx(masses.mean(), rel=1e-12)
+        assert (masses < value.low - 1e-12).mean() <= 0.025
+        assert (masses > value.high + 1e-12).mean() <= 0.025
+        spread = tail.var() * (1 - (1 - 1 / len(tail)) ** g)
+        squares = (masses - tail.mean()) ** 2
+        assert abs(squares.mean() - spread) < 3 * squares.std() / len(drawn) ** 0.5
+
+
+def test_fewer_images_are_counted_than_were_drawn(config):
+    """The band is of the n images that a metric is taken of, not of all N samples."""
+    _, real, drawn = replayed(config, "samples=400", "generations=1")
+    codebook = Vocabulary().fit(real.reference.pixels, Seed((0,)))
+    base = codebook.write(real.train.pixels)
+    words = RealWords(codebook, base, base, Seed((1,)))
+    of_all = words.by_chance([drawn], real.reserve, 400)[1]["vocab_tail_mass"]
+    of_less = RealWords(codebook, base, base[:10], Seed((1,))).by_chance([drawn], real.reserve, 400)
+    tail = of_less[1]["vocab_tail_mass"]
+    assert tail.high - tail.low > 1.5 * (of_all.high - of_all.low)  # twice as wide at 10 as at 40
