@@ -8,10 +8,7 @@ preference.py  the best of K, by a choice that follows a reward
 picks.py       what people keep, drop and name
 verdicts.py    what people said of a generation: the picks file
 scorer.py      a user's own opinion of images
-watermark.py   samples bear a keyed mark, and what bears it stays out
-spread.py      the mark and its detector;  phase_law.py  what chance alone detects
-attacks.py     what may happen to a marked image
-radioactivity.py  whether a model has learned the mark
+watermark/     samples bear a keyed mark, and what bears it stays out
 detector.py    a detector that errs at given rates
 screen.py      what becomes of images that are found
 """

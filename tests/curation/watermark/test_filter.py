@@ -15,7 +15,7 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.pool import GAP
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
-from imgcollapse.curation.attacks import ATTACKS
+from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.drift import detection_variance
 from imgcollapse.generators import Resample

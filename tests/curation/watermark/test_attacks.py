@@ -7,7 +7,7 @@ import torch
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.attacks import ATTACKS, crop, jpeg, noise, resize
+from imgcollapse.curation.watermark.attacks import ATTACKS, crop, jpeg, noise, resize
 
 SEED = Seed(("attack",))
 RAMP = (torch.arange(12)[:, None] * 12 + torch.arange(12)).byte().expand(40, 1, 12, 12)

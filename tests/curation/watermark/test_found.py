@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.stats import binom
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.attacks import ATTACKS
-from imgcollapse.curation.spread import Mark
+from imgcollapse.curation.watermark.attacks import ATTACKS
+from imgcollapse.curation.watermark.spread import Mark
 from imgcollapse.data import TorchvisionSet
 
 SEED = Seed(("real",))
