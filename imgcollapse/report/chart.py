@@ -57,7 +57,7 @@ def chart(title: str, labelled: bool = True) -> Iterator[tuple[Figure, Axes]]:
         # The browser, not matplotlib, draws the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=SIZE)
-        axes = figure.add_axes((0.12, 0.15, 0.58 if labelled else 0.84, 0.72))
+        axes = figure.add_axes((0.12, 0.15, 0.54 if labelled else 0.84, 0.72))
         figure.text(0.005, 0.945, title, fontsize=11, fontweight="bold")
         axes.set_xlabel("generation")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
@@ -69,12 +69,12 @@ def chart(title: str, labelled: bool = True) -> Iterator[tuple[Figure, Axes]]:
 @contextmanager
 def panel(title: str) -> Iterator[tuple[Figure, Axes]]:
     """Axes of one among many small charts, which are read side by side."""
-    style: dict[Any, Any] = {**STYLE, "font.size": 8}
+    style: dict[Any, Any] = {**STYLE, "font.size": 9}
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=PANEL)
-        axes = figure.add_axes((0.17, 0.13, 0.8, 0.73))
-        figure.text(0.005, 0.91, title, fontsize=9, fontweight="bold")
+        axes = figure.add_axes((0.19, 0.14, 0.79, 0.71))
+        figure.text(0.005, 0.91, title, fontsize=10, fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
         axes.margins(x=0.03)
         axes.tick_params(length=2)

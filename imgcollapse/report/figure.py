@@ -75,16 +75,16 @@ class Figure:
             of: the run, whose name opens that of each file.
         """
         stem = f"{file_name(of)}-{self.name}"
-        png = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
         return [
             Download("SVG", f"{stem}.svg", text_uri("image/svg+xml", self.svg)),
-            Download("PNG", f"{stem}.png", png),
+            Download("PNG", f"{stem}.png", data_uri("image/png", self.png)),
             Download("CSV", f"{stem}.csv", text_uri("text/csv", self.csv)),
         ]
 
 
-def side_by_side(name: str, alt: str, panels: Sequence[Figure], columns: int = 4) -> Figure:
+def side_by_side(name: str, panels: Sequence[Figure], columns: int = 4) -> Figure:
     """Panels of one size as one figure to take away; on the page they stand by themselves."""
+    alt = " ".join(panel.alt for panel in panels)
     pictures = [Image.open(BytesIO(panel.png)).convert("RGB") for panel in panels]
     width, height = pictures[0].size
     columns = min(columns, len(panels))
@@ -115,6 +115,11 @@ def to_png(picture: Image.Image) -> bytes:
     few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     few.save(data, "PNG", optimize=True)
     return data.getvalue()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes of a media type as a data URI."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def text_uri(kind: str, text: str) -> str:

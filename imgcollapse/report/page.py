@@ -100,15 +100,9 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "panels": [
             {"figure": figure, "words": verdict.words(k) if verdict else ""} for k, figure in panels
         ],
-        "panels_figure": side_by_side(
-            "chance", "Share of each class beside chance alone.", [figure for _, figure in panels]
-        ),
+        "panels_figure": side_by_side("chance", [figure for _, figure in panels]),
         "survival": survivals,
-        "survival_figure": side_by_side(
-            "survival", "Lineages that still have each class.", survivals
-        )
-        if survivals
-        else None,
+        "survival_figure": side_by_side("survival", survivals) if survivals else None,
         "charts": _charts(counts, verdict),
         "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
         "undefined": distances.undefined_metrics(metrics),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from io import BytesIO
 from typing import Any
@@ -24,7 +23,7 @@ from imgcollapse.report.cells import (
     tile,
 )
 from imgcollapse.report.counts import Counts
-from imgcollapse.report.figure import Figure, to_png
+from imgcollapse.report.figure import Figure, data_uri, to_png
 from imgcollapse.report.grids import vanishing_grid
 from imgcollapse.report.sheet import sheet
 from imgcollapse.report.vector import vector
@@ -89,7 +88,10 @@ def _grid_figure(
         alt,
         [_header(g) for g in generations],
         [(short(row["name"]), row["share"]) for row in rows],
-        [[cell | {"words": _below(row, cell)} for cell in row["cells"]] for row in rows],
+        [
+            [{"image": cell["light"], "words": _below(row, cell)} for cell in row["cells"]]
+            for row in rows
+        ],
     )
     png = to_png(vanishing_grid(lineage, CELL_SIDE))
     return Figure("vanishing-grid", alt, svg, png, pd.DataFrame(numbers))
@@ -104,22 +106,22 @@ def _below(row: dict[str, Any], cell: dict[str, Any]) -> str:
 def samples(lineage: Lineage, counts: Counts) -> dict[str, Any]:
     """The first 64 samples of each generation that is shown, and all of them to take away."""
     generations = shown_generations(lineage.generations)
-    most = STRIP_EDGE**2
-    strips, columns, named = [], [], []
+    strips, light, columns, named = [], [], [], []
     for g in generations:
-        pixels, counted = lineage.samples(g).pixels, lineage.counted(g)[:most].tolist()
-        names = [UNRECOGNISED if k == UNKNOWN else counts.classes[k] for k in counted]
+        pixels, counted = (
+            x[: STRIP_EDGE**2] for x in (lineage.samples(g).pixels, lineage.counted(g))
+        )
+        names = [UNRECOGNISED if k == UNKNOWN else counts.classes[k] for k in counted.tolist()]
         commonest, times = Counter(names).most_common(1)[0]
         what = "The first real training images" if g == 0 else f"First samples of generation {g}"
         alt = f"{what}: {times} of {len(names)} are named {commonest}."
-        strips.append({"generation": g, "image": image(pixels[:most], STRIP_EDGE, STRIP_SIDE, alt)})
-        columns.append([Cell(pixels[:most], len(names), len(pixels))])
+        strips.append({"generation": g, "image": image(pixels, STRIP_EDGE, STRIP_SIDE, alt)})
+        light.append({"image": image(pixels, STRIP_EDGE, STRIP_SIDE, alt, light=True), "words": ""})
+        columns.append([Cell(pixels, len(pixels), len(pixels))])
         named += [{"generation": g, "sample": i, "named": name} for i, name in enumerate(names)]
     headers = [_header(g) for g in generations]
-    alt = f"The first samples of {len(generations)} generations side by side."
-    svg = vector(
-        alt, headers, [("", "")], [[{"image": strip["image"], "words": ""} for strip in strips]]
-    )
+    alt = " ".join(strip["image"]["alt"] for strip in strips)
+    svg = vector(alt, headers, [("", "")], [light])
     png = to_png(sheet([("", "")], headers, columns, STRIP_EDGE, "", STRIP_SIDE))
     return {"strips": strips, "figure": Figure("samples", alt, svg, png, pd.DataFrame(named))}
 
@@ -137,6 +139,7 @@ def _cell(name: str, g: int, cell: Cell) -> dict[str, Any]:
     described = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
     return {
         "image": image(cell.pixels, 2, CELL_SIDE, described) if cell.count else None,
+        "light": image(cell.pixels, 2, CELL_SIDE, described, light=True) if cell.count else None,
         "share": f"{share:.1%}" if share >= 0.0005 else "<0.1%",
         "described": described,
         "count": cell.count,
@@ -145,31 +148,48 @@ def _cell(name: str, g: int, cell: Cell) -> dict[str, Any]:
 
 
 def image(
-    pixels: Tensor, edge: int, side: int, described: str, rows: int | None = None
+    pixels: Tensor,
+    edge: int,
+    side: int,
+    described: str,
+    rows: int | None = None,
+    light: bool = False,
 ) -> dict[str, Any]:
     """At most edge x edge images as one: source, size in CSS pixels, alternative text.
 
     Small images are enlarged in whole steps and stay sharp; large ones keep twice the pixels
-    they are shown with, for fine screens.
+    they are shown with, for fine screens. A light one, which goes into a file to take away, has
+    fewer colours or pixels, and a format that every drawing program reads.
     """
     _, channels, height, width = pixels.shape
-    tiled = tile(pixels, edge, rows or edge, 2 * side)
+    most = side if light else 2 * side
+    picture = tile(pixels, edge, rows or edge, most)
     longest = max(height, width)
-    zoom = side // longest or side / min(longest, 2 * side)
+    zoom = side // longest or side / min(longest, most)
+    encode = _light if light else _full
     return {
         "sharp": longest <= side,
-        "src": _data_uri(tiled, channels * height * width <= LOSSLESS),
-        "width": round(tiled.width * zoom),
-        "height": round(tiled.height * zoom),
+        "src": encode(picture, channels * height * width <= LOSSLESS),
+        "width": round(picture.width * zoom),
+        "height": round(picture.height * zoom),
         "alt": described,
     }
 
 
-def _data_uri(picture: Image.Image, lossless: bool) -> str:
+def _full(picture: Image.Image, lossless: bool) -> str:
     data = BytesIO()
     if lossless:
         picture.save(data, "PNG", optimize=True)
-    else:
-        picture.save(data, "WEBP", quality=85)
-    kind = "png" if lossless else "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
+        return data_uri("image/png", data.getvalue())
+    picture.save(data, "WEBP", quality=85)
+    return data_uri("image/webp", data.getvalue())
+
+
+def _light(picture: Image.Image, lossless: bool) -> str:
+    ground = Image.new("RGBA", picture.size, "white")
+    flat = Image.alpha_composite(ground, picture).convert("RGB")
+    if lossless:
+        return data_uri("image/png", to_png(flat))
+    data = BytesIO()
+    flat.save(data, "JPEG", quality=85)
+    return data_uri("image/jpeg", data.getvalue())

@@ -74,9 +74,7 @@ def floor_band(axes: Axes, low: Cube, high: Cube, colour: str) -> None:
 
 def legend(axes: Axes, text: str) -> None:
     """A line of words between the title and the axes."""
-    axes.annotate(
-        text, (0, 1.005), xycoords="axes fraction", color=MUTED, fontsize=8.5, va="bottom"
-    )
+    axes.annotate(text, (0, 1.005), xycoords="axes fraction", color=MUTED, fontsize=9, va="bottom")
 
 
 def span(axes: Axes, last: int) -> None:

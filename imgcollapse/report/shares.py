@@ -66,7 +66,7 @@ def frequencies(counts: Counts) -> Figure:
                 style = {"color": colours[k], "marker": "x", "markersize": 4, "linestyle": ""}
                 axes.plot(missing, np.full(len(missing), row), **style)
                 end = end if np.isfinite(end) else row
-            name = short(counts.classes[k], 22)
+            name = short(counts.classes[k], 20)
             ends.append((float(end) if np.isfinite(end) else floor, name, colours[k]))
         span(axes, counts.last)
         label_ends(axes, ends)
@@ -94,7 +94,7 @@ def stacked(counts: Counts) -> Figure:
         axes.set_xlim(generations[0], generations[-1])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         centres = average[-1].cumsum() - average[-1] / 2
-        names = [*(short(name, 22) for name in counts.classes), UNRECOGNISED]
+        names = [*(short(name, 20) for name in counts.classes), UNRECOGNISED]
         ends = [
             (float(centre), name, colour)
             for centre, name, colour, share in zip(
@@ -132,7 +132,7 @@ def _panel(counts: Counts, k: int) -> Figure:
     colour = palette(len(counts.classes))[k]
     limits = counts.limit[np.isfinite(counts.limit)]
     bottom = float(limits.min() / 4) if len(limits) else 0.01
-    with panel(short(counts.classes[k], 26)) as (figure, axes):
+    with panel(short(counts.classes[k], 24)) as (figure, axes):
         axes.set_yscale("log")
         axes.set_ylim(bottom, 1.2)
         span(axes, counts.last)

@@ -39,7 +39,7 @@ def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, 
 
 def _panel(counts: Counts, verdict: Verdict | None, k: int) -> Figure:
     colour, curve = palette(len(counts.classes))[k], lives(counts, k)
-    with panel(short(counts.classes[k], 26)) as (figure, axes):
+    with panel(short(counts.classes[k], 24)) as (figure, axes):
         by_chance = None
         if verdict:
             by_chance = _curve(_called(counts, verdict.null.shares[:, :, k], k))

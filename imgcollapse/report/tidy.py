@@ -25,7 +25,8 @@ def tidy(
         lineages: L numbers.
         name: the column of the values.
         values: float64[L, G].
-        low: lower ends of their intervals; that of the mean is its own, by Student's t.
+        low: lower ends of their intervals; of several lineages only the mean has one, its own by
+            Student's t.
         high: upper ends.
         beside: float64[G] columns, the same for every lineage; None is left out.
 
@@ -39,6 +40,8 @@ def tidy(
         columns |= {"low": low, "high": high}
     if several:
         ends = dict(zip(("low", "high"), interval_of_mean(values), strict=True))
+        # Intervals of single lineages are not drawn, and would be most of a large table.
+        columns = {key: np.full_like(values, np.nan) for key in columns} | {name: values}
         average = {name: mean(values), **ends}
         columns = {key: np.vstack([cube, average[key]]) for key, cube in columns.items()}
     rows = len(columns[name])

@@ -14,6 +14,7 @@ from imgcollapse import census
 from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics import RealSide
+from imgcollapse.report import write_report
 from imgcollapse.run_folder import Run
 
 Make = Callable[..., Run]
@@ -149,3 +150,9 @@ def vanishing(tmp_path_factory: pytest.TempPathFactory) -> Run:
         [[600, 300, 100, 0], [640, 310, 50, 0], [700, 299, 0, 1]],
         classes=["dog", "cat", "<b>fox</b> & $x"],
     )
+
+
+@pytest.fixture(scope="session")
+def report(vanishing: Run) -> Path:
+    """The page over `vanishing`."""
+    return write_report([vanishing.path])
