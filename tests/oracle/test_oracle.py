@@ -98,9 +98,15 @@ def test_a_saved_oracle_answers_the_same(oracle):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 64, 64)])
 def test_it_takes_images_of_any_size(shape):
     built = CNN(width=4).build(shape, 5, CPU)
-    answers = built.answer(torch.zeros(3, *shape, dtype=torch.uint8))
+    pixels = torch.randint(256, (40, *shape), generator=Seed((2,)).torch(), dtype=torch.uint8)
+    images = Images(pixels, torch.arange(40).short() % 5)
+    with pytest.raises(ValueError, match="has not been judged"):
+        built.answer(pixels)
+    built.judge(images[:20], images[20:], 0.1)
+    answers = built.answer(pixels[:3])
     assert answers.probabilities.shape == (3, 5)
     assert answers.features.shape == (3, 16)
+    assert answers.atypicality.shape == (3,)
 
 
 def test_a_backbone_loads_weights_from_a_file_without_running_anything(tmp_path):
