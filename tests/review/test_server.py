@@ -184,6 +184,23 @@ def test_a_verdict_counts_also_after_one_from_a_fast_clock(post, run, sitting):
     assert sitting.picks.reviewed[1].verdict == "reject"
 
 
+def test_done_can_be_taken_back_also_from_the_fastest_of_clocks(post, run, sitting):
+    post({"finished": True})
+    path = run / "picks/gen_001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"finished_at": 2**53 - 1}))
+    assert post({"finished": False})[0] == 200
+    assert not sitting.picks.finished
+
+
+def test_no_name_server_is_asked(sitting, monkeypatch):
+    def asked(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    with Server(sitting) as server:
+        assert server.url.startswith(f"http://127.0.0.1:{server.server_port}/")
+
+
 def test_a_damaged_file_is_not_overwritten(post, ask, run, server):
     (run / "picks").mkdir()
     path = run / "picks/gen_001.json"
