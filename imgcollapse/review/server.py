@@ -89,12 +89,13 @@ class Server(ThreadingHTTPServer):
         subject = self.sitting.subject
         with self._writing:
             # What is said now is the latest, also where a file came from a clock that is fast.
-            there, now = self.sitting.picks, milliseconds()
+            now = milliseconds()
+            there = self.sitting.picks.not_after(now)
             given = {row: pick.model_copy(update={"at": now}) for row, pick in posted.picks.items()}
             said: dict[str, Any] = {"picks": given}
             if posted.finished is not None:
                 said["finished"] = posted.finished
-                said["finished_at"] = max(now, min(there.finished_at, now) + 1)
+                said["finished_at"] = max(now, there.finished_at + 1)
             new = Picks.none(subject).model_copy(update=said)
             new.check(subject)
             return there if said == {"picks": {}} else self.sitting.take_in(new, now)

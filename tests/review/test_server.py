@@ -180,6 +180,9 @@ def test_a_verdict_counts_also_after_one_from_a_fast_clock(post, run, sitting):
     post({"picks": {"2": {"verdict": "keep", "at": 0}}})
     path = run / "picks/gen_001.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"picks": ahead}))
+    _, _, answer = post({"since": 0})
+    heard = max(pick["at"] for pick in json.loads(answer)["picks"].values())
+    assert heard < 2**51, "a tab that has heard of the future is deaf to all that is said after"
     post({"picks": {"1": {"verdict": "reject", "at": 0}}})
     assert sitting.picks.reviewed[1].verdict == "reject"
 
