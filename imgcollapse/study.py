@@ -86,6 +86,8 @@ class Study(BaseModel):
             seed,
             fresh=lambda n: self.regime.fresh_used(n, self.generations),
         )
+        for judge in self.curation:
+            judge.check(data.classes)
         self._check_samples(len(data.train))
         self._check_pool(data)
         return data

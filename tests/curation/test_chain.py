@@ -183,9 +183,10 @@ def test_a_study_records_what_was_kept_trains_on_it_and_resumes_to_the_same_bits
         ([f"curation={{kind: '{__name__}:Everything'}}"], "removes all .* would train"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(config, tmp_path, settings, says):
+def test_what_makes_no_sense_is_refused_in_one_line(config, settings, says):
+    """Before anything is trained."""
     with pytest.raises(UserError, match=says) as caught:
-        ic.run(config, tmp_path / "run", settings)
+        ic.load_study(config, settings).real()
     assert "\n" not in str(caught.value)
 
 
