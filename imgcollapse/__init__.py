@@ -15,6 +15,8 @@ The map of the house, from the door to the cellar:
     sweeps/         many studies side by side, in processes of this machine
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
+    gate.py         a study's filters at work on a lineage
+    laboratory.py   what all lineages of a study share, and how they are measured
     progress.py     how far the work is
     prepare.py      a study's device, real images and oracle
     run_folder.py   a study's folder: its record, its oracle, its lineages

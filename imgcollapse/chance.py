@@ -52,7 +52,8 @@ def images(
 ) -> Iterator[NDArray[np.int64]]:
     """Replay a study with a perfect learner, image by image: it draws real images again.
 
-    What is in an image, such as its words, drifts with it. Arguments as for `null`.
+    What is in an image, such as its words, drifts with it. Arguments as for `null`; more fresh real
+    images, as a longer study may have, make other draws.
 
     Yields:
         int64[S, G+1, n+R], how often each real image is among the samples of a generation; 200

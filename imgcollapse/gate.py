@@ -30,8 +30,8 @@ class Gate:
         """The archive with all that the lineage has so far, as it was let in then."""
         for g in self.lineage.resume():
             archive.append(self.lineage.samples(g))
-            if self.filters:
-                archive.admit(g - 1, self.lineage.kept(g - 1))
+            if (kept := self.lineage.kept(g - 1)) is not None:
+                archive.admit(g - 1, kept)
         return archive
 
     def admit(self, archive: Archive, g: int, seed: Seed) -> tuple[Kept | None, dict[str, Any]]:

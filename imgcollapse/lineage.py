@@ -67,9 +67,10 @@ class Lineage:
         """Which images the g-th model was trained on, g >= 1."""
         return TrainingSet(**self._load(g, "training_set.safetensors"))
 
-    def kept(self, g: int) -> Kept:
-        """What of generation g entered the pool before the next model was trained."""
-        return Kept(**self._load(g + 1, KEPT))
+    def kept(self, g: int) -> Kept | None:
+        """What of generation g entered the pool before the next model; None without filters."""
+        filtered = KEPT in self.manifest(g + 1)["files"]
+        return Kept(**self._load(g + 1, KEPT)) if filtered else None
 
     def model(self, g: int) -> dict[str, Tensor]:
         """State of the g-th model, g >= 1."""

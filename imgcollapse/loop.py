@@ -47,7 +47,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         training_set = study.regime.select(archive, g, seed / "select")
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-        model = _inherited(laboratory, sibling, training_set) if g == 1 else None
+        model = _inherited(laboratory, archive, training_set, sibling) if g == 1 else None
         model = model or _fit(laboratory, lineage, g, archive.gather(training_set), seed / "fit")
         clock.lap("fit")
         labels = _asked(laboratory, archive, training_set, seed / "labels")
@@ -76,15 +76,19 @@ def _fit(laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed:
 
 
 def _inherited(
-    laboratory: Laboratory, sibling: Lineage | None, training_set: TrainingSet
+    laboratory: Laboratory, archive: Archive, training_set: TrainingSet, sibling: Lineage | None
 ) -> Model | None:
-    """The sibling's first model, if it has one that was trained on the same images."""
+    """The sibling's first model, if it has one that was trained on the same images and labels."""
     if sibling is None or sibling.generations < 2:
         return None
-    theirs, real = sibling.training_set(1), laboratory.real
+    real, theirs = laboratory.real, sibling.training_set(1)
+    pool = Archive(real.train, real.reserve)
+    if (kept := sibling.kept(0)) is not None:
+        pool.admit(0, kept)
     if not (
         torch.equal(theirs.generation, training_set.generation)
         and torch.equal(theirs.row, training_set.row)
+        and torch.equal(pool.labels(theirs), archive.labels(training_set))
     ):
         return None
     generator, classes = laboratory.study.generator, len(real.classes)

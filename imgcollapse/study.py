@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import ceil
 from typing import Annotated, Any
 
 import torch
@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from imgcollapse.core.archive import Archive
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import unlabelled
-from imgcollapse.core.pool import Kept
+from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, admitted
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
@@ -87,18 +86,24 @@ class Study(BaseModel):
             seed,
             fresh=lambda n: self.regime.fresh_used(n, self.generations),
         )
+        for judge in self.curation:
+            judge.check(data.classes)
         self._check_samples(len(data.train))
         self._check_pool(data)
         return data
 
     def _check_samples(self, n: int) -> None:
         drawn, used = self.samples or n, self.regime.samples_used(n)
-        kept = prod(f.leaves() for f in self.curation)
-        if self.generations > 1 and used > int(drawn * kept + 1e-9):
-            left = f", of which curation keeps {int(drawn * kept + 1e-9)}," if kept < 1 else ""
+        kept, enough = drawn, used
+        for judge in self.curation:  # each keeps whole images
+            kept = int(kept * judge.leaves() + 1e-9)
+        for judge in reversed(self.curation):
+            enough = ceil(enough / judge.leaves() - 1e-9)
+        if self.generations > 1 and kept < used:
+            left = f", of which curation keeps {kept}," if kept < drawn else ""
             raise UserError(
                 f"samples: {drawn}{left} is fewer than the {used} that regime {self.regime.kind} "
-                f"trains on; set samples to at least {ceil(used / kept - 1e-9)}"
+                f"trains on; set samples to at least {enough}"
             )
 
     def _check_pool(self, real: RealData) -> None:
@@ -106,11 +111,14 @@ class Study(BaseModel):
         archive, seed = Archive(real.train, real.reserve), Seed((self.seed, "pool"))
         if self.generations == 1 or not self.curation:
             return
-        archive.append(unlabelled(torch.empty(self.samples or len(real.train), 1, 0, 0).byte()))
+        n = self.samples or len(real.train)
+        # A user's own regime may look at labels.
+        labels = self.labels.draw(real.shares, real.shares, n, seed / "labels")
+        archive.append(Images(torch.empty(n, 1, 0, 0, dtype=torch.uint8), labels))
         for g in (0, 1):
             rows = admitted(self.curation, g, archive.size(g), seed / g)
             if rows is not None:
-                archive.admit(g, Kept(rows, torch.zeros(len(rows), dtype=torch.int16)))
+                archive.let_in(g, rows)
         if not len(self.regime.select(archive, 2, seed / "select")):
             kinds = ", ".join(str(f.kind) for f in self.curation)
             raise UserError(

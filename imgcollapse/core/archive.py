@@ -70,6 +70,11 @@ class Archive:
         self.generations[generation] = Images(images.pixels, labels)
         self.pool[generation] = kept.rows
 
+    def let_in(self, generation: int, rows: Tensor) -> None:
+        """The same for int32[M] rows, gaps among them, under the labels they have."""
+        labels = self.generations[generation].labels
+        self.admit(generation, Kept(rows, labels[rows.long().clamp(min=0)]))
+
     def size(self, generation: int) -> int:
         """How many positions a generation, or the `RESERVE`, has in the pool."""
         if generation == RESERVE:

@@ -102,6 +102,13 @@ class Filter(Part, ABC):
     judges_real: ClassVar[bool] = False
     screens: ClassVar[bool] = False
 
+    def check(self, classes: Sequence[str]) -> None:
+        """See that its settings suit a study's classes, before anything is trained.
+
+        Raises:
+            UserError: they do not, and what to do.
+        """
+
     @abstractmethod
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """Those of the candidates that enter the pool; no `GAP` among them.

@@ -23,7 +23,7 @@ class Detector(Filter):
     Attributes:
         tpr: chance that a sample is found.
         fpr: chance that a real image is taken for a sample; each is judged once.
-        weight: of what is found: 0 removes it, 0.5 keeps every other image.
+        weight: of what is found: 0 removes it, 0.5 keeps about half, by lot.
     """
 
     judges_real: ClassVar[bool] = True

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
@@ -48,12 +49,12 @@ class _Chooser(Filter):
 
 
 class Balance(_Chooser):
-    """Keeps as many of each class as it can: all of the rare ones, the first of the common ones."""
+    """Keeps as many of each class as it can: all of the rare ones, of the common ones some."""
 
     kind: Literal["balance"] = "balance"
 
     def _choose(self, seen: Candidates, wanted: int, seed: Seed) -> Tensor:
-        return evenly(seen.counted.long(), wanted)
+        return evenly(seen.counted.long(), wanted, seed)
 
 
 class Diversity(_Chooser):
@@ -75,25 +76,31 @@ class Diversity(_Chooser):
             return farthest_first(seen.features, wanted)
         features = seen.features.double().numpy()
         clusters = min(self.clusters, len(np.unique(features, axis=0)))
-        named = KMeans(clusters, random_state=int(seed) % 2**32).fit_predict(features)
-        return evenly(torch.from_numpy(named).long(), wanted)
+        with threadpool_limits(1):  # several threads add up in the order they happen to end
+            named = KMeans(clusters, random_state=int(seed) % 2**32).fit_predict(features)
+        return evenly(torch.from_numpy(named).long(), wanted, seed / "lot")
 
 
-def evenly(groups: Tensor, wanted: int) -> Tensor:
-    """The first `wanted` images in rounds, one of each group that has any left in every round.
+def evenly(groups: Tensor, wanted: int, seed: Seed) -> Tensor:
+    """`wanted` images in rounds, by lot one of each group that has any left in every round.
+
+    The lot matters: with the first images of a common group and all those of a rare one, the common
+    group would fill the first places of the pool, and a regime takes its first places.
 
     Args:
         groups: int64[N], the group of each image.
         wanted: at most N.
+        seed: names the draw.
 
     Returns:
         int64[wanted] positions; no group lags two images behind another before it is used up.
     """
-    turn = torch.zeros_like(groups)
+    order = torch.randperm(len(groups), generator=seed.torch())
+    shuffled, turn = groups[order], torch.zeros_like(groups)
     for group in groups.unique().tolist():
-        of_group = groups == group
+        of_group = shuffled == group
         turn[of_group] = torch.arange(int(of_group.sum()))
-    return turn.argsort(stable=True)[:wanted]
+    return order[turn.argsort(stable=True)[:wanted]]
 
 
 def farthest_first(features: Tensor, wanted: int) -> Tensor:

@@ -5,7 +5,6 @@ Picks are made with `imgcollapse review` and lie in the lineage's folder (verdic
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.verdicts import Picks, Subject, place
+from imgcollapse.curation.verdicts import Picks, Subject, place, run_of
 
 
 class ByHand(Filter):
@@ -69,7 +68,7 @@ class ByHand(Filter):
             reviewed[list(picks.reviewed)] = True
             enters &= reviewed
         chosen = enters[seen.rows.long()].nonzero().flatten()
-        if not len(chosen):
+        if len(seen) and not len(chosen):
             raise UserError(
                 f"{place(seen.folder, seen.generation)}: picks leave nothing of generation "
                 f"{seen.generation}; keep something: {_command(seen.folder, seen.generation)}"
@@ -82,8 +81,7 @@ class ByHand(Filter):
 
 
 def _command(folder: Path, generation: int) -> str:
-    number = re.fullmatch(r"lineage_(\d+)", folder.name)
-    run = shlex.quote(str(folder.parent if number else folder))
-    return f"imgcollapse review {run} --generation {generation}" + (
-        f" --lineage {int(number[1])}" if number else ""
+    run, number = run_of(folder)
+    return f"imgcollapse review {shlex.quote(str(run))} --generation {generation}" + (
+        "" if run == folder else f" --lineage {number}"
     )

@@ -7,6 +7,7 @@ proportional to p_t exp(r) (Ferbach et al. 2024, arXiv:2407.09499).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -42,6 +43,14 @@ class Preference(Filter):
         """1/K."""
         return 1 / self.among
 
+    def check(self, classes: Sequence[str]) -> None:
+        """See that there is a class of each name that has a reward."""
+        names = (*classes, UNRECOGNISED)
+        if unknown := sorted(set(self.reward) - set(names)):
+            raise UserError(
+                f"curation.reward: {unknown[0]!r} is no class; name one of {', '.join(names)}"
+            )
+
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """One of each K candidates in a row; fewer than K at the end are not shown."""
         shown = len(seen) // self.among * self.among
@@ -51,12 +60,7 @@ class Preference(Filter):
         return Kept.of(seen, order.gather(1, won[:, None]).flatten())
 
     def _rewards(self, seen: Candidates) -> NDArray[np.float64]:
-        names = (*seen.classes, UNRECOGNISED)
-        if unknown := sorted(set(self.reward) - set(names)):
-            raise UserError(
-                f"curation.reward: {unknown[0]!r} is no class; name one of {', '.join(names)}"
-            )
-        # `UNKNOWN` is -1: the last of the names.
+        names = (*seen.classes, UNRECOGNISED)  # `UNKNOWN` is -1: the last of them
         by_class = np.array([self.reward.get(name, 0.0) for name in names])[seen.counted.numpy()]
         return by_class + scores(self.scorer, seen.images.pixels) if self.scorer else by_class
 

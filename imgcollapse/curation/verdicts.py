@@ -56,10 +56,8 @@ class Subject:
         Raises:
             UserError: it is not there, or the run folder is damaged.
         """
-        number = re.fullmatch(r"lineage_(\d+)", folder.resolve().name)
         sealed, mend = folder / f"gen_{generation:03d}", "restore it"
-        record = folder / "run.json"
-        record = record if record.is_file() else folder.parent / "run.json"
+        run, number = run_of(folder)
         manifest = storage.read_json(sealed / "manifest.json", mend)
         path = sealed / "samples.safetensors"
         try:
@@ -68,11 +66,11 @@ class Subject:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: cannot be read ({error}); {mend}") from None
         return cls(
-            lineage=int(number[1]) if number else 0,
+            lineage=number,
             generation=generation,
             samples=manifest["files"][path.name],
             size=size,
-            classes=storage.read_json(record, mend)["classes"],
+            classes=storage.read_json(run / "run.json", mend)["classes"],
         )
 
 
@@ -253,6 +251,14 @@ class Picks(BaseModel):
 def place(folder: Path, generation: int) -> Path:
     """Where the picks of a generation lie in its lineage's folder."""
     return folder / "picks" / f"gen_{generation:03d}.json"
+
+
+def run_of(folder: Path) -> tuple[Path, int]:
+    """The run that a lineage's folder belongs to, and the lineage's number there."""
+    if (folder / "run.json").is_file():  # a single lineage lies in the run's, whatever its name
+        return folder, 0
+    number = re.fullmatch(r"lineage_(\d+)", folder.resolve().name)
+    return folder.parent, int(number[1]) if number else 0
 
 
 def milliseconds() -> int:

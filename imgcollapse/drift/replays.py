@@ -25,7 +25,6 @@ from torch import Tensor
 from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, shares
-from imgcollapse.core.pool import Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift.exchangeable import Born, Counts, Known, Looked, blind, used
 from imgcollapse.drift.null import Array, Asked, Null
@@ -213,8 +212,7 @@ class _Life:
             return
         rows = self.admitted(generation, archive.size(generation), seed)
         if rows is not None:
-            labels = archive.generations[generation].labels
-            archive.admit(generation, Kept(rows, labels[rows.long().clamp(min=0)]))
+            archive.let_in(generation, rows)
 
     def _empty(self, replicates: int) -> tuple[Array, Array, Array]:
         born = self.generations + 1

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from imgcollapse.core import storage
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.curation.verdicts import milliseconds
 from imgcollapse.review.sitting import RANDOM_SIZE, Sitting
 
 COLUMNS, PER_SHEET = 16, 256
@@ -93,7 +94,7 @@ def export(sitting: Sitting, out: Path) -> Path:
 def _data(sitting: Sitting, pictures: Sequence[str], served: bool) -> dict[str, Any]:
     subject, labels = sitting.subject, sitting.images.labels
     _, height, width = sitting.images.shape
-    picks = sitting.picks.model_dump(mode="json")
+    picks = sitting.picks.not_after(milliseconds()).model_dump(mode="json")
     return {
         "run": sitting.run.path.resolve().name,
         "lineages": len(sitting.run.lineages),

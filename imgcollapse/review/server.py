@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from threading import Lock
 from typing import Any
 
@@ -87,21 +88,22 @@ class Server(ThreadingHTTPServer):
         """
         subject = self.sitting.subject
         with self._writing:
-            there, now = self.sitting.picks, milliseconds()
             # What is said now is the latest, also where a file came from a clock that is fast.
-            given = {
-                row: pick.model_copy(
-                    update={"at": max(now, there.picks[row].at if row in there.picks else 0)}
-                )
-                for row, pick in posted.picks.items()
-            }
+            now = milliseconds()
+            there = self.sitting.picks.not_after(now)
+            given = {row: pick.model_copy(update={"at": now}) for row, pick in posted.picks.items()}
             said: dict[str, Any] = {"picks": given}
             if posted.finished is not None:
                 said["finished"] = posted.finished
                 said["finished_at"] = max(now, there.finished_at + 1)
             new = Picks.none(subject).model_copy(update=said)
             new.check(subject)
-            return there if said == {"picks": {}} else self.sitting.take_in(new)
+            return there if said == {"picks": {}} else self.sitting.take_in(new, now)
+
+    def server_bind(self) -> None:
+        """Take the port; the base would also ask a name server what this machine is called."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, and remember the connection for `server_close`."""

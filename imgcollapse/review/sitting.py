@@ -103,9 +103,14 @@ class Sitting:
         """What has been said so far, read from the folder."""
         return Picks.of(self.lineage.path, self.subject)
 
-    def take_in(self, picks: Picks) -> Picks:
-        """Merge picks with what is in the folder; returns what is there now."""
-        both = self.picks.merged(picks)
+    def take_in(self, picks: Picks, now: int) -> Picks:
+        """Merge picks with what is in the folder; returns what is there now.
+
+        Args:
+            picks: what is to be taken in.
+            now: milliseconds since 1970; what is there is held to be no later either.
+        """
+        both = self.picks.not_after(now).merged(picks)
         both.write(self.lineage.path)
         return both
 
@@ -115,7 +120,8 @@ class Sitting:
         Raises:
             UserError: it is no picks file, or not about this generation.
         """
-        self.take_in(Picks.read(path, self.subject).not_after(milliseconds()))
+        now = milliseconds()
+        self.take_in(Picks.read(path, self.subject).not_after(now), now)
         return place(self.lineage.path, self.subject.generation)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -69,7 +69,7 @@ class Board:
         """Watch these units inside the block; the live table is taken away at its end."""
         self.lineages = [unit for unit in units if unit.lineage is not None]
         self.done = {unit.key: unit.generations_done() for unit in self.lineages}
-        self.before, self.whole_before = sum(self.done.values()), self._whole()
+        self.before = dict(self.done)
         self.places: dict[Key, _Place] = {}
         self.said: set[str] = set()
         self.began = self.shown = time.monotonic()
@@ -141,15 +141,16 @@ class Board:
             self.console.print(Text("; ".join([self._summary(now), *places])))
 
     def _summary(self, now: float) -> str:
-        whole = self._whole()
+        whole = self._whole(self.done)
         made, wanted = sum(self.done.values()), sum(unit.generations for unit in self.lineages)
         left = ""
         # A first model may take far longer than the later ones: a whole lineage tells.
-        if whole > self.whole_before:
-            seconds = (now - self.began) / (made - self.before) * (wanted - made)
+        if whole > self._whole(self.before):
+            before = sum(self.before[unit.key] for unit in self.lineages)
+            seconds = (now - self.began) / (made - before) * (wanted - made)
             left = f", about {span(seconds)} left"
         return f"{whole} of {len(self.lineages)} lineages done, {made:,} of {wanted:,} models{left}"
 
-    def _whole(self) -> int:
-        """Lineages that have come to their end."""
-        return sum(self.done[unit.key] >= unit.generations for unit in self.lineages)
+    def _whole(self, done: Mapping[Key, int]) -> int:
+        """Lineages that have come to their end, of those that have not failed."""
+        return sum(done[unit.key] >= unit.generations for unit in self.lineages)

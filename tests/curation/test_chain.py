@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.archive import Archive
+from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.pool import GAP, Filter, Kept
@@ -183,10 +183,38 @@ def test_a_study_records_what_was_kept_trains_on_it_and_resumes_to_the_same_bits
         ([f"curation={{kind: '{__name__}:Everything'}}"], "removes all .* would train"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(config, tmp_path, settings, says):
+def test_what_makes_no_sense_is_refused_in_one_line(config, settings, says):
+    """Before anything is trained."""
     with pytest.raises(UserError, match=says) as caught:
-        ic.run(config, tmp_path / "run", settings)
+        ic.load_study(config, settings).real()
     assert "\n" not in str(caught.value)
+
+
+def test_samples_are_enough_for_filters_that_each_keep_whole_images(config):
+    """Of 5 samples 3/10 are one, and 7/10 of one are none, though 21% of 5 are one."""
+    both = "curation=[{kind: verifier, keep_share: 0.3}, {kind: verifier, keep_share: 0.7}]"
+    study = ic.load_study(config, [both, "samples=5", "regime={kind: real-fraction}"])
+    one = study.model_copy(update={"regime": RealFraction(fraction=39 / 40)})
+    with pytest.raises(UserError, match=r"curation keeps 0, .* the 1 .* to at least 7$"):
+        one.real()
+    one.model_copy(update={"samples": 7}).real()
+
+
+class OfClass(Replace):
+    """A regime of a user's own that looks at labels."""
+
+    kind: str = "of-class"
+
+    def later(self, archive, g, n, seed):
+        places = super().later(archive, g, n, seed)
+        seen = archive.labels(archive.rows(places))
+        assert set(archive.labels(TrainingSet.of(0, torch.arange(n))).tolist()) == set(range(10))
+        return TrainingSet(places.generation[seen == 0], places.row[seen == 0])
+
+
+def test_a_regime_that_looks_at_labels_is_shown_them_when_the_pool_is_checked(config):
+    settings = ["curation={kind: preference}", "samples=80", f"regime={__name__}:OfClass"]
+    ic.load_study(config, settings).real()
 
 
 def test_a_filter_by_import_path_and_a_list_of_filters(config, tmp_path):

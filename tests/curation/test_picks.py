@@ -182,6 +182,21 @@ def test_each_lineage_has_picks_of_its_own(first):
         Picks.read(path, Subject.at(other, 1))
 
 
+def test_a_single_lineage_lies_in_a_run_of_any_name(first, tmp_path):
+    lineage = first(wait=True)
+    run = lineage.path.rename(tmp_path / "lineage_007")
+    assert Subject.at(run, 1).lineage == 0
+    line = ByHand().waits(1, run)
+    assert line is not None
+    assert line.endswith(f"review {run} --generation 1")
+
+
+def test_where_filters_before_have_left_nothing_people_are_not_blamed(first, shown):
+    lineage = first()
+    seen = shown([0] * 40, folder=lineage.path)
+    assert len(ByHand(wait=False).keep(seen[torch.arange(0)], SEED)) == 0
+
+
 def test_an_unconditional_model_is_told_no_class_and_others_before_are_heard(first, shown):
     lineage = first()
     say(lineage, 1, **VERDICTS)

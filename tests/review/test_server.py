@@ -180,8 +180,28 @@ def test_a_verdict_counts_also_after_one_from_a_fast_clock(post, run, sitting):
     post({"picks": {"2": {"verdict": "keep", "at": 0}}})
     path = run / "picks/gen_001.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"picks": ahead}))
+    _, _, answer = post({"since": 0})
+    heard = max(pick["at"] for pick in json.loads(answer)["picks"].values())
+    assert heard < 2**51, "a tab that has heard of the future is deaf to all that is said after"
     post({"picks": {"1": {"verdict": "reject", "at": 0}}})
     assert sitting.picks.reviewed[1].verdict == "reject"
+
+
+def test_done_can_be_taken_back_also_from_the_fastest_of_clocks(post, run, sitting):
+    post({"finished": True})
+    path = run / "picks/gen_001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"finished_at": 2**53 - 1}))
+    assert post({"finished": False})[0] == 200
+    assert not sitting.picks.finished
+
+
+def test_no_name_server_is_asked(sitting, monkeypatch):
+    def asked(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    with Server(sitting) as server:
+        assert server.url.startswith(f"http://127.0.0.1:{server.server_port}/")
 
 
 def test_a_damaged_file_is_not_overwritten(post, ask, run, server):

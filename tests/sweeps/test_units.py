@@ -1,8 +1,12 @@
 """What is shared between arms has the bits of doing it again, and what differs is not shared."""
 
+from typing import ClassVar
+
 import pytest
+import torch
 
 import imgcollapse as ic
+from imgcollapse.core.pool import Filter, Kept
 from imgcollapse.core.storage import sha256
 from imgcollapse.sweeps import load_plan, sweep
 from imgcollapse.sweeps.units import units_of
@@ -38,6 +42,31 @@ def test_oracle_and_first_model_of_a_sibling_are_those_that_would_be_trained(
         "gen_002/samples.safetensors",
     ):
         assert sha256(shared.path / name) == sha256(alone.path / name), name
+
+
+class Renames(Filter):
+    """Calls all real images by the name of the first class."""
+
+    judges_real: ClassVar[bool] = True
+    kind: str = "renames"
+
+    def keep(self, seen, seed) -> Kept:
+        return Kept(seen.rows, torch.zeros_like(seen.images.labels))
+
+
+def test_a_first_model_of_the_same_images_under_other_labels_is_not_shared(tmp_path):
+    path, generator = tmp_path / "plan.yaml", GENERATORS["ddpm"]
+    renaming = f"curation: {{kind: '{__name__}:Renames'}}"
+    path.write_text(SWEEP.replace("regime: accumulate", renaming))
+    plan = load_plan(
+        path,
+        ["lineages=1", "generations=1", f"generator={generator}", "generator.conditional=true"],
+    )
+    runs = sweep(plan, tmp_path / "shared", backend=Here()).runs
+    alone = ic.run(plan.arms[1].study, tmp_path / "alone")
+    model = "gen_001/model.safetensors"
+    assert sha256(runs["accumulate"].path / model) == sha256(alone.path / model)
+    assert sha256(runs["accumulate"].path / model) != sha256(runs["replace"].path / model)
 
 
 def siblings(tmp_path, text, *settings):

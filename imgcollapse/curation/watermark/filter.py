@@ -41,7 +41,7 @@ class Watermark(Filter):
         key: whoever has it can find the mark.
         psnr: peak signal-to-noise ratio, in dB, that no marked image falls below.
         fpr: the share of unmarked images that are taken for marked ones.
-        weight: of what is found: 0 removes it, 0.5 keeps every other image, 1 only marks.
+        weight: of what is found: 0 removes it, 0.5 keeps about half, by lot, 1 only marks.
         search: pixels by which the mark may have been shifted; 0 looks at images as they are, and
             not for blurred ones either.
     """
