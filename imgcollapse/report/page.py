@@ -10,7 +10,7 @@ import numpy as np
 
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import curves, distances, pictures, shares, survival, vocabulary
+from imgcollapse.report import curves, distances, kept, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
 from imgcollapse.report.comparison import write_comparison
@@ -105,6 +105,7 @@ def _values(run: Run) -> dict[str, Any]:
         "charts": _charts(counts, verdict),
         "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
         "undefined": distances.undefined_metrics(metrics),
+        "kept": kept.section(run, counts, metrics),
         "words": vocabulary.section(run, counts, metrics),
         "lineages": len(counts.lineages),
         "last": counts.last,

@@ -14,7 +14,10 @@ from imgcollapse.report.words import listed
 
 def citation(name: str, arms: Arms) -> dict[str, Any]:
     """The box "Cite this" of a comparison."""
-    settings, entries = sweep_file(arms.all), bibtex(arms.baseline.run.record)
+    settings, entries = (
+        sweep_file([_settings(arm) for arm in arms.all]),
+        bibtex(arms.baseline.run.record),
+    )
     stem = file_name(name)
     return {
         "sentence": _sentence(name, arms.all),
@@ -31,16 +34,18 @@ def citation(name: str, arms: Arms) -> dict[str, Any]:
     }
 
 
-def sweep_file(arms: Sequence[Arm]) -> str:
-    """The arms' studies as `imgcollapse sweep` reads them: the first whole, of each other what it
-    changes. A study that left the number of threads open gets the one it was run with.
+def sweep_file(arms: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
+    """Studies as `imgcollapse sweep` reads them: the first whole, of each other what it changes.
+
+    Args:
+        arms: folder, title and settings of each, defaults filled in.
     """
-    studies = [_study(arm) for arm in arms]
+    first = arms[0][2]
     members: dict[str, Any] = {}
-    for arm, study in zip(arms, studies, strict=True):
-        name, changed = _name(arm, members), changes(studies[0], study)
-        members[name] = changed if arm.title == name else {"title": arm.title, **changed}
-    return to_yaml({"study": studies[0], "arms": members})
+    for folder, title, study in arms:
+        name, changed = _name(folder, members), changes(first, study)
+        members[name] = changed if title == name else {"title": title, **changed}
+    return to_yaml({"study": dict(first), "arms": members})
 
 
 def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,21 +55,25 @@ def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         mine = one.get(key)
         if key in one and mine == theirs:
             continue
-        both = isinstance(mine, Mapping) and isinstance(theirs, Mapping)
-        same = both and mine.get("kind") == theirs.get("kind")
-        found[key] = changes(mine, theirs) if same else theirs
+        found[key] = theirs
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            same = mine.get("kind") == theirs.get("kind")
+            found[key] = changes(mine, theirs) if same else theirs
     return found
 
 
-def _study(arm: Arm) -> dict[str, Any]:
-    record = arm.run.record
-    threads = record["study"].get("threads") or record["made_with"].get("threads")
-    return record["study"] | ({"threads": threads} if threads else {})
+def _settings(arm: Arm) -> tuple[str, str, dict[str, Any]]:
+    """Folder, title and study; one that left the number of threads open has that it was run with,
+    where a sweep would take one.
+    """
+    study, made = arm.run.record["study"], arm.run.record["made_with"]
+    threads = study.get("threads") or made.get("threads")
+    settled = {"threads": threads} if threads else {}
+    return arm.run.path.resolve().name, arm.title, study | settled
 
 
-def _name(arm: Arm, taken: Mapping[str, Any]) -> str:
-    """Its folder's, as a sweep takes it, and not another arm's."""
-    folder = arm.run.path.resolve().name
+def _name(folder: str, taken: Mapping[str, Any]) -> str:
+    """A folder's name as a sweep takes it, and not another arm's."""
     name = re.sub(r"[^A-Za-z0-9 ._,=+-]+", "-", folder).lstrip(" ._,=+-") or "arm"
     while name in taken:
         name += "-again"

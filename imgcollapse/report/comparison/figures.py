@@ -124,7 +124,7 @@ def forest(arms: Arms, measure: Measure, gaps: Sequence[Difference]) -> Figure:
     with panel(measure.title.partition(":")[0]) as (figure, axes):
         figure.set_size_inches(3.4, 0.62 + 0.25 * len(gaps))
         height = figure.get_size_inches()[1]
-        axes.set_position((0.36, 0.28 / height, 0.6, 0.25 * len(gaps) / height))
+        axes.set_position((0.36, 0.28 / height, 0.56, 0.25 * len(gaps) / height))
         figure.texts[0].set_position((0.005, 1 - 0.17 / height))
         axes.axvline(0, color=GREY, linewidth=1)
         for y, (arm, gap) in enumerate(zip(arms.all[1:], gaps, strict=True)):
@@ -172,12 +172,15 @@ def _bars(axes: Axes, arms: Arms, numbers: Sequence[pd.DataFrame]) -> None:
     if len(arms.all) <= MOST_BANDS:
         return
     left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
     step = 0.02 * (right - left)
     for i, (arm, table) in enumerate(zip(arms.all, numbers, strict=True)):
         low, high = table.iloc[-1][["low", "high"]]
         if np.isfinite([low, high]).all():
             axes.vlines(right + i * step, low, high, color=arm.colour, linewidth=2.2, alpha=0.7)
+            bottom, top = min(bottom, low), max(top, high)
     axes.set_xlim(left, right + len(arms.all) * step)
+    axes.set_ylim(bottom, top)
 
 
 def _interval(values: Cube, most: float) -> tuple[Cube, Cube]:

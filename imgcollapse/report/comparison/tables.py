@@ -21,11 +21,11 @@ def over_generations(
     """A measure by lineage and generation, float64[L, G]; only the mean has an interval, `ends`."""
     nothing = np.full_like(values, np.nan)
     table = tidy(arm.lineages, "value", values, nothing, nothing, **beside)
-    if len(arm.lineages) == 1:
-        table.insert(0, "lineage", str(arm.lineages[0]))
-    means = table["lineage"] == "mean"
-    if means.any():  # kept where the measure can be, as the band is drawn
+    if "lineage" in table:  # kept where the measure can be, as the band is drawn
+        means = table["lineage"] == "mean"
         table.loc[means, "low"], table.loc[means, "high"] = ends
+    else:
+        table.insert(0, "lineage", "".join(map(str, arm.lineages)))
     table.insert(0, "arm", arm.title)
     return table
 
