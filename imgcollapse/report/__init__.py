@@ -13,6 +13,8 @@ shares.py    class shares over generations, and each beside chance
 curves.py    diversity and N_e/n over generations
 distances.py metrics over generations, beside real against real
 survival.py  how long classes live over lineages
+kept.py      what the filters kept of each class, beside a blind choice
+marked.py    how a watermark did
 vocabulary.py  the words of images: how rare ones fade, which are lost
 noticed.py   classes, words, pixels: which noticed first
 cells.py     which samples stand for a class in a generation

@@ -10,7 +10,7 @@ import numpy as np
 
 from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import curves, distances, pictures, shares, survival, vocabulary
+from imgcollapse.report import curves, distances, kept, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
 from imgcollapse.report.comparison import write_comparison
@@ -54,7 +54,7 @@ def write_report(
         return write_comparison(_arms(folders), out, heading, baseline)
     if baseline is not None:
         raise UserError("--baseline: one run has nothing to be compared with; name several")
-    page = render("report.html.j2", runs=[_section(Run.open(folders[0]), 0)])
+    page = render("report.html.j2", run=_values(Run.open(folders[0])))
     storage.make_folder(out.parent)
     storage.write_bytes(out, page.encode())
     return out
@@ -71,8 +71,8 @@ def _arms(folders: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
-def _section(run: Run, number: int) -> dict[str, Any]:
-    """Everything the template says about one run."""
+def _values(run: Run) -> dict[str, Any]:
+    """Everything the template says."""
     counts, record = Counts.of(run), run.record
     first = next(x for x in run.lineages if x.number == counts.lineages[0])
     try:
@@ -86,7 +86,6 @@ def _section(run: Run, number: int) -> dict[str, Any]:
     name, panels = run.path.resolve().name, shares.chance_panels(counts)
     survivals = [figure for _, figure in survival.survival_panels(counts, verdict)]
     return {
-        "id": f"run-{number}",
         "name": name,
         "headline": headline(counts),
         "explained": explained(verdict, counts) if verdict else [],
@@ -106,6 +105,7 @@ def _section(run: Run, number: int) -> dict[str, Any]:
         "charts": _charts(counts, verdict),
         "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
         "undefined": distances.undefined_metrics(metrics),
+        "kept": kept.section(run, counts, metrics),
         "words": vocabulary.section(run, counts, metrics),
         "lineages": len(counts.lineages),
         "last": counts.last,

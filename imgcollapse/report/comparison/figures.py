@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from imgcollapse.report.chart import GREY, PAPER, chart, label_ends, panel, to_svg
+from imgcollapse.report.chart import GREY, PAPER, chart, label_ends, panel
+from imgcollapse.report.comparison import tables
 from imgcollapse.report.comparison.arms import Arm, Arms
 from imgcollapse.report.comparison.differences import Difference
 from imgcollapse.report.comparison.lives import Lives
 from imgcollapse.report.comparison.measures import Measure
 from imgcollapse.report.counts import Cube
 from imgcollapse.report.distances import series
+from imgcollapse.report.figure import Figure, file_name
 from imgcollapse.report.series import band, floor_band, interval_of_mean, legend, mean, span
 from imgcollapse.report.words import short
 
 NAME = 22
 """Letters of an arm's title beside a curve."""
 
+MOST_BANDS = 3
+"""Arms whose bands can be told apart where they overlap; more have bars at the end instead."""
 
-def curves(arms: Arms, measure: Measure, floor: str | None = None) -> str:
+
+def curves(arms: Arms, measure: Measure, floor: str | None = None) -> Figure:
     """The mean of every arm over generations, with its 95% interval over lineages.
 
     Args:
@@ -31,25 +37,31 @@ def curves(arms: Arms, measure: Measure, floor: str | None = None) -> str:
         floor: the metric whose real-against-real band is shown, if any.
     """
     with chart(measure.title) as (figure, axes):
+        beside = {}
         if floor and (dotted := _floor(arms.baseline, floor, arms.last + 1)):
             floor_band(axes, *dotted, GREY)
             legend(axes, "dotted: real against real, 95%")
-        ends = []
+            beside = dict(zip(("floor_low", "floor_high"), dotted, strict=True))
+        ends, numbers = [], []
         for arm in reversed(arms.all):  # the baseline lies on top
             values = measure.of(arm, arms.last + 1)
             average = mean(values)
             low, high = _interval(values, measure.most)
-            band(axes, low, high, arm.colour, 0.1)
+            if len(arms.all) <= MOST_BANDS:
+                band(axes, low, high, arm.colour, 0.1)
             style = {"color": arm.colour, "marker": arm.marker, "markersize": 3.5}
             axes.plot(average, linewidth=1.8, **style)
             there = average[np.isfinite(average)]
             ends.append((float(there[-1]), short(arm.title, NAME), arm.colour))
+            numbers.insert(0, tables.over_generations(arm, values, (low, high), **beside))
         _frame(axes, measure, arms.last)
+        _bars(axes, arms, numbers)
         label_ends(axes, ends)
-        return to_svg(figure, f"{measure.title} by generation: {_said(arms, measure)}.")
+        alt = f"{measure.title} by generation: {_said(arms, measure)}."
+        return Figure.drawn(figure, _name(measure), alt, pd.concat(numbers))
 
 
-def panels(arms: Arms, measure: Measure) -> list[str]:
+def panels(arms: Arms, measure: Measure) -> list[Figure]:
     """One panel for each arm on one scale: its lineages, their mean, and the others in grey."""
     found = {arm.title: measure.of(arm, arms.last + 1) for arm in arms.all}
     top = max(float(np.nanmax(values)) for values in found.values())
@@ -67,36 +79,41 @@ def panels(arms: Arms, measure: Measure) -> list[str]:
             axes.set_ylim(0, top * 1.06)
             value = mean(values)[arms.last]
             end = measure.show(float(value)) if np.isfinite(value) else "undefined"
-            words = f"{arm.title}: {measure.name} by generation, {end} in generation {arms.last}."
-            drawn.append(to_svg(figure, words))
+            alt = f"{arm.title}: {measure.name} by generation, {end} in generation {arms.last}."
+            table = tables.over_generations(arm, values, (low, high))
+            drawn.append(Figure.drawn(figure, _name(measure), alt, table))
     return drawn
 
 
-def survival(arms: Arms, lives: Sequence[Lives]) -> str:
+def survival(arms: Arms, lives: Sequence[Lives]) -> Figure:
     """Kaplan-Meier curves of the rarest classes, those of all lineages of an arm together."""
     with chart("Rarest classes not yet extinct") as (figure, axes):
-        ends = []
+        ends, numbers = [], []
         for arm, of_arm in reversed(list(zip(arms.all, lives, strict=True))):
             curve = of_arm.curve()
             steps = {"step": "post", "color": arm.colour, "alpha": 0.1, "linewidth": 0}
-            axes.fill_between(curve.generation, curve.low, curve.high, **steps)
+            if len(arms.all) <= MOST_BANDS:
+                axes.fill_between(curve.generation, curve.low, curve.high, **steps)
             # Every curve but the last event's step goes on to the last generation.
             x, y = [*curve.generation, arms.last], [*curve.alive, curve.alive[-1]]
             axes.step(x, y, where="post", color=arm.colour, linewidth=1.8)
             axes.plot(x, y, color=arm.colour, marker=arm.marker, markersize=3.5, linestyle="")
             ends.append((float(curve.alive[-1]), short(arm.title, NAME), arm.colour))
+            numbers.insert(0, tables.survival(arm, of_arm))
         axes.set_ylim(0, 1.04)
         span(axes, arms.last)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        _bars(axes, arms, numbers)
         label_ends(axes, ends)
         lost = "; ".join(
             f"{arm.title} {int(of_arm.died.sum())} of {len(of_arm.died)} extinct"
             for arm, of_arm in zip(arms.all, lives, strict=True)
         )
-        return to_svg(figure, f"Share of the rarest classes not yet extinct by generation: {lost}.")
+        alt = f"Share of the rarest classes not yet extinct by generation: {lost}."
+        return Figure.drawn(figure, "survival", alt, pd.concat(numbers))
 
 
-def forest(arms: Arms, measure: Measure, gaps: Sequence[Difference]) -> str:
+def forest(arms: Arms, measure: Measure, gaps: Sequence[Difference]) -> Figure:
     """Differences of the arms from the baseline, one below the other, with 95% intervals.
 
     Args:
@@ -104,10 +121,10 @@ def forest(arms: Arms, measure: Measure, gaps: Sequence[Difference]) -> str:
         measure: of what.
         gaps: one for each arm but the baseline.
     """
-    with panel(measure.title) as (figure, axes):
+    with panel(measure.title.partition(":")[0]) as (figure, axes):
         figure.set_size_inches(3.4, 0.62 + 0.25 * len(gaps))
         height = figure.get_size_inches()[1]
-        axes.set_position((0.36, 0.28 / height, 0.6, 0.25 * len(gaps) / height))
+        axes.set_position((0.36, 0.28 / height, 0.56, 0.25 * len(gaps) / height))
         figure.texts[0].set_position((0.005, 1 - 0.17 / height))
         axes.axvline(0, color=GREY, linewidth=1)
         for y, (arm, gap) in enumerate(zip(arms.all[1:], gaps, strict=True)):
@@ -140,8 +157,30 @@ def forest(arms: Arms, measure: Measure, gaps: Sequence[Difference]) -> str:
             f"{arm.title} {'undefined' if gap.value is None else measure.change(gap.value)}"
             for arm, gap in zip(arms.all[1:], gaps, strict=True)
         )
-        words = f"{measure.title}, difference from {arms.baseline.title}: {'; '.join(said)}."
-        return to_svg(figure, words)
+        alt = f"{measure.title}, difference from {arms.baseline.title}: {'; '.join(said)}."
+        table = tables.differences(measure, arms.all[1:], gaps, arms.last)
+        return Figure.drawn(figure, f"difference-{_name(measure)}", alt, table)
+
+
+def _name(measure: Measure) -> str:
+    """Of its files."""
+    return file_name(measure.name).lower()
+
+
+def _bars(axes: Axes, arms: Arms, numbers: Sequence[pd.DataFrame]) -> None:
+    """Intervals in the last generation beside the ends of the curves, where bands would overlap."""
+    if len(arms.all) <= MOST_BANDS:
+        return
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    step = 0.02 * (right - left)
+    for i, (arm, table) in enumerate(zip(arms.all, numbers, strict=True)):
+        low, high = table.iloc[-1][["low", "high"]]
+        if np.isfinite([low, high]).all():
+            axes.vlines(right + i * step, low, high, color=arm.colour, linewidth=2.2, alpha=0.7)
+            bottom, top = min(bottom, low), max(top, high)
+    axes.set_xlim(left, right + len(arms.all) * step)
+    axes.set_ylim(bottom, top)
 
 
 def _interval(values: Cube, most: float) -> tuple[Cube, Cube]:

@@ -133,7 +133,10 @@ def _plain(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return "0" if abs(value) < 5e-13 else f"{value:+.2g}".replace("-", "−")
+    if abs(value) < 5e-13:
+        return "0"
+    form = "+,.0f" if abs(value) >= 99.5 else "+.2g"
+    return format(value, form).replace("-", "−")
 
 
 def _points(share: float) -> str:

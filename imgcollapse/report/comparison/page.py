@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from imgcollapse.core import storage
 from imgcollapse.report.comparison import figures, samples, sentences
 from imgcollapse.report.comparison.arms import Arm, Arms
+from imgcollapse.report.comparison.citation import citation
 from imgcollapse.report.comparison.differences import Difference, difference
 from imgcollapse.report.comparison.lives import Lives, lives_of
 from imgcollapse.report.comparison.measures import Measure, measures
+from imgcollapse.report.figure import side_by_side
 from imgcollapse.report.series import interval_of_mean, mean
 from imgcollapse.report.template import render
 from imgcollapse.report.words import listed, percent
@@ -52,6 +53,12 @@ def _values(arms: Arms, name: str) -> dict[str, Any]:
     shown, lives = measures(arms), lives_of(arms)
     gaps = {arm.title: _gaps(arms, arm, shown) for arm in arms.all[1:]}
     every = [gap for of_arm in gaps.values() for gap in of_arm.values()]
+    panels = figures.panels(arms, shown[0])
+    forests = [
+        figures.forest(arms, measure, [of_arm[measure] for of_arm in gaps.values()])
+        for measure in shown
+        if gaps
+    ]
     real = arms.baseline.counts.training / arms.baseline.counts.training.sum()
     return {
         "name": name,
@@ -65,22 +72,21 @@ def _values(arms: Arms, name: str) -> dict[str, Any]:
         "lead": _lead(arms, shown[0], list(gaps.values())),
         "warnings": sentences.warnings(arms),
         "arms": _arms(arms, gaps, lives),
-        "charts": [
-            Markup(figures.curves(arms, measure, FLOORS.get(measure.name))) for measure in shown
-        ],
-        "survival": Markup(figures.survival(arms, lives)),
-        "panels": [Markup(svg) for svg in figures.panels(arms, shown[0])],
-        "forests": [
-            Markup(figures.forest(arms, m, [of_arm[m] for of_arm in gaps.values()]))
-            for m in shown
-            if gaps
-        ],
+        "charts": [figures.curves(arms, measure, FLOORS.get(measure.name)) for measure in shown],
+        "survival": figures.survival(arms, lives),
+        "bars": len(arms.all) > figures.MOST_BANDS,
+        "panels": panels,
+        "panels_figure": side_by_side("kept-by-arm", panels),
+        "forests": forests,
+        "forests_figure": side_by_side("differences", forests, columns=3) if forests else None,
         "intervals": sentences.intervals(every, len(arms.baseline.lineages)),
         "measures": [measure.title for measure in shown],
         "table": [_row(arms, arm, shown, gaps.get(arm.title)) for arm in arms.all],
         "aligned": samples.aligned(arms),
         "rarest": samples.rarest(arms),
         "same_noise": all(arms.paired(arm) for arm in arms.all),
+        "cite": citation(name, arms),
+        "made_with": arms.baseline.run.record["made_with"],
     }
 
 
