@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from imgcollapse.core import device as devices
 from imgcollapse.core.device import Device
@@ -23,13 +24,16 @@ PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", 
 
 
 def choose_device(study: Study) -> Device:
-    """The study's device; torch is held to the study's number of threads from here on.
+    """The study's device; torch and linear algebra are held to its number of threads from here on.
 
     Raises:
         UserError: the device is not there.
     """
     if study.threads:
         torch.set_num_threads(study.threads)
+        # NumPy and SciPy have threads of their own, which change bits too, and fight over the cores
+        # where several lineages live side by side.
+        threadpool_limits(study.threads)
     return devices.choose(study.device, study.precision)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_info
 from scipy.special import stdtrit
 
 import imgcollapse as ic
@@ -277,3 +278,8 @@ def test_a_damaged_file_is_named_in_one_line(config, tmp_path, damage):
     with pytest.raises(ic.UserError, match=r"samples\.safetensors: cannot be read") as raised:
         ic.run(config, tmp_path / "run", ["generations=2"])
     assert "\n" not in str(raised.value)
+
+
+def test_a_study_holds_all_libraries_to_its_threads(config, tmp_path):
+    ic.run(config, tmp_path / "run", ["generations=1"])
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
