@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from threadpoolctl import threadpool_info
 from scipy.special import stdtrit
+from threadpoolctl import threadpool_info
 
 import imgcollapse as ic
 from imgcollapse import census, metrics
