@@ -102,6 +102,11 @@ def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
             f"Anything about classes after generation {verdict.generations}, for nothing was "
             "recognised in the next."
         )
+    if verdict and verdict.filtered:
+        found.append(
+            "Whether it is the model or the filters that lose or favour a class: beside chance stand "
+            "both together. What the filters kept of each class is told below."
+        )
     found.append(
         "Anything beyond the classes: the census does not see what is lost inside a class, and "
         "corrects the oracle's errors as they are on real images."

@@ -47,6 +47,9 @@ class Verdict:
         size: N_e/n, pooled over lineages.
         left: K triples, how long each class has from here if chance alone goes on: from its
             frequency and from both ends of the interval. None where that is not told.
+        filtered: whether filters chose among the samples; then s and N_e/n are those of model and
+            filter together, for the training set that a model is compared with is the unfiltered
+            generation's.
     """
 
     generations: int
@@ -55,6 +58,7 @@ class Verdict:
     corrected: NDArray[np.float64]
     size: RelativeSize
     left: tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...] | None
+    filtered: bool = False
 
     @classmethod
     def of(cls, run: Run, counts: Counts) -> Verdict:
@@ -90,7 +94,8 @@ class Verdict:
             # The oracle's part is mostly the same error in every generation and cancels in
             # movements: taken off, it would make N_e/n many times too large.
             relative_size(x, null, seed / "size", counting),
-            _left(counts, len(real)) if replaced and alone else None,
+            _left(counts, len(real)) if replaced and alone and not study.curation else None,
+            bool(study.curation),
         )
 
     def words(self, k: int) -> str:

@@ -8,7 +8,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.drift import time_left
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.rows import verdict_rows
-from imgcollapse.report.summary import explained
+from imgcollapse.report.summary import cautions, explained
 from imgcollapse.report.verdict import LEVEL, Verdict, holm, measured
 from imgcollapse.run_folder import Run
 
@@ -127,3 +127,17 @@ def test_a_part_that_is_not_here_leaves_the_run_unjudged(make_run: Make) -> None
     run.record["study"]["generator"] = {"kind": "elsewhere:Flow"}
     with pytest.raises(UserError, match="not installed here"):
         judged(run)
+
+
+def test_where_filters_chose_the_page_does_not_blame_the_model(make_run: Make) -> None:
+    run = make_run([[50, 30, 20], [60, 30, 10], [70, 25, 5]])
+    counts = Counts.of(run)
+    plain = Verdict.of(run, counts)
+    run.record["study"]["curation"] = [{"kind": "balance", "keep_share": 0.5}]
+    filtered = Verdict.of(run, counts)
+    assert plain.left
+    assert not filtered.left
+    said = [
+        any("the filters that lose" in x for x in cautions(counts, v)) for v in (plain, filtered)
+    ]
+    assert said == [False, True]
