@@ -104,8 +104,8 @@ def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
         )
     if verdict and verdict.filtered:
         found.append(
-            "Whether it is the model or the filters that lose or favour a class: beside chance stand "
-            "both together. What the filters kept of each class is told below."
+            "Whether it is the model or the filters that lose or favour a class: beside chance "
+            "stand both together. What the filters kept of each class is told below."
         )
     found.append(
         "Anything beyond the classes: the census does not see what is lost inside a class, and "
