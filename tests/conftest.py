@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 SHARED_DATA = Path(__file__).parents[1] / "../shared/data"
 
@@ -10,6 +11,7 @@ SHARED_DATA = Path(__file__).parents[1] / "../shared/data"
 def _one_thread():
     """Tests are small: threads would only wait for each other, and for other test processes."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 @pytest.fixture(scope="session")
