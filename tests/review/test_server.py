@@ -246,3 +246,12 @@ def test_the_token_differs_from_sitting_to_sitting(sitting: Sitting):
     with Server(sitting) as one, Server(sitting) as two:
         assert one.token != two.token
         assert len(one.token) >= 32
+
+
+def test_a_browser_that_has_gone_is_no_news(server, capsys):
+    for error, told in ((BrokenPipeError(), False), (RuntimeError("of its own"), True)):
+        try:
+            raise error
+        except Exception:
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert ("Traceback" in capsys.readouterr().err) is told
