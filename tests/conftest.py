@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("real image sets are not beside this checkout (../shared/data)")
     return SHARED_DATA.resolve()
+
+
+@pytest.fixture
+def hears_interrupts():
+    """A shell starts background jobs deaf to SIGINT; this process, and what it starts, hears it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 STUDY = """

@@ -56,15 +56,7 @@ def test_killed_runs_end_as_unbroken_ones(tmp_path, kind):
     assert ic.Run.open(broken).lineages[0].generations == 4
 
 
-@pytest.fixture
-def _interrupts():
-    """A shell starts background jobs deaf to SIGINT; a process started in here hears it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interrupts")
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_leaves_a_run_that_goes_on_and_says_so(tmp_path):
     config = tmp_path / "study.yaml"
     config.write_text(STUDY.replace("generations: 3", "generations: 900") + "generator: resample")

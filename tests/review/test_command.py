@@ -85,15 +85,7 @@ def test_only_a_prefix_of_the_random_order_is_a_random_sample(run):
     assert shown[:100] == order[:100]
 
 
-@pytest.fixture
-def _interrupts():
-    """A shell starts background jobs deaf to SIGINT; here it is heard."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interrupts")
+@pytest.mark.usefixtures("hears_interrupts")
 def test_the_page_is_served_until_an_interrupt(review):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -114,15 +114,7 @@ def alive(pid):
     return True
 
 
-@pytest.fixture
-def _interrupts():
-    """A shell starts background jobs deaf to SIGINT; a process started in here hears it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interrupts")
+@pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
     "end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
