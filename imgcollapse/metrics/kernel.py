@@ -39,13 +39,15 @@ def _gram(x: Tensor, y: Tensor | None = None) -> _Gram:
     rows, columns, squares = [], torch.zeros_like(other[:, 0]), 0.0
     step = max(1, _BLOCK // max(1, len(other)))
     for start in range(0, len(x), step):
-        block = (x[start : start + step] @ other.T / x.shape[1] + 1) ** 3
+        block = (x[start : start + step] @ other.T).div_(x.shape[1]).add_(1).pow_(3)
         if y is None:
             block.diagonal(start).zero_()
         rows.append(block.sum(1))
-        columns += block.sum(0)
-        squares += float(block.square().sum())
-    return _Gram(torch.cat(rows), columns, squares)
+        if y is not None:
+            columns += block.sum(0)
+        flat = block.flatten()
+        squares += float(flat @ flat)
+    return _Gram(torch.cat(rows), torch.cat(rows) if y is None else columns, squares)
 
 
 def kid(real: Tensor, generated: Tensor, interval: bool = True) -> Value:

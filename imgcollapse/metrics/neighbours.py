@@ -103,41 +103,76 @@ def _sides(real: Tensor, generated: Tensor, k: int, blocks: int) -> _Sides:
     # Distances from products lose what the features have in common; so take it off first.
     centre = real.double().mean(0)
     x, y = real.double() - centre, generated.double() - centre
-    runs = torch.arange(len(y), device=y.device).tensor_split(blocks) if blocks else ()
-    (reach,), reaches = _radii(x, k), _radii(y, k, runs)
+    runs = _runs(len(y), blocks)
+    (reach,), reaches = _radii(x, k, []), _radii(y, k, runs)
     inside, covered, recalled = torch.zeros_like(y[:, 0], dtype=torch.int64), [], []
     for rows in _portions(x, y):
         apart = _squared(x[rows], y)
         within = apart <= reach[rows, None]
         inside += within.sum(0)
-        anywhere = [within.any(1)]
-        if runs:
-            by_block = torch.stack([within[:, run].any(1) for run in runs])
-            anywhere += [(by_block.sum(0) - own) > 0 for own in by_block.long()]
-        covered.append(torch.stack(anywhere))
-        recalled.append(torch.stack([(apart <= radius).any(1) for radius in reaches]))
+        covered.append(_without_each(within, runs))
+        recalled.append(_recalled(apart, reaches, runs))
     return _Sides(inside, torch.cat(covered, 1), torch.cat(recalled, 1))
 
 
-def _radii(x: Tensor, k: int, runs: Sequence[Tensor] = ()) -> Tensor:
+def _runs(n: int, blocks: int) -> list[slice]:
+    """The blocks of a jackknife as runs of n rows."""
+    parts = torch.arange(n).tensor_split(blocks) if blocks else ()
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:
+    """bool[m, n] => bool[1 + runs, m], whether a row holds anywhere, and outside each run."""
+    if not runs:
+        return holds.any(1)[None]
+    by_run = torch.stack([holds[:, run].any(1) for run in runs])
+    number = by_run.sum(0)
+    return torch.cat([(number > 0)[None], number - by_run.long() > 0])
+
+
+def _recalled(apart: Tensor, reaches: Tensor, runs: Sequence[slice]) -> Tensor:
+    """Whether real images lie in generated balls: bool[1 + runs, m] of float64[m, n] distances.
+
+    Without a run every other ball is as large or larger. So who lies in a ball outside the run is
+    still recalled, and only the others are looked at again.
+    """
+    found = _without_each(apart <= reaches[0], runs)
+    for b, radius in enumerate(reaches[1:], 1):
+        (unsure,) = (~found[b]).nonzero(as_tuple=True)
+        found[b, unsure] = (apart[unsure] <= radius).any(1)
+    return found
+
+
+def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
     """Squared distance to the k-th nearest other image, and the same without each run of rows.
 
     Returns:
         float64[1 + runs, n]; an image that is itself left out has no ball, -1.
     """
-    parts = []
+    number, parts = torch.zeros(len(x), dtype=torch.int64, device=x.device), []
+    for b, run in enumerate(runs):
+        number[run] = b
+    # Of three times as many neighbours nearly always k are outside a run.
+    most = min(3 * k if runs else k, len(x))
     for rows in _portions(x, x):
         apart = _squared(x[rows], x)
         apart.diagonal(rows.start).fill_(torch.inf)
-        # The k nearest of all but one run are among the k nearest of each run.
-        near = [apart[:, run].topk(min(k, len(run)), largest=False).values for run in runs]
-        lists = [near[:b] + near[b + 1 :] for b in range(len(runs))]
-        choices = [apart, *(torch.cat(others, 1) for others in lists)]
-        parts.append(torch.stack([each.kthvalue(k, dim=1).values for each in choices]))
-    radii = torch.cat(parts, 1)
+        near = apart.topk(most, largest=False)
+        radii = [near.values[:, k - 1]]
+        for b, run in enumerate(runs):
+            others = (number[near.indices] != b).cumsum(1)
+            radius = near.values.gather(1, (others >= k).long().argmax(1, keepdim=True))[:, 0]
+            (short,) = (others[:, -1] < k).nonzero(as_tuple=True)
+            if len(short):
+                rest = apart[short]
+                rest[:, run] = torch.inf
+                radius[short] = rest.kthvalue(k, dim=1).values
+            radii.append(radius)
+        parts.append(torch.stack(radii))
+    found = torch.cat(parts, 1)
     for b, run in enumerate(runs):
-        radii[1 + b, run] = -1
-    return radii
+        found[1 + b, run] = -1
+    return found
 
 
 def _portions(x: Tensor, y: Tensor) -> Iterator[slice]:
