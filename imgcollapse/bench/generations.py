@@ -19,6 +19,8 @@ from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import split
 from imgcollapse.launch import run
 from imgcollapse.metrics.frechet import Gaussian
+from imgcollapse.metrics.kernel import gram
+from imgcollapse.metrics.neighbours import reach
 from imgcollapse.prepare import freeze_oracle
 from imgcollapse.progress import Silent
 from imgcollapse.run_folder import Run
@@ -118,7 +120,9 @@ def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
     shares = real.shares.tolist()
     reference = oracle.answer(real.reference.pixels).features
-    fitted = Gaussian.of(reference)
+    k = study.metrics.neighbours
+    # Once for a study, as its laboratory keeps them.
+    fitted, within, reaches = Gaussian.of(reference), gram(reference), reach(reference, k)
 
     def naming() -> Any:
         answers = oracle.answer(samples.pixels)
@@ -135,13 +139,14 @@ def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
 
     named = measured(naming, bench.device.torch)
     seen = named.outcome.features
-    k = study.metrics.neighbours
     seconds = {
         "census": named.seconds,
         "FID": measured(lambda: metrics.fid(fitted, seen), bench.device.torch).seconds,
-        "KID": measured(lambda: metrics.kid(reference, seen), bench.device.torch).seconds,
+        "KID": measured(
+            lambda: metrics.kid(reference, seen, within=within), bench.device.torch
+        ).seconds,
         "precision and recall": measured(
-            lambda: metrics.prdc(reference, seen, k), bench.device.torch
+            lambda: metrics.prdc(reference, seen, k, reaches), bench.device.torch
         ).seconds,
     }
     return Check(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from imgcollapse.core.value import Value, about, broken, share, undefined
@@ -17,8 +18,8 @@ from imgcollapse.metrics.blocks import BLOCKS, jackknife
 from imgcollapse.metrics.streams import RealAndGenerated
 
 METRICS = ("precision", "recall", "density", "coverage")
-_BLOCK = 1 << 22
-"""Distances in memory at a time, 32 MiB."""
+_BLOCK = 1 << 19
+"""Distances at a time: 4 MiB, which stay near the core while they are looked at."""
 
 
 class _Sides(NamedTuple):
@@ -50,7 +51,14 @@ def scores(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
     return _sides(real, generated, k, blocks=0).shares(k)
 
 
-def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
+def reach(real: Tensor, k: int) -> Tensor:
+    """How far the balls of float[m, D] real features reach, squared: float64[m], m above k."""
+    return _radii(real.double() - real.double().mean(0), k, [])[0]
+
+
+def prdc(
+    real: Tensor, generated: Tensor, k: int, reaches: Tensor | None = None
+) -> dict[str, Value]:
     """The four metrics by name with 95% intervals, the real side fixed.
 
     Precision has Wilson's interval, density Student's t over generated images, recall and coverage
@@ -60,6 +68,7 @@ def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
         real: float[m, D].
         generated: float[n, D] in random order: its blocks are runs of rows.
         k: the neighbour a ball reaches out to.
+        reaches: `reach(real, k)`, where it is known already.
     """
     m, n = len(real), len(generated)
     if min(m, n) <= k:
@@ -68,7 +77,7 @@ def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
         return dict.fromkeys(METRICS, undefined(reason))
     # Without a block there must still be a k-th neighbour.
     blocks = BLOCKS if n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS)) else 0
-    sides = _sides(real, generated, k, blocks)
+    sides = _sides(real, generated, k, blocks, reaches)
     values = sides.shares(k)
     answers = {name: Value(value) for name, value in values.items()}
     if blocks:
@@ -99,19 +108,21 @@ class NearestNeighbours(RealAndGenerated):
         return prdc(*self.both(), self.k)
 
 
-def _sides(real: Tensor, generated: Tensor, k: int, blocks: int) -> _Sides:
+def _sides(
+    real: Tensor, generated: Tensor, k: int, blocks: int, reaches: Tensor | None = None
+) -> _Sides:
     # Distances from products lose what the features have in common; so take it off first.
     centre = real.double().mean(0)
     x, y = real.double() - centre, generated.double() - centre
     runs = _runs(len(y), blocks)
-    (reach,), reaches = _radii(x, k, []), _radii(y, k, runs)
+    theirs = reach(real, k) if reaches is None else reaches
+    radii = _radii(y, k, runs)
     inside, covered, recalled = torch.zeros_like(y[:, 0], dtype=torch.int64), [], []
-    for rows in _portions(x, y):
-        apart = _squared(x[rows], y)
-        within = apart <= reach[rows, None]
+    for rows, apart in _squared(x, y):
+        within = apart <= theirs[rows, None]
         inside += within.sum(0)
         covered.append(_without_each(within, runs))
-        recalled.append(_recalled(apart, reaches, runs))
+        recalled.append(_recalled(apart, radii, runs))
     return _Sides(inside, torch.cat(covered, 1), torch.cat(recalled, 1))
 
 
@@ -130,14 +141,14 @@ def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:
     return torch.cat([(number > 0)[None], number - by_run.long() > 0])
 
 
-def _recalled(apart: Tensor, reaches: Tensor, runs: Sequence[slice]) -> Tensor:
+def _recalled(apart: Tensor, radii: Tensor, runs: Sequence[slice]) -> Tensor:
     """Whether real images lie in generated balls: bool[1 + runs, m] of float64[m, n] distances.
 
     Without a run every other ball is as large or larger. So who lies in a ball outside the run is
     still recalled, and only the others are looked at again.
     """
-    found = _without_each(apart <= reaches[0], runs)
-    for b, radius in enumerate(reaches[1:], 1):
+    found = _without_each(apart <= radii[0], runs)
+    for b, radius in enumerate(radii[1:], 1):
         (unsure,) = (~found[b]).nonzero(as_tuple=True)
         found[b, unsure] = (apart[unsure] <= radius).any(1)
     return found
@@ -154,8 +165,7 @@ def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
         number[run] = b
     # Of three times as many neighbours nearly always k are outside a run.
     most = min(3 * k if runs else k, len(x))
-    for rows in _portions(x, x):
-        apart = _squared(x[rows], x)
+    for rows, apart in _squared(x, x):
         apart.diagonal(rows.start).fill_(torch.inf)
         near = apart.topk(most, largest=False)
         radii = [near.values[:, k - 1]]
@@ -175,13 +185,16 @@ def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
     return found
 
 
-def _portions(x: Tensor, y: Tensor) -> Iterator[slice]:
+def _squared(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances float64[n, m], some rows at a time; below rounding 0, so that copies touch.
+
+    |x|^2 + |y|^2 - 2 x.y is taken as one product of longer vectors.
+    """
+    sizes = [side.square().sum(1, keepdim=True) for side in (x, y)]
+    one = torch.cat([-2 * x, sizes[0], torch.ones_like(sizes[0])], 1)
+    other = torch.cat([y, torch.ones_like(sizes[1]), sizes[1]], 1).T.contiguous()
+    rounding = 16 * torch.finfo(torch.float64).eps * sum(float(size.max()) for size in sizes)
     step = max(1, _BLOCK // len(y))
-    return (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
-
-
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances float64[n, m]; what lies below rounding is 0, so that copies touch."""
-    size = x.square().sum(1)[:, None] + y.square().sum(1)
-    apart = size - 2 * x @ y.T
-    return torch.where(apart > 16 * torch.finfo(torch.float64).eps * size, apart, 0)
+    for start in range(0, len(x), step):
+        rows = slice(start, min(start + step, len(x)))
+        yield rows, F.threshold_(one[rows] @ other, rounding, 0.0)
