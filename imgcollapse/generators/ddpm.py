@@ -16,6 +16,7 @@ from imgcollapse.core.images import Images, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.noise import Process
+from imgcollapse.generators.speed import quicken
 from imgcollapse.generators.training import Plan, check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -143,6 +144,8 @@ class DDPM(Generator):
         conditions = classes + 1 if self.conditional else None
         network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
+        _, height, width = canvas.inside
+        quicken(network, height * width // 4 ** (len(self.channels) - 1), device)
         process = Process(self.schedule, self.timesteps, self.prediction)
         return Diffusion(self, network, canvas, process, device)
 
