@@ -6,6 +6,7 @@
                  transformer.py its network, decoding.py temperature, top-k and top-p
     gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
     resample.py  the perfect learner: what chance alone does
+    draws.py     the random numbers of a batch, however it is divided
     training.py  the one training loop
     pipeline.py  a trained diffusion model as a diffusers pipeline folder
 

@@ -17,6 +17,7 @@ from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.decoding import choose, probabilities
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
 from imgcollapse.generators.training import Plan, check, load, train, weights_of
 from imgcollapse.generators.transformer import Transformer
@@ -155,7 +156,7 @@ class LanguageModel:
     alphabet: Alphabet
     device: Device
 
-    def loss(self, tokens: Tensor, labels: Tensor, _noise: torch.Generator) -> Tensor:
+    def loss(self, tokens: Tensor, labels: Tensor, _draws: Draws) -> Tensor:
         """Mean over int64[B, T] tokens of -log p(token | tokens before it), in nats."""
         logits = self.network(self._starts(labels), tokens)
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())

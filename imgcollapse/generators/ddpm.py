@@ -15,6 +15,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
 from imgcollapse.generators.training import Plan, check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
@@ -162,21 +163,19 @@ class Diffusion:
         """The condition of a conditional model that stands for no class in particular."""
         return self.network.config["num_class_embeds"] - 1
 
-    def loss(self, pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(self, pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
 
         Args:
             pixels: float32[B, C, H, W] in [-1, 1].
             labels: int64[B].
-            noise: source of the timesteps, the noise and which labels are hidden.
+            draws: the timesteps, the noise and which labels are hidden.
         """
         clean = self.canvas.enter(pixels)
-        t = torch.randint(
-            self.settings.timesteps, labels.shape, generator=noise, device=noise.device
-        )
-        drawn = torch.randn(clean.shape, generator=noise, device=noise.device)
+        t = draws.below(self.settings.timesteps)
+        drawn = draws.normal(*clean.shape[1:])
         if self.settings.conditional:
-            hidden = torch.rand(labels.shape, generator=noise, device=noise.device)
+            hidden = draws.uniform()
             labels = labels.where(hidden >= self.settings.label_dropout, self.any_class)
         answer = self._answer(self.process.noisy(clean, drawn, t), t, labels)
         return F.mse_loss(answer, self.process.target(clean, drawn, t))

@@ -16,13 +16,14 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.draws import Draws
 
 REPORT_SECONDS = 0.5
 
-Loss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""(float32[B, C, H, W] in [-1, 1], int64[B] labels, source of noise) => scalar to minimise.
+Loss = Callable[[Tensor, Tensor, Draws], Tensor]
+"""(float32[b, C, H, W] in [-1, 1], int64[b] labels, their draws) => mean over them, to minimise.
 
-Where training is on tokens they are what it is given first, int64[B, T].
+Where training is on tokens they are what it is given first, int64[b, T].
 """
 
 
@@ -75,7 +76,7 @@ def train(
 ) -> None:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
-    Step i draws its images and its noise from `seed / "step" / i` alone.
+    Step i draws its images, and their noise, from `seed / "step" / i` alone.
 
     Args:
         network: what learns.
@@ -99,13 +100,11 @@ def train(
     optimizer = torch.optim.Adam(weights, plan.lr, weight_decay=plan.weight_decay, fused=True)
     reported = time.monotonic()
     for step in range(plan.steps):
-        noise = (seed / "step" / step).torch(device.torch)
-        rows = torch.randint(
-            len(seen), (plan.batch,), generator=noise, device=device.torch, dtype=torch.int64
-        )
+        draws = Draws(seed / "step" / step, plan.batch, device.torch)
+        rows = draws.below(len(seen))
         with device.autocast():
             shown = to_float(seen[rows]) if tokens is None else seen[rows]
-            loss = loss_of(shown, labels[rows], noise)
+            loss = loss_of(shown, labels[rows], draws)
         loss.backward()
         if plan.clip is not None:
             nn.utils.clip_grad_norm_(weights, plan.clip)

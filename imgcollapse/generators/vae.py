@@ -15,6 +15,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.training import Plan, load, train, weights_of
 
 BATCH = 1000
@@ -71,8 +72,8 @@ class VAE(Generator):
         if self.warm_start and previous is not None:
             load(network, previous.state())
 
-        def loss(pixels: Tensor, _labels: Tensor, noise: torch.Generator) -> Tensor:
-            return negative_elbo(network, pixels, self.beta, noise)
+        def loss(pixels: Tensor, _labels: Tensor, draws: Draws) -> Tensor:
+            return negative_elbo(network, pixels, self.beta, draws)
 
         plan = Plan(
             steps=self.steps or math.ceil(self.epochs * len(images) / self.batch),
@@ -137,13 +138,13 @@ class Coder(nn.Module):
         return self.decoder(z)[..., : self.height, : self.width].float()
 
 
-def negative_elbo(network: Coder, pixels: Tensor, beta: float, noise: torch.Generator) -> Tensor:
+def negative_elbo(network: Coder, pixels: Tensor, beta: float, draws: Draws) -> Tensor:
     """Mean over [B, C, H, W] images in [-1, 1] of -log p(x|z) + beta KL(q(z|x) || p(z)), in nats.
 
     Equation 10 of Kingma & Welling 2014, with one draw of z for an image.
     """
     mean, log_variance = network.encode(pixels)
-    drawn = torch.randn(mean.shape, generator=noise, device=mean.device)
+    drawn = draws.normal(*mean.shape[1:])
     logits = network.decode(mean + (log_variance / 2).exp() * drawn)
     misfit = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
