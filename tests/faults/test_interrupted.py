@@ -11,7 +11,7 @@ from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.generators import DDPM, VAE, Autoregressive
 from imgcollapse.oracle import CNN
 
-from .conftest import CPU, SEED, Told
+from .told import CPU, SEED, Told
 
 GENERATORS = {
     "vae": VAE(width=4, latent=3, steps=9, batch=8),
@@ -23,6 +23,12 @@ GENERATORS = {
 }
 ASKED = torch.tensor([0, 1, 1, 0, 1, 0, 1, 1], dtype=torch.int16)
 HOUR = 3600.0
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """Progress is told of every step, so that a test can act at any of them."""
+    monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", -1)
 
 
 @pytest.fixture(params=GENERATORS)

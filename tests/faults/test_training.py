@@ -14,7 +14,7 @@ from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
 from imgcollapse.generators.training import train
 
-from .conftest import CPU, SEED, Told
+from .told import CPU, SEED, Told
 
 
 class Line(nn.Module):

@@ -1,6 +1,7 @@
+"""A device, a seed, and somebody who is told how far the work is and may ask it to stop."""
+
 import signal
 
-import pytest
 import torch
 
 from imgcollapse.core.device import Device
@@ -16,15 +17,9 @@ class Told:
     def __init__(self, **moments):
         """Moments are steps, or images, by stage: `Told(train=3)`."""
         self.moments = moments
-        self.seen, self.lines = [], []
+        self.seen = []
 
     def __call__(self, stage, step, steps, images, loss=None):
         self.seen.append((stage, step))
         if self.moments.get(stage) == step:
             signal.raise_signal(signal.SIGTERM)
-
-
-@pytest.fixture
-def every_step(monkeypatch):
-    """Progress is told of every step, so that a test can act at any of them."""
-    monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", -1)
