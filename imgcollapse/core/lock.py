@@ -1,8 +1,8 @@
 """One owner of a folder: two processes never work in the same one.
 
-The lock is a folder `owner.lock` that holds a single file, named by its owner's nonce. It appears by
-one rename, which the system refuses where another's is there, and a dead owner's file is removed by
-its own name. So of two who reclaim a lock one wins, and neither can take a living one away.
+The lock is a folder `owner.lock` that holds a single file, named by its owner's nonce. It appears
+by one rename, which the system refuses where another's is there, and a dead owner's file is removed
+by its own name. So of two who reclaim a lock one wins, and neither can take a living one away.
 
 Whether an owner lives is told by its process number and start time on the same kernel, and by flock
 from another container there. On another machine of a shared disk it is told by the heartbeat in its
@@ -96,7 +96,7 @@ def confirm(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Claim:
-    """This process's file for a lock, and the handle whose flock and heartbeat say that it lives."""
+    """This process's file for a lock, and the handle whose flock and heartbeat say it lives."""
 
     aside: Path
     file: Path

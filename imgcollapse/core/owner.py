@@ -45,7 +45,7 @@ class Owner:
     def myself(cls) -> Owner:
         """This process."""
         name = Path(sys.argv[0]).name
-        program = "imgcollapse" if name in ("__main__.py", "") else name
+        program = {"__main__.py": "imgcollapse", "-c": "python", "": "python"}.get(name, name)
         return cls(
             host=platform.node(),
             kernel=_read("/proc/sys/kernel/random/boot_id"),

@@ -1,4 +1,4 @@
-"""The last generation of a lineage made again in part: a step of its training, a batch of samples."""
+"""The last generation of a lineage made again in part: a training, and a batch of samples."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ import imgcollapse as ic
 from imgcollapse import launch, prepare
 from imgcollapse.core.storage import sha256
 
-from .conftest import FILTERED
-
-LONGER = [*FILTERED, "generations=3"]
+LONGER = ["generations=3"]
 
 
 @pytest.fixture
@@ -29,12 +27,12 @@ def elsewhere(monkeypatch):
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_drift_is_refused_with_a_diff_in_one_line(study, run_folder):
-    before = {p: sha256(p) for p in run_folder.rglob("*") if p.is_file()}
+def test_drift_is_refused_with_a_diff_in_one_line(study, small_run):
+    before = {p: sha256(p) for p in small_run.rglob("*") if p.is_file()}
     with pytest.raises(ic.UserError) as refused:
-        ic.run(study, run_folder, LONGER)
+        ic.run(study, small_run, LONGER)
     line = str(refused.value)
-    torch, code = (ic.Run.open(run_folder).record["made_with"][name] for name in ("torch", "code"))
+    torch, code = (ic.Run.open(small_run).record["made_with"][name] for name in ("torch", "code"))
     assert f"code from {code} to {'0' * 12}, torch from {torch} to 99.0 changed" in line
     assert "--allow-drift" in line
     assert "\n" not in line
@@ -42,24 +40,24 @@ def test_drift_is_refused_with_a_diff_in_one_line(study, run_folder):
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_drift_may_be_accepted_and_is_written_down(study, run_folder):
-    torch = ic.Run.open(run_folder).record["made_with"]["torch"]
-    run = ic.run(study, run_folder, LONGER, allow_drift=True)
-    (drift,) = ic.Run.open(run_folder).record["drifts"]
+def test_drift_may_be_accepted_and_is_written_down(study, small_run):
+    torch = ic.Run.open(small_run).record["made_with"]["torch"]
+    run = ic.run(study, small_run, LONGER, allow_drift=True)
+    (drift,) = ic.Run.open(small_run).record["drifts"]
     assert drift["from"]["torch"] == torch
     assert drift["to"] == {"torch": "99.0", "code": "0" * 12}
     assert run.record["made_with"]["torch"] == torch
     manifests = [run.lineages[0].manifest(g)["made_with"]["torch"] for g in range(4)]
     assert manifests == [torch, torch, torch, "99.0"]
     # It is what later sittings are compared with.
-    ic.run(study, run_folder, [*LONGER, "generations=4"])
-    assert len(ic.Run.open(run_folder).record["drifts"]) == 1
+    ic.run(study, small_run, ["generations=4"])
+    assert len(ic.Run.open(small_run).record["drifts"]) == 1
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_finished_run_has_nothing_to_drift(study, run_folder):
-    ic.run(study, run_folder, FILTERED)
-    assert "drifts" not in ic.Run.open(run_folder).record
+def test_a_finished_run_has_nothing_to_drift(study, small_run):
+    ic.run(study, small_run)
+    assert "drifts" not in ic.Run.open(small_run).record
 
 
 def test_the_fingerprint_knows_the_code_that_decides_bits(tmp_path, monkeypatch):
@@ -79,18 +77,18 @@ def test_the_fingerprint_knows_the_code_that_decides_bits(tmp_path, monkeypatch)
 
 
 def test_clocks_that_jump_and_scrambled_file_times_change_nothing(
-    study, run_folder, finished, tmp_path, monkeypatch
+    study, small_run, tmp_path, monkeypatch
 ):
     whole = ic.run(study, tmp_path / "whole", LONGER)
     year, lot = 365 * 24 * 3600, random.Random(0)
-    shutil.rmtree(run_folder / "gen_002")
-    for path in run_folder.rglob("*"):
+    shutil.rmtree(small_run / "gen_002")
+    for path in small_run.rglob("*"):
         at = time.time() + lot.uniform(-year, year)
         os.utime(path, (at, at))
     real, jumps = time.time, iter(lambda: lot.choice((-year, 0, year)), None)
     monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
     monkeypatch.setattr(time, "time_ns", lambda: int((real() + next(jumps)) * 1e9))
-    again = ic.run(study, run_folder, LONGER)
-    for name in ("census.csv", "metrics.csv", "curation.csv", "gen_003/model.safetensors"):
+    again = ic.run(study, small_run, LONGER)
+    for name in ("census.csv", "metrics.csv", "gen_003/model.safetensors"):
         assert sha256(again.path / name) == sha256(whole.path / name), name
-    assert not ic.verify(run_folder).wrong
+    assert not ic.verify(small_run).wrong

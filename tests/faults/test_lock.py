@@ -29,7 +29,7 @@ RACES = 50
 
 
 def race(folder, start, answers):
-    """One of two who run for a folder: says whether it came in, and works until the other is done."""
+    """Run for a folder, say whether it came in, and stay until the other has had its answer."""
     for _ in range(RACES):
         start.wait()
         try:
@@ -66,7 +66,7 @@ def test_of_two_racing_processes_exactly_one_works(tmp_path, stale):
             assert any(f"process {racer.pid} on" in told for racer in racers)
             assert told.endswith("is at work in it; wait for its end, or end it")
             start.wait(30)
-            while folder.exists():  # it was not there before, and is empty
+            while (folder / LOCK).exists():
                 time.sleep(0.001)
     finally:
         for racer in racers:
@@ -91,8 +91,9 @@ def test_a_killed_owner_is_taken_over_at_once(tmp_path):
     with pytest.raises(ic.UserError, match=f"process {owner.pid} on .*, since 20"), owned(tmp_path):
         pass
     owner.kill()
+    os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie from here on
     said = []
-    with owned(tmp_path, said.append):  # a zombie as yet
+    with owned(tmp_path, said.append):
         assert len(list((tmp_path / LOCK).iterdir())) == 1
     owner.communicate()
     assert not said
@@ -197,9 +198,9 @@ def test_a_sweep_of_orphans_stops_nobody_from_asking(tmp_path, monkeypatch):
 
 def test_a_lock_that_cannot_be_read_is_refused_with_a_mend(tmp_path):
     leave_lock(tmp_path).write_bytes(b"?")
-    with pytest.raises(ic.UserError, match="cannot be read, so nobody knows who works"):
-        with owned(tmp_path):
-            pass
+    told = "cannot be read, so nobody knows who works"
+    with pytest.raises(ic.UserError, match=told), owned(tmp_path):
+        pass
 
 
 def test_a_folder_that_was_made_for_nothing_is_removed(tmp_path, study):

@@ -13,7 +13,6 @@ from imgcollapse.core import sealed
 from imgcollapse.core.storage import sha256, write_tensors
 from imgcollapse.lineage import Lineage
 
-SMALL = ["generations=2"]
 KINDS = {
     "gaussian": "generator={kind: gaussian, pca: 5}",
     "mixture": "generator={kind: mixture, pca: 5, components: 3}",
@@ -56,7 +55,7 @@ def test_a_whole_run_is_sound(finished):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_generator_is_replayed(study, tmp_path, kind):
-    ic.run(study, tmp_path / "run", [*SMALL, KINDS[kind]])
+    ic.run(study, tmp_path / "run", [KINDS[kind]])
     found = ic.verify(tmp_path / "run")
     assert not found.wrong
     assert not found.notes
@@ -71,7 +70,7 @@ def test_every_generator_is_replayed(study, tmp_path, kind):
     ],
 )
 def test_marks_and_fresh_real_images_are_replayed_too(study, tmp_path, settings):
-    ic.run(study, tmp_path / "run", [*SMALL, *settings])
+    ic.run(study, tmp_path / "run", settings)
     found = ic.verify(tmp_path / "run")
     assert not found.wrong
     assert not found.notes
