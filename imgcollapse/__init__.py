@@ -10,6 +10,7 @@ The map of the house, from the door to the cellar:
     validate/       published laws, theory and this program side by side
     report/         the page, the curves, the vanishing grid
     review/         the page on which people keep, reject and name samples
+    verification/   hashes and replays: whether a run is what it says
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
     sweeps/         many studies side by side, in processes of this machine
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
     from imgcollapse.sweeps import Sweep, sweep
+    from imgcollapse.verification import Verification, verify
 
 __all__ = [
     "Evaluation",
@@ -67,10 +69,12 @@ __all__ = [
     "Study",
     "Sweep",
     "UserError",
+    "Verification",
     "evaluate",
     "load_study",
     "run",
     "sweep",
+    "verify",
     "write_report",
 ]
 
@@ -82,10 +86,12 @@ _HOME = {
     "Study": "study",
     "Sweep": "sweeps",
     "UserError": "core.errors",
+    "Verification": "verification",
     "evaluate": "evaluation",
     "load_study": "config",
     "run": "launch",
     "sweep": "sweeps",
+    "verify": "verification",
     "write_report": "report",
 }
 

@@ -27,6 +27,9 @@ Overrides = Annotated[
     typer.Argument(help="Settings that replace the file's: key.subkey=value ..."),
 ]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Apply the file's one-minute settings.")]
+Drift = Annotated[
+    bool, typer.Option("--allow-drift", help="Go on with other software or on another machine.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
@@ -38,6 +41,7 @@ def run(
         Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
     ] = None,
     smoke: Smoke = False,
+    allow_drift: Drift = False,
 ) -> None:
     """Run a study, or resume it: the same command goes on where the last one stopped.
 
@@ -52,7 +56,7 @@ def run(
     folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
     with Display() as display, stop.listening():
         try:
-            begun = launch(config, folder, overrides or [], smoke, display)
+            begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
         except (KeyboardInterrupt, Stopped) as why:
             display.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
             raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
@@ -75,6 +79,7 @@ def sweep(
         typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
     ] = None,
     smoke: Smoke = False,
+    allow_drift: Drift = False,
 ) -> None:
     """Run many studies side by side, or resume them; exit code 1 if a member fails."""
     from imgcollapse.report import write_report
@@ -84,9 +89,8 @@ def sweep(
     folder = out or Path("runs") / (plan.stem + ("_smoke" if smoke else ""))
     arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
     try:
-        done = launch(
-            arms, folder, backend=Local(arms.jobs() if jobs is None else jobs), board=board
-        )
+        workers = Local(arms.jobs() if jobs is None else jobs)
+        done = launch(arms, folder, backend=workers, board=board, allow_drift=allow_drift)
     except KeyboardInterrupt:
         board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
         raise typer.Exit(130) from None
@@ -186,6 +190,31 @@ def report(
     from imgcollapse.report import write_report
 
     print(write_report(runs, out, baseline))
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a sweep's.", show_default=False)
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
+) -> None:
+    """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
+    from rich.console import Console
+
+    from imgcollapse.progress import Display
+    from imgcollapse.verification import verify as look
+
+    with Display() as display:
+        found = look(folder, quick, display)
+    Console(highlight=False).print(found.table())
+    for note in found.notes:
+        print(f"note: {note}")
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -78,9 +78,7 @@ class Gate:
 
     def marked(self, drawn: Images, seed: Seed) -> Images:
         """The model's output as it leaves the house: marked, where a filter marks."""
-        for place, judge in enumerate(self.filters):
-            drawn = judge.mark(drawn, seed / place)
-        return drawn
+        return curation.mark(self.filters, drawn, seed)
 
     def remarks(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[dict[str, Any]]:
         """What the filters say of a generation beside their choice, as metric rows."""

@@ -45,8 +45,13 @@ def curation_table(rows: Rows) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Replace a CSV file as a whole; undefined values are empty."""
-    storage.write_bytes(path, table.to_csv(index=False).encode())
+    """Replace a CSV file as a whole."""
+    storage.write_bytes(path, csv(table))
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """A table as a CSV file; undefined values are empty."""
+    return table.to_csv(index=False).encode()
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:

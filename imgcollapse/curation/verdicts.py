@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 
@@ -56,10 +56,10 @@ class Subject:
         Raises:
             UserError: it is not there, or the run folder is damaged.
         """
-        sealed, mend = folder / f"gen_{generation:03d}", "restore it"
+        committed, mend = folder / f"gen_{generation:03d}", "restore it"
         run, number = run_of(folder)
-        manifest = storage.read_json(sealed / "manifest.json", mend)
-        path = sealed / "samples.safetensors"
+        manifest = sealed.read_json(committed / "manifest.json", mend)
+        path = committed / "samples.safetensors"
         try:
             with safe_open(path, "pt") as file:
                 size = file.get_slice("labels").get_shape()[0]
@@ -70,7 +70,7 @@ class Subject:
             generation=generation,
             samples=manifest["files"][path.name],
             size=size,
-            classes=storage.read_json(run / "run.json", mend)["classes"],
+            classes=sealed.read_json(run / "run.json", mend)["classes"],
         )
 
 
@@ -140,7 +140,7 @@ class Picks(BaseModel):
         if len(data) > LARGEST:
             raise UserError(f"{path}: larger than {LARGEST // 2**20} MiB, so no picks; remove it")
         try:
-            picks = cls.model_validate_json(data)
+            picks = cls.model_validate_json(sealed.opened(data))
             picks.check(subject)
         except ValidationError as error:
             raise UserError(f"{path}: no valid picks ({first(error)}); {_MEND}") from None
@@ -200,7 +200,7 @@ class Picks(BaseModel):
         """Replace the file in a lineage's folder as a whole; returns where it is."""
         path = place(folder, self.generation)
         storage.make_folder(path.parent)
-        storage.write_json(path, self.model_dump(mode="json"))
+        sealed.write_json(path, self.model_dump(mode="json"))
         return path
 
     @property

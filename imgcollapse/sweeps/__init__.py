@@ -9,11 +9,12 @@ board.py     how far all of them are, on a terminal or in a log
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from imgcollapse.core import storage
+from imgcollapse.core.lock import owned
 from imgcollapse.run_folder import Run
 from imgcollapse.sweeps.board import Board
 from imgcollapse.sweeps.local import Local
@@ -53,6 +54,7 @@ def sweep(
     smoke: bool = False,
     backend: Backend | None = None,
     board: Board | None = None,
+    allow_drift: bool = False,
 ) -> Sweep:
     """Run all arms of a sweep, or what is left of them, in the folder `out`.
 
@@ -66,22 +68,26 @@ def sweep(
         smoke: apply the file's `smoke:` section.
         backend: who runs the units; none is as many processes as there are cores.
         board: told about progress; none is silent.
+        allow_drift: as in `launch.run`.
 
     Raises:
-        UserError: something about the file or the folder must be mended first.
+        UserError: something about the file or the folder must be mended first, or another process
+            works in the folder.
     """
     if not isinstance(plan, Plan):
         plan = load_plan(plan, overrides, smoke)
     out = Path(out)
     plan.check(out)
-    storage.make_folder(out)
-    plan.write(out)
     board = board or Board(None)
     backend = backend or Local(plan.jobs())
-    failed = backend.run(units_of(plan, out), board)
-    runs = {}
-    for arm in plan.arms:
-        if run := Run.find(out / arm.name, arm.study.resolved()):
-            runs[arm.name] = run
-            run.write_tables()
+    say = partial(print, file=board.stream) if board.stream else None
+    with owned(out, say):
+        plan.write(out)
+        units = [replace(unit, allow_drift=allow_drift) for unit in units_of(plan, out)]
+        failed = backend.run(units, board)
+        runs = {}
+        for arm in plan.arms:
+            if run := Run.find(out / arm.name, arm.study.resolved()):
+                runs[arm.name] = run
+                run.write_tables()
     return Sweep(out, runs, tuple(failed.values()))

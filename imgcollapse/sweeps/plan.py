@@ -22,12 +22,13 @@ from imgcollapse.config import (
     take_smoke,
     with_overrides,
 )
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.lock import LOCK
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
-FORMAT, RECORD = 1, "sweep.json"
+FORMAT, RECORD = 2, "sweep.json"
 KEYS = ("study", "set", "arms", "grid", SMOKE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
 """What an arm may be called, for its name is a folder's."""
@@ -69,7 +70,7 @@ class Plan:
         """
         with storage.explained(folder):
             held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-        if foreign := [] if RECORD in held else [name for name in held if ".tmp" not in name]:
+        if foreign := [] if RECORD in held else [n for n in held if n != LOCK and ".tmp" not in n]:
             raise UserError(
                 f"{folder}: not empty and not a sweep's folder (it holds {foreign[0]}); choose "
                 "another --out"
@@ -84,7 +85,7 @@ class Plan:
             {"name": arm.name, "title": arm.title, "study": arm.study.resolved()}
             for arm in self.arms
         ]
-        storage.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
+        sealed.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
 
 
 def is_sweep(folder: Path) -> bool:
@@ -98,12 +99,7 @@ def open_sweep(folder: Path) -> dict[str, str]:
     Raises:
         UserError: sweep.json cannot be read, or is of a format this program does not know.
     """
-    record = storage.read_json(folder / RECORD, "run the sweep's command again")
-    if record.get("format") != FORMAT:
-        raise UserError(
-            f"{folder / RECORD}: format {record.get('format')} is not {FORMAT}; read it with the "
-            "imgcollapse version that wrote it"
-        )
+    record = sealed.read_json(folder / RECORD, "run the sweep's command again", FORMAT)
     return {arm["name"]: arm["title"] for arm in record["arms"]}
 
 

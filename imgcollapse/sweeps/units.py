@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.core.lock import owned
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
 from imgcollapse.lineage import Lineage
@@ -40,6 +41,7 @@ class Unit:
         lineage: which repetition; None begins the arm (its record and its oracle).
         sibling: an earlier arm whose oracle, or whose first model, is the same.
         sibling_folder: its run folder.
+        allow_drift: as in `launch.run`.
     """
 
     arm: str
@@ -48,6 +50,7 @@ class Unit:
     lineage: int | None = None
     sibling: str | None = None
     sibling_folder: Path | None = None
+    allow_drift: bool = False
 
     @property
     def key(self) -> Key:
@@ -95,14 +98,20 @@ class Bench:
         """
         study = Study.model_validate(dict(unit.study))
         if unit.lineage is None:
-            begun = begin(study, unit.folder, self.watcher, unit.sibling_folder)
+            with owned(unit.folder, self.watcher.say):
+                begun = begin(
+                    study, unit.folder, self.watcher, unit.sibling_folder, unit.allow_drift
+                )
             self.kept = (unit.folder, *begun)
             return
         if self.kept is None or self.kept[0] != unit.folder:
             self.kept = None  # two laboratories at a time would need twice the memory
-            self.kept = (unit.folder, *join(study, unit.folder, self.watcher))
+            joined = join(study, unit.folder, self.watcher, unit.allow_drift)
+            self.kept = (unit.folder, *joined)
         _, run, laboratory = self.kept
-        live(laboratory, run.lineages[unit.lineage], _same_first_model(unit, run))
+        lineage = run.lineages[unit.lineage]
+        with owned(lineage.path, self.watcher.say):
+            live(laboratory, lineage, _same_first_model(unit, run))
 
 
 def units_of(plan: Plan, folder: Path) -> list[Unit]:
@@ -139,11 +148,12 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any], keys: Iterable[str]
 def _same_first_model(unit: Unit, run: Run) -> Lineage | None:
     """The sibling's lineage, if the images and the machine that decide its bits are the same."""
     theirs = _lineage(unit.sibling_folder, unit.lineage)
-    if theirs is None or unit.sibling_folder is None:
+    if theirs is None or unit.sibling_folder is None or theirs.generations < 2:
         return None
     mine, other = run.record, Run.open(unit.sibling_folder).record
     same = mine["data"]["sha256"] == other["data"]["sha256"]
-    return theirs if same and mine["made_with"] == other["made_with"] else None
+    made_with = run.lineages[unit.lineage or 0].made_with
+    return theirs if same and theirs.manifest(1)["made_with"] == made_with else None
 
 
 def _lineage(folder: Path | None, number: int | None) -> Lineage | None:

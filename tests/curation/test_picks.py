@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import imgcollapse as ic
+from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
@@ -68,10 +69,10 @@ def first(_begun, tmp_path):
     """The same under other settings, which have had no say in generation 1."""
 
     def begin(**settings):
-        record = json.loads((_begun / "run.json").read_text())
+        record = sealed.read_json(_begun / "run.json", "")
         record["study"]["curation"][0] |= settings
         shutil.copytree(_begun, tmp_path / "run")
-        (tmp_path / "run/run.json").write_text(json.dumps(record))
+        sealed.write_json(tmp_path / "run/run.json", record)
         return ic.Run.open(tmp_path / "run").lineages[0]
 
     return begin
