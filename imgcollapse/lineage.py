@@ -169,7 +169,7 @@ class Lineage:
 
     def end_diverged(self, g: int, why: str) -> None:
         """Write down that the lineage ends before generation g."""
-        storage.write_json(self.path / DIVERGED, {"generation": g, "why": why})
+        sealed.write_json(self.path / DIVERGED, {"generation": g, "why": why})
         self.log("diverged", generation=g, why=why)
 
     def resume(self) -> range:
