@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -313,6 +314,35 @@ def validate(
     print(laws.write(results, out))
     if any(result.verdict == "failed" for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part such as vae; may be repeated.", show_default="all that is promised"
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="smoke, small, real or gpu.")] = "real",
+    repeats: Annotated[int, typer.Option(help="Pairs of every comparison.", min=1)] = 3,
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("bench.json"),
+    device: Annotated[str, typer.Option(help="As in a study.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of this program's side.")] = "auto",
+) -> None:
+    """Measure speed, against what a user would otherwise run."""
+    from rich.console import Console
+
+    from imgcollapse import bench as speed
+    from imgcollapse.core.storage import check_writable
+
+    check_writable(out.absolute().parent)
+    command = shlex.join(["imgcollapse", *sys.argv[1:]])
+    console = Console(highlight=False)
+    found = speed.bench(only or [], size, repeats, device, precision, command, console.print)
+    for part in speed.tables(found):
+        console.print(part)
+    print(speed.write(found, out))
 
 
 def main() -> None:

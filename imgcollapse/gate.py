@@ -45,7 +45,7 @@ class Gate:
         for judge in self.filters:
             _wait(partial(judge.waits, g, self.lineage.path), self.laboratory.watcher)
         images, classes = self.lineage.samples(g), self.laboratory.real.classes
-        answers = self.laboratory.oracle.answer(images.pixels)
+        answers = self.laboratory.name(images.pixels)
         seen = Candidates(
             g,
             torch.arange(len(images), dtype=torch.int32),
