@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core import storage
+from imgcollapse.core import records, storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
@@ -83,7 +83,10 @@ class Lineage:
     def manifest(self, g: int) -> dict[str, Any]:
         """What was written about generation g: file hashes, findings, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
-            self._manifests[g] = storage.read_json(self.folder(g) / MANIFEST, _TRAIN_AGAIN)
+            path = self.folder(g) / MANIFEST
+            manifest = storage.read_json(path, _TRAIN_AGAIN)
+            records.check_manifest(path, manifest, _TRAIN_AGAIN)
+            self._manifests[g] = manifest
         return self._manifests[g]
 
     @property
@@ -181,7 +184,9 @@ class Lineage:
             file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
-        return storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
+        tensors = storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
+        records.check_tensors(self.folder(g) / name, tensors, _TRAIN_AGAIN)
+        return tensors
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from torch import Tensor
 
-from imgcollapse.core import storage
+from imgcollapse.core import records, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.lineage import Lineage
+from imgcollapse.study import Study
 from imgcollapse.tables import write_table
 
 FORMAT = 3
@@ -62,6 +64,7 @@ class Run:
                 f"{path / RECORD}: format {record.get('format')} is not {FORMAT}; read it with the "
                 "imgcollapse version it names"
             )
+        records.check_run(path / RECORD, record, "restore it, or choose another --out")
         return cls(path, record)
 
     @classmethod
@@ -128,6 +131,22 @@ class Run:
             storage.write_tensors(self.path / SPLITS, splits)
             self.record["study"] = dict(study)
             storage.write_json(self.path / RECORD, self.record)
+
+    @property
+    def study(self) -> Study:
+        """Its settings.
+
+        Raises:
+            UserError: they name a part that is not installed here, or make no sense.
+        """
+        try:
+            return Study.model_validate(self.record["study"])
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)[0]
+            why = ".".join(map(str, ("study", *found["loc"]))) + f": {found['msg']}"
+            raise UserError(
+                f"{self.path / RECORD}: {why}; install what it needs, or restore it"
+            ) from None
 
     def oracle(self) -> dict[str, Tensor]:
         """State of the oracle."""
