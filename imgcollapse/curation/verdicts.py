@@ -139,8 +139,8 @@ class Picks(BaseModel):
             UserError: it cannot be read, is no picks file, or is not about `subject`.
         """
         with storage.explained(path):
-            if not path.is_file():  # a pipe would be waited for
-                raise UserError(f"{path}: is no file; {_MEND}")
+            if path.is_fifo():  # it would be waited for
+                raise UserError(f"{path}: is a pipe; {_MEND}")
             with path.open("rb") as file:
                 data = file.read(LARGEST + 1)
         if len(data) > LARGEST:

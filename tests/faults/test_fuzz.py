@@ -31,7 +31,7 @@ QUICK = {
     "sweep": 20,
 }
 QUICK["weights"] = 40
-LONG = 3000
+LONG = 1500
 
 
 def tried(strategy, work, number):
