@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shlex
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.text import one_line, unfit_folder
 
 app = typer.Typer(
     name="imgcollapse",
@@ -54,7 +58,7 @@ def run(
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
-    folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
+    folder = out or _folder(config, smoke)
     with Display() as display, stop.listening():
         try:
             begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
@@ -87,7 +91,7 @@ def sweep(
     from imgcollapse.sweeps import Board, Local, load_plan
     from imgcollapse.sweeps import sweep as launch
 
-    folder = out or Path("runs") / (plan.stem + ("_smoke" if smoke else ""))
+    folder = out or _folder(plan, smoke)
     arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
     try:
         workers = Local(arms.jobs() if jobs is None else jobs)
@@ -345,13 +349,64 @@ def bench(
     print(speed.write(found, out))
 
 
+@app.command()
+def doctor(
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where runs are to be written.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at this machine and this installation; exit code 1 if something must be mended."""
+    from rich.console import Console
+
+    from imgcollapse import doctor as checks
+
+    findings = checks.examine(folder)
+    if as_json:
+        print(checks.as_json(findings))
+    else:
+        checks.show(findings, Console(highlight=False))
+    if any(finding.verdict == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
+    if sys.getfilesystemencoding() != "utf-8":
+        # A locale that knows no Unicode would hide what files are called from us.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it may have no place for its cache
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without Unicode is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:
-        print(f"imgcollapse: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # of a file or folder that nobody thought could be closed to us
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}; see to it and run the same command again")
+    except MemoryError:
+        _refuse("out of memory; ask for smaller images, batches or sets, or for a larger machine")
+    except (ImportError, RuntimeError) as error:
+        if not (isinstance(error, ImportError) or "torchvision::" in str(error)):
+            raise
+        _refuse(f"{error}; imgcollapse doctor says what is wrong and how to mend it")
+
+
+def _refuse(line: str) -> None:
+    print(f"imgcollapse: {one_line(line)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _folder(config: Path, smoke: bool) -> Path:
+    """Where a run goes that is given no place: into runs/, under the config's name."""
+    name = config.stem + ("_smoke" if smoke else "")
+    if why := unfit_folder(name):
+        raise UserError(
+            f"{config}: its run folder would be called {name!r}, which {why}; set --out"
+        )
+    return Path("runs") / name
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core import lock, sealed, storage
+from imgcollapse.core import lock, records, sealed, storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
@@ -93,6 +93,7 @@ class Lineage:
         if g not in self._manifests:  # what is committed does not change
             path = self.folder(g) / MANIFEST
             manifest = sealed.read_json(path, TRAIN_AGAIN)
+            records.check_manifest(path, manifest, TRAIN_AGAIN)
             if manifest["generation"] != g:
                 raise UserError(
                     f"{path}: is that of generation {manifest['generation']}; {TRAIN_AGAIN}"
@@ -224,7 +225,9 @@ class Lineage:
         if name in manifest.get("pruned", ()):
             raise UserError(f"{path}: was removed to save space, as the study asks; run it anew")
         digests = [manifest["files"][name]] if name in manifest["files"] else []
-        return storage.read_tensors(path, TRAIN_AGAIN, *digests)
+        tensors = storage.read_tensors(path, TRAIN_AGAIN, *digests)
+        records.check_tensors(path, tensors, TRAIN_AGAIN)
+        return tensors
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 from torch import Tensor
 
-from imgcollapse.core import sealed, storage
+from imgcollapse.core import records, sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.lock import LOCK
 from imgcollapse.lineage import Lineage
+from imgcollapse.study import Study
 from imgcollapse.tables import write_table
 
 FORMAT = 4
@@ -69,7 +71,9 @@ class Run:
                 raise UserError(
                     f"{path}: not a run folder (no {RECORD}); name one, such as runs/demo"
                 )
-        return cls(path, sealed.read_json(path / RECORD, RESTORE, FORMAT))
+        record = sealed.read_json(path / RECORD, RESTORE, FORMAT)
+        records.check_run(path / RECORD, record, RESTORE)
+        return cls(path, record)
 
     @classmethod
     def find(cls, path: Path, study: Mapping[str, Any]) -> Run | None:
@@ -159,6 +163,22 @@ class Run:
         for drift in self.drifts:
             made |= drift["to"]
         return made
+
+    @property
+    def study(self) -> Study:
+        """Its settings.
+
+        Raises:
+            UserError: they name a part that is not installed here, or make no sense.
+        """
+        try:
+            return Study.model_validate(self.record["study"])
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)[0]
+            why = ".".join(map(str, ("study", *found["loc"]))) + f": {found['msg']}"
+            raise UserError(
+                f"{self.path / RECORD}: {why}; install what it needs, or restore it"
+            ) from None
 
     def oracle(self) -> dict[str, Tensor]:
         """State of the oracle."""

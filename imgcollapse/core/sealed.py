@@ -61,10 +61,12 @@ def read_json(path: Path, mend: str, version: int | None = None) -> dict[str, An
     try:
         data = path.read_bytes()
         value = json.loads(data)
+        if not isinstance(value, dict):
+            raise ValueError("it holds no object")
         other = version is not None and value.get("format") != version
         if not JSON.holds(data) and (KEY in value or not other):
             raise ValueError(BROKEN)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise storage.damaged(path, error, mend) from None
     if other:
         raise UserError(

@@ -122,8 +122,11 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
         UserError: it cannot be read; `mend` says what to do about it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no object")
+        return value
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, error, mend) from None
 
 
@@ -203,7 +206,8 @@ def _hash(file: BufferedReader) -> str:
 
 def damaged(path: Path, error: Exception, mend: str) -> UserError:
     """A file that cannot be read, in one line."""
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = getattr(error, "strerror", None) or said
     return UserError(f"{path}: cannot be read ({reason}); {mend}")
 
 

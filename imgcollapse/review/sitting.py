@@ -20,7 +20,6 @@ from imgcollapse.curation import Picks, Subject
 from imgcollapse.curation.verdicts import milliseconds, place
 from imgcollapse.lineage import Lineage
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
 PATIENCE = 10.0
 """Seconds to wait for somebody else who is saving picks."""
@@ -87,7 +86,7 @@ class Sitting:
         if not 0 <= g <= last:
             raise UserError(f"--generation: {g} is not there; {folder} has 0 to {last}")
         images, classes = lineage.samples(g), run.record["classes"]
-        study = Study.model_validate(run.record["study"])
+        study = run.study
         where = device.choose(study.device, study.precision)
         oracle = study.oracle.build(images.shape, len(classes), where).load(run.oracle())
         answers = oracle.answer(images.pixels)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from imgcollapse.config import (
 from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.lock import LOCK
+from imgcollapse.core.text import unfit_folder
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
 FORMAT, RECORD = 2, "sweep.json"
 KEYS = ("study", "set", "arms", "grid", SMOKE)
+MOST = 10_000
+"""Arms of a sweep."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
 """What an arm may be called, for its name is a folder's."""
 
@@ -165,6 +169,8 @@ def _members(raw: dict[str, Any], path: Path) -> Iterator[tuple[str, str, list[M
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: grid.{key}: {values!r} is no list of values; give it some")
+    if (number := max(1, len(arms)) * prod(map(len, grid.values()))) > MOST:
+        raise UserError(f"{path}: {number:,} arms, more than {MOST:,}; ask for fewer")
     for arm, changes in (arms or {"": {}}).items():
         if not isinstance(changes, dict | None):
             raise UserError(
@@ -196,6 +202,8 @@ def _arm(
     where = f"{path}: arms.{name}"
     if not NAME.fullmatch(name):
         raise UserError(f"{where}: a folder is named so; use letters, digits and .-_ only")
+    if why := unfit_folder(name):
+        raise UserError(f"{where}: a folder is named so, and the name {why}; choose another")
     mine = deepcopy(settings)
     for tree in changes:
         override(mine, tree, where)
