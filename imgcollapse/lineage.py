@@ -21,12 +21,18 @@ from imgcollapse.core import storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.lazy import Stored
 from imgcollapse.core.pool import Kept
-from imgcollapse.tables import census_table, curation_table, metrics_table, write_table
+from imgcollapse.tables import Tables, census_table, curation_table, metrics_table
 
-MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+MANIFEST, SAMPLES, MODEL = "manifest.json", "samples.safetensors", "model.safetensors"
 KEPT, WORDS = "kept.safetensors", "words.safetensors"
+TRAINING_SET = "training_set.safetensors"
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
+
+
+class PrunedError(UserError):
+    """A file was removed because the study keeps only those of later generations."""
 
 
 class Lineage:
@@ -41,6 +47,7 @@ class Lineage:
         self.path = path
         self.number = number
         self._manifests: dict[int, dict[str, Any]] = {}
+        self._tables = Tables()
 
     @property
     def generations(self) -> int:
@@ -55,9 +62,9 @@ class Lineage:
         return self.path / f"gen_{g:03d}"
 
     def samples(self, g: int) -> Images:
-        """The images of generation g, memory-mapped; labels are the classes asked for."""
-        tensors = self._load(g, SAMPLES)
-        return Images(tensors["pixels"], tensors["labels"])
+        """The images of generation g, mapped when needed; labels are the classes asked for."""
+        labels = self._load(g, SAMPLES)["labels"].clone()
+        return Stored(labels, lambda: self._load(g, SAMPLES)["pixels"])
 
     def counted(self, g: int) -> Tensor:
         """int16[N], the class the oracle named for each sample, or -1."""
@@ -65,7 +72,7 @@ class Lineage:
 
     def training_set(self, g: int) -> TrainingSet:
         """Which images the g-th model was trained on, g >= 1."""
-        return TrainingSet(**self._load(g, "training_set.safetensors"))
+        return TrainingSet.of_runs(**self._load(g, TRAINING_SET))
 
     def kept(self, g: int) -> Kept | None:
         """What of generation g entered the pool before the next model; None without filters."""
@@ -74,7 +81,7 @@ class Lineage:
 
     def model(self, g: int) -> dict[str, Tensor]:
         """State of the g-th model, g >= 1."""
-        return self._load(g, "model.safetensors")
+        return self._load(g, MODEL)
 
     def words(self, g: int) -> dict[str, Tensor] | None:
         """Word counts of generation g, or None where its images are not written as words."""
@@ -129,9 +136,9 @@ class Lineage:
             pixels = {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
             storage.write_tensors(folder / SAMPLES, pixels)
             if training_set is not None:
-                storage.write_tensors(folder / "training_set.safetensors", vars(training_set))
+                storage.write_tensors(folder / TRAINING_SET, training_set.runs())
             if model is not None:
-                storage.write_tensors(folder / "model.safetensors", model)
+                storage.write_tensors(folder / MODEL, model)
             if kept is not None:
                 storage.write_tensors(folder / KEPT, vars(kept))
             if "words" in findings:
@@ -165,11 +172,12 @@ class Lineage:
         return range(1, self.generations)
 
     def write_tables(self) -> None:
-        """Derive the tables from the committed generations."""
-        write_table(self.path / "census.csv", self.census)
-        write_table(self.path / "metrics.csv", self.metrics)
-        if len(curation := self.curation):
-            write_table(self.path / "curation.csv", curation)
+        """Bring the tables up to date with the committed generations."""
+        for g in range(self._tables.generations, self.generations):
+            self._tables.add(self.manifest(g))
+        self._tables.write(self.path)
+        # Hundreds of generations have megabytes of findings, which are in the tables now.
+        self._manifests.clear()
 
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
@@ -180,8 +188,26 @@ class Lineage:
                 file.write(b"\n")
             file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
+    def forget(self, g: int) -> None:
+        """Read a manifest anew the next time: it was written anew."""
+        self._manifests.pop(g, None)
+
+    def pruned(self, g: int) -> frozenset[str]:
+        """Files of generation g that retention has removed."""
+        return frozenset(self.manifest(g).get("pruned", ()))
+
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
-        return storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
+        path = self.folder(g) / name
+        try:
+            return storage.read_tensors(path, _TRAIN_AGAIN)
+        except UserError:
+            self.forget(g)  # it may have gone since its manifest was read
+            if path.is_file() or name not in self.pruned(g):
+                raise
+            raise PrunedError(
+                f"{path}: was removed, for the study keeps those of later generations alone "
+                "(retention); ask for a later one"
+            ) from None
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]

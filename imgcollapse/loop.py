@@ -17,7 +17,8 @@ from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import Lineage, PrunedError
+from imgcollapse.pruning import newly_old, prune
 
 
 def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:
@@ -36,6 +37,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
     study, real, watcher = laboratory.study, laboratory.real, laboratory.watcher
     gate = Gate(laboratory, lineage)
     archive = gate.reopen(Archive(real.train, real.reserve))
+    prune(lineage, study.retention)
     if lineage.generations == 0:
         counted, findings = laboratory.measure(0, real.train)
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
@@ -60,7 +62,9 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         clock.lap("measure")
         findings |= {**choice, "seconds": clock.laps}
         grid = sample_grid(samples)
-        lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
+        learned = None if study.generator.by_heart else model.state()
+        lineage.commit(g, samples, counted, grid, findings, training_set, learned, kept)
+        prune(lineage, study.retention, newly_old(study.retention, g))
         archive.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
         watcher.say(f"{place}generation {g}: {_summary(findings['census'], real.shares)}")
@@ -79,7 +83,7 @@ def _inherited(
     laboratory: Laboratory, archive: Archive, training_set: TrainingSet, sibling: Lineage | None
 ) -> Model | None:
     """The sibling's first model, if it has one that was trained on the same images and labels."""
-    if sibling is None or sibling.generations < 2:
+    if laboratory.study.generator.by_heart or sibling is None or sibling.generations < 2:
         return None
     real, theirs = laboratory.real, sibling.training_set(1)
     pool = Archive(real.train, real.reserve)
@@ -91,8 +95,12 @@ def _inherited(
         and torch.equal(pool.labels(theirs), archive.labels(training_set))
     ):
         return None
+    try:
+        state = sibling.model(1)
+    except PrunedError:
+        return None
     generator, classes = laboratory.study.generator, len(real.classes)
-    return generator.restore(sibling.model(1), real.train.shape, classes, laboratory.device)
+    return generator.restore(state, real.train.shape, classes, laboratory.device)
 
 
 def _asked(

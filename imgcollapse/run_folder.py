@@ -17,10 +17,13 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.lineage import Lineage
 from imgcollapse.tables import write_table
 
-FORMAT = 3
+FORMAT = 4
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
 VOCABULARY = "vocabulary.safetensors"
-CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
+CHANGEABLE = (
+    *("generations", "data.root", "data.path", "data.download", "oracle.weights"),
+    *("retention", "retention.samples", "retention.models"),
+)
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
 
