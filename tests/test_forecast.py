@@ -17,6 +17,12 @@ GENERATORS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _briefly(monkeypatch):
+    """Nobody looks at the time that is foreseen."""
+    monkeypatch.setattr("imgcollapse.forecast.probe.BUDGET", 0.02)
+
+
 class Counted:
     """Hears how many steps each training has."""
 
@@ -41,7 +47,7 @@ def weigh(folder):
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_steps_are_exact_and_the_disk_is_within_a_seventh(config, tmp_path, kind):
     settings = [f"generator={GENERATORS[kind]}", "regime=accumulate", "samples=300"]
-    study = ic.load_study(config, [*settings, "longtail.images=300", "splits.reference=100"])
+    study = ic.load_study(config, [*settings, "longtail.images=300", "splits.oracle=30"])
     plan = forecast(study, probe(study))
     assert not list(tmp_path.glob("*/")), "nothing is written"
     watcher = Counted()
@@ -54,7 +60,10 @@ def test_steps_are_exact_and_the_disk_is_within_a_seventh(config, tmp_path, kind
 def test_lineages_and_retention_are_weighed(config, tmp_path):
     study = ic.load_study(
         config,
-        ["lineages=2", "samples=400", "longtail.images=400", "retention={samples: 1, models: 1}"],
+        [
+            *("lineages=2", "samples=400", "longtail.images=400", "splits.oracle=30"),
+            "retention={samples: 1, models: 1}",
+        ],
     )
     plan = forecast(study, probe(study))
     assert plan.disk == pytest.approx(weigh(ic.run(study, tmp_path / "run").path), rel=0.15)

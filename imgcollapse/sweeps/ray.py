@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,10 @@ TELL_EVERY = 1.0
 
 HERE = "local"
 """The address of a cluster of this machine alone, which is started for the sweep."""
+
+
+LOOPBACK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Makes Ray stay on the loopback address of this machine, as it does on Windows and macOS."""
 
 
 class Ray:
@@ -223,6 +228,8 @@ def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
 @contextmanager
 def _cluster(address: str) -> Iterator[Any]:
     """Ray, connected to a cluster."""
+    if address == HERE:
+        os.environ |= LOOPBACK
     try:
         import ray
     except ImportError:
@@ -234,11 +241,11 @@ def _cluster(address: str) -> Iterator[Any]:
         quiet = {"logging_level": "ERROR", "log_to_driver": False}
         try:
             if address == HERE:
-                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-                ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+                ray.init(HERE, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
             else:
+                _knock(address)
                 ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"--ray: no cluster at {address!r} ({reason}); start one with ray start --head, "
@@ -249,6 +256,17 @@ def _cluster(address: str) -> Iterator[Any]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody answers at host:port; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager
@@ -281,11 +299,11 @@ def _check_seen(ray: Any, nodes: Sequence[Mapping[str, Any]], token: Path) -> No
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     path = str(token)
-    look = ray.remote(lambda path: Path(path).is_file()).options(num_cpus=0)
+    look = ray.remote(lambda path: Path(path).is_file())
     answers = []
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        answers.append(look.options(scheduling_strategy=there).remote(path))
+        answers.append(look.options(num_cpus=0, scheduling_strategy=there).remote(path))
     for node, seen in zip(nodes, ray.get(answers), strict=True):
         if not seen:
             raise UserError(_unseen(node["NodeManagerAddress"], token.parent))

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.storage import sha256
 from imgcollapse.sweeps import Board, Ray, load_plan, sweep
-from imgcollapse.sweeps.ray import Place
+from imgcollapse.sweeps.ray import LOOPBACK, Place
 from imgcollapse.sweeps.units import units_of
 
 from .conftest import SWEEP, Here
 from .test_local import TABLES
 
+os.environ |= LOOPBACK  # ray reads it when it is imported
 LONG = SWEEP.replace("generations: 2", "generations: 12").replace("lineages: 2", "lineages: 1")
 
 
@@ -44,13 +46,21 @@ def test_a_share_of_a_gpu_is_a_share(gpus):
     assert Ray(gpus=0.25).gpus == 0.25
 
 
+def test_a_cluster_that_does_not_answer_is_one_line_at_once(plan_file, tmp_path):
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'imgcollapse[ray]'")
+    with socket.socket() as nobody:  # bound, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(UserError, match=r"--ray: no cluster at .* refused"):
+            sweep(plan_file, tmp_path / "out", backend=Ray(address))
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes of one core each."""
     pytest.importorskip("ray", reason="ray is not installed: pip install 'imgcollapse[ray]'")
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
