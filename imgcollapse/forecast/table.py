@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.forecast.forecast import Forecast
+from imgcollapse.forecast.estimate import Forecast
 from imgcollapse.progress import span
 
 

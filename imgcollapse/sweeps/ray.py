@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -238,6 +239,7 @@ def _cluster(address: str) -> Iterator[Any]:
         ) from None
     ours = not ray.is_initialized()
     if ours:
+        before = [(number, signal.getsignal(number)) for number in stop.SIGNALS]
         quiet = {"logging_level": "ERROR", "log_to_driver": False}
         try:
             if address == HERE:
@@ -251,6 +253,8 @@ def _cluster(address: str) -> Iterator[Any]:
                 f"--ray: no cluster at {address!r} ({reason}); start one with ray start --head, "
                 "name its host:port, or use --ray local"
             ) from None
+        for number, handler in before:  # Ray takes them for itself, and SIGTERM would be a crash
+            signal.signal(number, handler)
     try:
         yield ray
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imgcollapse.core.retention import Keep
 from imgcollapse.forecast.course import Course
-from imgcollapse.forecast.probe import Probe
+from imgcollapse.forecast.trial import Probe
 from imgcollapse.study import Study
 
 RECORD, EVENT, FILE = 12_000, 300, 130
