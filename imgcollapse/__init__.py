@@ -15,14 +15,16 @@ The map of the house, from the door to the cellar:
     verification/   hashes and replays: whether a run is what it says
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
-    sweeps/         many studies side by side, in processes of this machine
+    sweeps/         many studies side by side, in processes of this machine or a Ray cluster
     launch.py       begin or resume a study
+    forecast/       what a study will take, before it starts
     loop.py         one lineage, top to bottom
     gate.py         a study's filters at work on a lineage
     laboratory.py   what all lineages of a study share, and how they are measured
     progress.py     how far the work is
     prepare.py      a study's device, real images and oracle
     run_folder.py   a study's folder: its record, its oracle, its lineages
+    pruning.py      removing what a study's retention does not keep
     lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
     chance.py       what chance alone would do to a study's classes

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from imgcollapse.core.errors import UserError
+from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.text import one_line, unfit_folder
 
 app = typer.Typer(
@@ -35,6 +35,9 @@ Smoke = Annotated[bool, typer.Option("--smoke", help="Apply the file's one-minut
 Drift = Annotated[
     bool, typer.Option("--allow-drift", help="Go on with other software or on another machine.")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it will take, and write nothing.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
@@ -47,13 +50,22 @@ def run(
     ] = None,
     smoke: Smoke = False,
     allow_drift: Drift = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a study, or resume it: the same command goes on where the last one stopped.
 
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.config import load_study
+        from imgcollapse.forecast import forecast, probe, show
+
+        study = load_study(config, overrides or [], smoke)
+        show(forecast(study, probe(study)), Console(highlight=False))
+        return
     from imgcollapse.core import stop
-    from imgcollapse.core.errors import Stopped
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
@@ -83,22 +95,52 @@ def sweep(
         int | None,
         typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster instead: auto, host:port, or local to start one here.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="With --ray, GPUs a lineage holds, such as 0.25.", show_default="1 if there are"
+        ),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(help="How often a lineage whose process fails is tried again.")
+    ] = 2,
     smoke: Smoke = False,
     allow_drift: Drift = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run many studies side by side, or resume them; exit code 1 if a member fails."""
+    from imgcollapse.core import stop
     from imgcollapse.report import write_report
-    from imgcollapse.sweeps import Board, Local, load_plan
+    from imgcollapse.sweeps import Board, Local, Ray, foresee, load_plan
     from imgcollapse.sweeps import sweep as launch
 
     folder = out or _folder(plan, smoke)
     arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
+    at_a_time = arms.jobs() if jobs is None else jobs
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.forecast import show_arms
+
+        show_arms(dict(foresee(arms)), at_a_time, Console(highlight=False))
+        return
+    if ray and jobs is not None:
+        raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
+    backend = Ray(ray, gpus, retries) if ray else Local(at_a_time, retries)
     try:
-        workers = Local(arms.jobs() if jobs is None else jobs)
-        done = launch(arms, folder, backend=workers, board=board, allow_drift=allow_drift)
-    except KeyboardInterrupt:
+        with stop.listening():
+            done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
+    except (KeyboardInterrupt, Stopped) as stopped:
         board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
     for trace in board.traces.values():
         print(trace, file=sys.stderr)
     for failure in done.failures:

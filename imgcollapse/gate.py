@@ -16,7 +16,7 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import SAMPLES, Lineage
 from imgcollapse.progress import Watcher
 
 
@@ -30,10 +30,17 @@ class Gate:
     def reopen(self, archive: Archive) -> Archive:
         """The archive with all that the lineage has so far, as it was let in then."""
         for g in self.lineage.resume():
-            archive.append(self.lineage.samples(g))
-            if (kept := self.lineage.kept(g - 1)) is not None:
+            archive.append(self._born(g))
+            kept = self.lineage.kept(g - 1) if len(archive.generations[g - 1]) else None
+            if kept is not None:
                 archive.admit(g - 1, kept)
         return archive
+
+    def _born(self, g: int) -> Images:
+        """The samples of generation g; of those that were removed, which nobody trains on, none."""
+        if SAMPLES not in self.lineage.pruned(g):
+            return self.lineage.samples(g)
+        return self.laboratory.real.train[:0]
 
     def admit(self, archive: Archive, g: int, seed: Seed) -> tuple[Kept | None, dict[str, Any]]:
         """Let of generation g into the pool what the filters keep; say what it was, and by what.

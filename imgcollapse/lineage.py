@@ -21,14 +21,19 @@ from imgcollapse.core import lock, records, sealed, storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.lazy import Stored
 from imgcollapse.core.pool import Kept
-from imgcollapse.tables import census_table, curation_table, metrics_table, write_table
+from imgcollapse.tables import Tables, census_table, curation_table, metrics_table
 
 MANIFEST, SAMPLES, GRID = "manifest.json", "samples.safetensors", "grid.png"
 TRAINING_SET, MODEL = "training_set.safetensors", "model.safetensors"
 KEPT, WORDS = "kept.safetensors", "words.safetensors"
 LOG, DIVERGED, WORK = "events.jsonl", "diverged.json", ".work"
 TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
+
+
+class PrunedError(UserError):
+    """A file was removed because the study keeps only those of later generations."""
 
 
 class Lineage:
@@ -45,6 +50,7 @@ class Lineage:
         self.number = number
         self.made_with: Mapping[str, Any] = {}
         self._manifests: dict[int, dict[str, Any]] = {}
+        self._tables = Tables()
 
     @property
     def generations(self) -> int:
@@ -63,9 +69,9 @@ class Lineage:
         return self.folder(g).with_suffix(WORK)
 
     def samples(self, g: int) -> Images:
-        """The images of generation g, memory-mapped; labels are the classes asked for."""
-        tensors = self._load(g, SAMPLES)
-        return Images(tensors["pixels"], tensors["labels"])
+        """The images of generation g, mapped when needed; labels are the classes asked for."""
+        labels = self._load(g, SAMPLES)["labels"].clone()
+        return Stored(labels, lambda: self._load(g, SAMPLES)["pixels"])
 
     def counted(self, g: int) -> Tensor:
         """int16[N], the class the oracle named for each sample, or -1."""
@@ -73,7 +79,7 @@ class Lineage:
 
     def training_set(self, g: int) -> TrainingSet:
         """Which images the g-th model was trained on, g >= 1."""
-        return TrainingSet(**self._load(g, TRAINING_SET))
+        return TrainingSet.of_runs(**self._load(g, TRAINING_SET))
 
     def kept(self, g: int) -> Kept | None:
         """What of generation g entered the pool before the next model; None without filters."""
@@ -152,7 +158,7 @@ class Lineage:
                 SAMPLES: {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
             }
             if training_set is not None:
-                tensors[TRAINING_SET] = vars(training_set)
+                tensors[TRAINING_SET] = training_set.runs()
             if model is not None:
                 tensors[MODEL] = model
             if kept is not None:
@@ -209,23 +215,39 @@ class Lineage:
             )
 
     def write_tables(self) -> None:
-        """Derive the tables from the committed generations."""
-        write_table(self.path / "census.csv", self.census)
-        write_table(self.path / "metrics.csv", self.metrics)
-        if len(curation := self.curation):
-            write_table(self.path / "curation.csv", curation)
+        """Bring the tables up to date with the committed generations."""
+        for g in range(self._tables.generations, self.generations):
+            self._tables.add(self.manifest(g))
+        self._tables.write(self.path)
+        # Hundreds of generations have megabytes of findings, which are in the tables now.
+        self._manifests.clear()
 
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         sealed.append_line(self.path / LOG, {"time": when, "event": event, **facts})
 
+    def forget(self, g: int) -> None:
+        """Read a manifest anew the next time: it was written anew."""
+        self._manifests.pop(g, None)
+
+    def pruned(self, g: int) -> frozenset[str]:
+        """Files of generation g that retention has removed."""
+        return frozenset(self.manifest(g).get("pruned", ()))
+
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
-        path, manifest = self.folder(g) / name, self.manifest(g)
-        if name in manifest.get("pruned", ()):
-            raise UserError(f"{path}: was removed to save space, as the study asks; run it anew")
-        digests = [manifest["files"][name]] if name in manifest["files"] else []
-        tensors = storage.read_tensors(path, TRAIN_AGAIN, *digests)
+        path = self.folder(g) / name
+        try:
+            digests = [d for n, d in self.manifest(g)["files"].items() if n == name]
+            tensors = storage.read_tensors(path, TRAIN_AGAIN, *digests)
+        except UserError:
+            self.forget(g)  # it may have gone since its manifest was read
+            if path.is_file() or name not in self.pruned(g):
+                raise
+            raise PrunedError(
+                f"{path}: was removed, for the study keeps those of later generations alone "
+                "(retention); ask for a later one"
+            ) from None
         records.check_tensors(path, tensors, TRAIN_AGAIN)
         return tensors
 

@@ -22,7 +22,8 @@ from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import DIVERGED, Lineage
+from imgcollapse.lineage import DIVERGED, Lineage, PrunedError
+from imgcollapse.pruning import newly_old, prune
 
 
 def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:
@@ -44,6 +45,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
     gate = Gate(laboratory, lineage)
     archive = gate.reopen(Archive(real.train, real.reserve))
     _refuse_diverged(lineage, study.generations)
+    prune(lineage, study.retention)
     if lineage.generations == 0:
         counted, findings = laboratory.measure(0, real.train)
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
@@ -74,8 +76,10 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         findings |= {**choice, "training": scratch.facts, "remarks": [remark] if remark else []}
         findings["seconds"] = clock.laps
         grid = sample_grid(samples)
-        lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
+        learned = None if study.generator.by_heart else model.state()
+        lineage.commit(g, samples, counted, grid, findings, training_set, learned, kept)
         scratch.drop()
+        prune(lineage, study.retention, newly_old(study.retention, g))
         archive.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
         for line in (_summary(findings["census"], real.shares), *findings["remarks"]):
@@ -142,7 +146,7 @@ def _inherited(
     g: int,
 ) -> Model | None:
     """The sibling's first model, if it has one that was trained on the same images and labels."""
-    if g > 1 or sibling is None or sibling.generations < 2:
+    if g > 1 or laboratory.study.generator.by_heart or sibling is None or sibling.generations < 2:
         return None
     real, theirs = laboratory.real, sibling.training_set(1)
     pool = Archive(real.train, real.reserve)
@@ -154,9 +158,13 @@ def _inherited(
         and torch.equal(pool.labels(theirs), archive.labels(training_set))
     ):
         return None
+    try:
+        state = sibling.model(1)
+    except PrunedError:
+        return None
     scratch.facts |= sibling.manifest(1).get("training", {})
     generator, classes = laboratory.study.generator, len(real.classes)
-    return generator.restore(sibling.model(1), real.train.shape, classes, laboratory.device)
+    return generator.restore(state, real.train.shape, classes, laboratory.device)
 
 
 def _asked(

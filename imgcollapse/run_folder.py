@@ -29,12 +29,8 @@ FILES, COMING = "files", "coming"
 """Keys of run.json: sha256 of the files beside it, and of one that is about to replace one."""
 RESTORE = "restore it, or choose another --out"
 CHANGEABLE = (
-    "generations",
-    "checkpoint_seconds",
-    "data.root",
-    "data.path",
-    "data.download",
-    "oracle.weights",
+    *("generations", "data.root", "data.path", "data.download", "oracle.weights"),
+    *("checkpoint_seconds", "retention", "retention.samples", "retention.models"),
 )
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -115,8 +115,10 @@ class Generator(Part, ABC):
     Attributes:
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
+        by_heart: whether a model is nothing but its training set, so that none is saved.
     """
 
+    by_heart: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 
@@ -124,6 +126,10 @@ class Generator(Part, ABC):
     def needs_previous(self) -> bool:
         """Whether `fit` is to be given the previous generation's model."""
         return self.warm_start
+
+    def training_steps(self, images: int, warm: bool = False) -> int | None:
+        """Optimizer steps on so many images, from scratch or warm; None if it takes none."""
+        return None
 
     @abstractmethod
     def fit(

@@ -145,7 +145,11 @@ _TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
         "labels": (torch.int16, 1),
         "counted": (torch.int16, 1),
     },
-    "training_set.safetensors": {"generation": (torch.int16, 1), "row": (torch.int32, 1)},
+    "training_set.safetensors": {
+        "generation": (torch.int16, 1),
+        "start": (torch.int32, 1),
+        "count": (torch.int32, 1),
+    },
     "kept.safetensors": {"rows": (torch.int32, 1), "labels": (torch.int16, 1)},
 }
 

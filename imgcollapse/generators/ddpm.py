@@ -94,6 +94,10 @@ class DDPM(Generator):
             raise ValueError("guidance needs conditional: true and label_dropout above 0")
         return self
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps` from scratch, `warm_steps` from the previous model."""
+        return (self.warm_steps or self.steps) if warm and self.warm_start else self.steps
+
     def fit(
         self,
         images: Images,
@@ -113,12 +117,10 @@ class DDPM(Generator):
         check(images, self.conditional)
         with (seed / "init").lent_to_torch():
             model = self._model(images.shape, classes, device)
-        steps = self.steps
         if self.warm_start and previous is not None:
             load(model.network, previous.state())
-            steps = self.warm_steps or steps
         plan = Plan(
-            steps=steps,
+            steps=self.training_steps(len(images), previous is not None),
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,

@@ -2,7 +2,10 @@
 
 plan.py      a sweep file read into arms, and the sweep's folder
 units.py     the smallest pieces of work, and what one waits for
+agenda.py    which of them are waiting, done, or tried again
 local.py     worker processes that take up units
+ray.py       the machines of a Ray cluster that do
+foresee.py   what a sweep will take
 board.py     how far all of them are, on a terminal or in a log
 """
 
@@ -17,11 +20,25 @@ from typing import Protocol
 from imgcollapse.core.lock import owned
 from imgcollapse.run_folder import Run
 from imgcollapse.sweeps.board import Board
+from imgcollapse.sweeps.foresee import foresee
 from imgcollapse.sweeps.local import Local
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
+from imgcollapse.sweeps.ray import Ray
 from imgcollapse.sweeps.units import Key, Unit, units_of
 
-__all__ = ["Arm", "Board", "Local", "Plan", "Sweep", "is_sweep", "load_plan", "open_sweep", "sweep"]
+__all__ = [
+    "Arm",
+    "Board",
+    "Local",
+    "Plan",
+    "Ray",
+    "Sweep",
+    "foresee",
+    "is_sweep",
+    "load_plan",
+    "open_sweep",
+    "sweep",
+]
 
 
 class Backend(Protocol):
@@ -73,6 +90,7 @@ def sweep(
     Raises:
         UserError: something about the file or the folder must be mended first, or another process
             works in the folder.
+        Stopped: a signal has asked to stop; what is done is kept.
     """
     if not isinstance(plan, Plan):
         plan = load_plan(plan, overrides, smoke)

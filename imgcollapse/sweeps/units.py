@@ -5,11 +5,13 @@ Who does it, and where, is a backend's business: a unit is plain data that may t
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.lock import owned
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
@@ -23,7 +25,10 @@ from imgcollapse.sweeps.plan import Plan
 Key = tuple[str, int | None]
 """Arm and lineage; no lineage is the beginning of the arm."""
 
-LATER = ("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle")
+LATER = (
+    *("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle"),
+    "retention",
+)
 """Settings that the first model, which learns from real images alone, does not depend on."""
 
 SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "threads")
@@ -83,6 +88,21 @@ class Unit:
         return theirs is not None and theirs.generations > 1
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a unit came to its end.
+
+    Attributes:
+        failure: why it is not done, in one line; None if it is.
+        trace: the traceback of what nobody foresaw.
+        again: whether a second try may do better; it may not where a user must mend something.
+    """
+
+    failure: str | None = None
+    trace: str = ""
+    again: bool = False
+
+
 class Bench:
     """Where units are done; what the lineages of an arm share is kept from one to the next."""
 
@@ -112,6 +132,21 @@ class Bench:
         lineage = run.lineages[unit.lineage]
         with owned(lineage.path, self.watcher.say):
             live(laboratory, lineage, _same_first_model(unit, run))
+
+    def attempt(self, unit: Unit) -> Ended:
+        """Do a unit, and say how it ended; nothing is raised but `KeyboardInterrupt`."""
+        try:
+            self.work(unit)
+        except UserError as error:
+            return Ended(str(error))
+        except Stopped as stopped:
+            return Ended(str(stopped), again=True)
+        except Exception as error:
+            self.kept = None
+            lines = str(error).splitlines() or [""]
+            why = f"{type(error).__name__}: {lines[0]}"
+            return Ended(why, traceback.format_exc(), again=True)
+        return Ended()
 
 
 def units_of(plan: Plan, folder: Path) -> list[Unit]:
