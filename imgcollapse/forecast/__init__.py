@@ -8,7 +8,7 @@ table.py     the plan on a terminal
 
 from imgcollapse.forecast.course import Course
 from imgcollapse.forecast.estimate import Forecast, forecast
-from imgcollapse.forecast.trial import Probe, probe
 from imgcollapse.forecast.table import show, show_arms
+from imgcollapse.forecast.trial import Probe, probe
 
 __all__ = ["Course", "Forecast", "Probe", "forecast", "probe", "show", "show_arms"]
