@@ -81,7 +81,7 @@ class Place:
 
     Attributes:
         folder: the working folder, in which a study's relative paths are looked up.
-        token: a file in the sweep's folder that is there while the sweep is running.
+        token: a file in the sweep's folder that is there until the sweep is to stop.
         path: where modules are imported from.
     """
 
@@ -123,8 +123,9 @@ class _Flight:
             self._listen()
         if tasks := list(self.tasks):
             self.board.say(f"Stopping: {len(self.board.places)} at work keep what they have.")
+            self.place.token.unlink(missing_ok=True)  # those at work look for it
             for task in tasks:
-                self.ray.cancel(task, force=False)  # heard as Ctrl-C where it is at work
+                self.ray.cancel(task, force=False)  # what has not begun does not begin
             self.ray.wait(tasks, num_returns=len(tasks))
 
     def _task(self, unit: Unit) -> Any:
@@ -184,11 +185,12 @@ class _Reporter:
     def __init__(self) -> None:
         self.told = 0.0
 
-    def about(self, key: Key, ear: Any) -> None:
-        self.key, self.ear = key, ear
+    def about(self, key: Key, ear: Any, token: Path) -> None:
+        self.key, self.ear, self.token = key, ear, token
 
     def at(self, lineage: int, generation: int, study: Study) -> None:
         self._tell(generation)
+        self._look()
         stop.heed()
 
     def say(self, line: str) -> None:
@@ -200,6 +202,12 @@ class _Reporter:
         if time.monotonic() - self.told > TELL_EVERY:
             self.told = time.monotonic()
             self._tell(Step(stage, step, steps, loss))
+            self._look()
+
+    def _look(self) -> None:
+        """Stop as by a signal if the sweep is to stop: Ray's interrupt may be ignored here."""
+        if not stop.asked() and not self.token.is_file():
+            signal.raise_signal(signal.SIGTERM)
 
     def _tell(self, message: Any) -> None:
         self.ear.tell.remote(self.key, pickle.dumps(message))  # nobody waits for an answer
@@ -214,7 +222,7 @@ def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
     """What a task does: a unit."""
     import ray
 
-    _REPORTER.about(unit.key, ear)
+    _REPORTER.about(unit.key, ear, place.token)
     try:
         with stop.listening():
             place.enter(ray.util.get_node_ip_address())

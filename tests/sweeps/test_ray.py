@@ -21,7 +21,7 @@ from .conftest import SWEEP, Here
 from .test_local import TABLES
 
 os.environ |= LOOPBACK  # ray reads it when it is imported
-LONG = SWEEP.replace("generations: 2", "generations: 12").replace("lineages: 2", "lineages: 1")
+LONG = SWEEP.replace("generations: 2", "generations: 5").replace("lineages: 2", "lineages: 1")
 
 
 def test_without_ray_one_line_says_what_to_install(plan_file, tmp_path, monkeypatch):
@@ -69,6 +69,7 @@ def cluster():
     cluster.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_gives_the_same_bits_as_this_process(cluster, plan_file, tmp_path):
     log = io.StringIO()
@@ -95,6 +96,7 @@ def workers(folder):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_worker_killed_in_the_middle_is_replaced_and_goes_on(cluster, tmp_path):
     plan = tmp_path / "plan.yaml"
@@ -113,15 +115,16 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_goes_on(cluster, tmp_path
     assert err.count("RETRY   replace: its worker died (WorkerCrashedError); try 2 of 3") == 1
     here = sweep(plan, tmp_path / "here", backend=Here())
     for arm in ("replace", "accumulate"):
-        for name in ("census.csv", "metrics.csv", "gen_012/model.safetensors"):
+        for name in ("census.csv", "metrics.csv", "gen_005/model.safetensors"):
             made = tmp_path / "ray" / arm / name
             assert sha256(made) == sha256(here.path / arm / name), made
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_signal_stops_what_runs_in_the_cluster(cluster, tmp_path):
     plan = tmp_path / "plan.yaml"
-    plan.write_text(LONG.replace("generations: 12", "generations: 400"))
+    plan.write_text(LONG.replace("generations: 5", "generations: 400"))
     command = [sys.executable, "-m", "imgcollapse", "sweep", str(plan), "--ray", cluster, "--out"]
     process = subprocess.Popen(
         [*command, str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
