@@ -21,6 +21,8 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+MOST = 2**28
+"""Images of a training set: two gigabytes of row numbers."""
 Value = bool | int | float | str | None
 
 
@@ -165,8 +167,15 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
         tensor = tensors[name]
         if tensor.dtype != dtype or tensor.ndim != dimensions:
             raise _nonsense(path, f"its {name} is {tensor.dtype} {list(tensor.shape)}", mend)
+    if (count := tensors.get("count")) is not None and not _countable(count):
+        raise _nonsense(path, "its runs are empty, or of more images than there can be", mend)
     if len({len(tensors[name]) for name in wanted}) > 1:
         raise _nonsense(path, "its tensors differ in length", mend)
+
+
+def _countable(count: Tensor) -> bool:
+    """Whether runs of so many rows each may be written out."""
+    return not len(count) or (int(count.min()) >= 1 and int(count.long().sum()) <= MOST)
 
 
 def _checked(model: type[_Known], path: Path, held: Any, mend: str) -> Any:
