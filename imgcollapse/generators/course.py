@@ -69,7 +69,8 @@ class Course:
         first = self.step - len(losses) + 1
         bad = [(first + i, loss) for i, loss in enumerate(losses) if not math.isfinite(loss)]
         why = f"the loss is {bad[0][1]} in step {bad[0][0]}" if bad else None
-        if why is None and not all(bool(weight.isfinite().all()) for weight in self.weights):
+        sound = torch.stack([weight.isfinite().all() for weight in self.weights]).all()
+        if why is None and not bool(sound):
             why = f"a weight is no number any more after step {self.step}"
         if why is None:
             return losses[-1]

@@ -15,9 +15,7 @@ from .told import CPU, SEED, Told
 
 GENERATORS = {
     "vae": VAE(width=4, latent=3, steps=9, batch=8),
-    "ddpm": DDPM(
-        channels=(8, 16), steps=9, batch=8, sample_steps=4, sample_batch=2, sampler="ddpm"
-    ),
+    "ddpm": DDPM(channels=(8,), steps=9, sample_steps=4, sample_batch=2, sampler="ddpm"),
     "dpm++": DDPM(channels=(8,), steps=9, batch=8, sample_steps=4, sample_batch=3),
     "autoregressive": Autoregressive(width=8, layers=1, heads=2, steps=9, batch=8, sample_batch=2),
 }
@@ -31,7 +29,7 @@ def every_step(monkeypatch):
     monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", -1)
 
 
-@pytest.fixture(params=GENERATORS)
+@pytest.fixture(params=[kind for kind in GENERATORS if kind != "dpm++"])
 def generator(request):
     return GENERATORS[request.param]
 
