@@ -153,7 +153,7 @@ def test_a_run_waits_until_people_are_done_and_says_how(config, first):
     assert after.training_set(2).row.tolist() == LEFT
     first_line, second_line = reviewer.heard[:2]
     assert first_line.endswith(f": imgcollapse review {lineage.path} --generation 1")
-    assert "no valid picks" in second_line
+    assert "damaged, or changed by hand" in second_line
     assert "\n" not in second_line
 
 
