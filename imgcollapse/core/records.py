@@ -50,7 +50,7 @@ class _Oracle(_Known):
 
 class _Run(_Known):
     study: _Study
-    classes: Annotated[list[str], Field(min_length=2, max_length=32_767)]
+    classes: Annotated[list[str], Field(min_length=1, max_length=32_767)]
     shares: list[Share]
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
     data: _Data

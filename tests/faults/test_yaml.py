@@ -11,6 +11,7 @@ import pytest
 
 from imgcollapse.config import load_study
 from imgcollapse.core import yaml
+from imgcollapse.sweeps import load_plan
 
 from .refusals import refusal
 
@@ -123,3 +124,19 @@ def test_a_config_that_never_ends_is_not_read_to_its_end():
     began = time.monotonic()
     assert "more than 256 KiB" in refusal(load_study, Path("/dev/zero"))
     assert time.monotonic() - began < 60  # it would never return
+
+
+def test_a_grid_of_more_arms_than_there_are_atoms_is_refused(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    points = "".join(f"  k{i}: [{', '.join(map(str, range(20)))}]\n" for i in range(20))
+    path.write_text(f"study: {{data: digits, generator: resample}}\ngrid:\n{points}")
+    assert "more than 10,000" in refusal(load_plan, path)
+
+
+@pytest.mark.parametrize("name", ["CON", "a.", "x" * 201])
+def test_an_arm_is_called_what_a_folder_may_be_called(tmp_path, name):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        f"study: {{data: digits, generator: resample}}\narms: {{'{name}': {{seed: 1}}}}"
+    )
+    assert "choose another" in refusal(load_plan, path)

@@ -9,7 +9,7 @@ __main__.py   a campaign: with atheris (libFuzzer, guided by coverage) where it 
               else without guidance
 
 What a campaign finds is written to the folder it is started in, as finding-TARGET-SHA; it becomes
-a test in tests/faults/test_found.py, with the input in it. atheris needs a compiler or a wheel for
-the Python at hand, and is not among the project's dependencies: a virtual environment of its own
-will do, with PYTHONPATH set to this checkout and to the site-packages of the project's environment.
+a test beside those of its reader in tests/faults, with the input in it. atheris needs a compiler or
+a wheel for the Python at hand, and is not among the project's dependencies: a virtual environment
+of its own will do, with PYTHONPATH set to this checkout and to the site-packages of the project's.
 """
