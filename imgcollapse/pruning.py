@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imgcollapse.core import sealed, storage
-from imgcollapse.core.retention import Retention
+from imgcollapse.core.retention import Keep, Retention
 from imgcollapse.lineage import MANIFEST, MODEL, SAMPLES, Lineage
 
 
@@ -18,7 +18,7 @@ def prune(lineage: Lineage, retention: Retention, first: int = 1) -> None:
         retention: what is kept.
         first: generations before this one have been seen to.
     """
-    keeps = {SAMPLES: retention.samples, MODEL: retention.models}
+    keeps: dict[str, Keep] = {SAMPLES: retention.samples, MODEL: retention.models}
     last = lineage.generations - 1
     for g in range(max(first, 1), last + 1):
         manifest, folder = lineage.manifest(g), lineage.folder(g)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -220,8 +221,7 @@ _BENCH = Bench(_REPORTER)
 
 def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
     """What a task does: a unit."""
-    import ray
-
+    ray: Any = import_module("ray")
     _REPORTER.about(unit.key, ear, place.token)
     try:
         with stop.listening():
@@ -240,7 +240,7 @@ def _cluster(address: str) -> Iterator[Any]:
     if address == HERE:
         os.environ |= LOOPBACK
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError:
         raise UserError(
             "--ray: ray is not installed; pip install 'imgcollapse[ray]', or use --jobs"
@@ -308,13 +308,12 @@ def _check_room(nodes: Sequence[Mapping[str, Any]], unit: Unit) -> None:
 
 def _check_seen(ray: Any, nodes: Sequence[Mapping[str, Any]], token: Path) -> None:
     """Ask every machine whether the token is there."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    strategies = import_module("ray.util.scheduling_strategies")
     path = str(token)
     look = ray.remote(lambda path: Path(path).is_file())
     answers = []
     for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         answers.append(look.options(num_cpus=0, scheduling_strategy=there).remote(path))
     for node, seen in zip(nodes, ray.get(answers), strict=True):
         if not seen:
