@@ -22,11 +22,13 @@ class Measured(Generic[A]):
 
     Attributes:
         seconds: how long it took, until the device was done.
+        processor: seconds of processor time, of all threads: what a busy machine changes less.
         memory: peak in MiB (memory.py), or None where it cannot be known.
         outcome: what the work returned.
     """
 
     seconds: float
+    processor: float
     memory: float | None
     outcome: A
 
@@ -36,11 +38,11 @@ def measured(work: Callable[[], A], device: torch.device) -> Measured[A]:
     gc.collect()
     memory.reset(device)
     _wait(device)
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     outcome = work()
     _wait(device)
-    seconds = time.perf_counter() - begun
-    return Measured(seconds, memory.peak(device), outcome)
+    seconds, processor = time.perf_counter() - begun, time.process_time() - used
+    return Measured(seconds, processor, memory.peak(device), outcome)
 
 
 def in_turns(

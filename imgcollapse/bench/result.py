@@ -26,11 +26,13 @@ class Side(Found):
     Attributes:
         name: what it is.
         rates: units a second, one for each pair.
+        processor: units a second of processor time.
         memory: peak MiB of the process, or of the GPU; None where it is not known.
     """
 
     name: str
     rates: tuple[float, ...]
+    processor: tuple[float, ...]
     memory: float | None
 
     @computed_field
@@ -103,13 +105,19 @@ class Comparison(Found):
     @property
     def ratios(self) -> tuple[float, ...]:
         """Ours over theirs, pair by pair."""
-        return tuple(a / b for a, b in zip(self.ours.rates, self.reference.rates, strict=True))
+        return _ratios(self.ours.rates, self.reference.rates)
 
     @computed_field
     @property
     def ratio(self) -> float:
         """Median of the ratios."""
         return statistics.median(self.ratios)
+
+    @computed_field
+    @property
+    def processor_ratio(self) -> float:
+        """The same by processor time: where others work too, clocks measure them as well."""
+        return statistics.median(_ratios(self.ours.processor, self.reference.processor))
 
 
 class Check(Found):
@@ -194,5 +202,13 @@ class Report(Found):
 def side(name: str, runs: Sequence[Measured[Any]], units: float) -> Side:
     """Of `units` in each run."""
     memories = [run.memory for run in runs if run.memory is not None]
-    rates = tuple(units / run.seconds for run in runs)
-    return Side(name=name, rates=rates, memory=max(memories) if memories else None)
+    return Side(
+        name=name,
+        rates=tuple(units / run.seconds for run in runs),
+        processor=tuple(units / run.processor for run in runs),
+        memory=max(memories) if memories else None,
+    )
+
+
+def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+    return tuple(a / b for a, b in zip(ours, theirs, strict=True))

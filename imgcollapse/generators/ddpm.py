@@ -20,6 +20,7 @@ from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
+from imgcollapse.generators.speed import quicken
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -150,6 +151,8 @@ class DDPM(Generator):
         conditions = classes + 1 if self.conditional else None
         network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
+        _, height, width = canvas.inside
+        quicken(network, height * width // 4 ** (len(self.channels) - 1), device)
         process = Process(self.schedule, self.timesteps, self.prediction)
         return Diffusion(self, network, canvas, process, device)
 

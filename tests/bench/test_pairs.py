@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 
 def runs(*seconds):
-    return [Measured(each, 100.0, None) for each in seconds]
+    return [Measured(each, 2 * each, 100.0, None) for each in seconds]
 
 
 def compared(ours, theirs, **more):
@@ -54,6 +54,7 @@ def test_a_ratio_is_the_median_of_the_pairs_ratios():
     found = compared([1, 2, 4], [3, 2, 8])
     assert found.ratios == (3, 1, 2)
     assert found.ratio == 2
+    assert found.processor_ratio == 2
     assert found.ours.median == 6  # 12 units in 2 seconds
     assert found.ours.memory == 100
 
