@@ -13,6 +13,7 @@ The map of the house, from the door to the cellar:
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
     sweeps/         many studies side by side, in processes of this machine
+    chaos/          a fault drill: kill a study, damage it, compare with an unbroken twin
     launch.py       begin or resume a study
     loop.py         one lineage, top to bottom
     gate.py         a study's filters at work on a lineage
