@@ -10,6 +10,7 @@ The map of the house, from the door to the cellar:
     validate/       published laws, theory and this program side by side
     bench/          speed, against what a user would otherwise run
     doctor/         what is wrong with this machine, and how to mend it
+    chaos/          a fault drill: kill a study, damage it, compare with an unbroken twin
     report/         the page, the curves, the vanishing grid
     review/         the page on which people keep, reject and name samples
     verification/   hashes and replays: whether a run is what it says

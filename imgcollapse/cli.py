@@ -334,6 +334,36 @@ def export(
 
 
 @app.command()
+def chaos(
+    config: Config,
+    overrides: Overrides = None,
+    kills: Annotated[int, typer.Option(help="How often.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.", show_default="runs/chaos_CONFIG")
+    ] = None,
+    smoke: Smoke = False,
+    seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
+) -> None:
+    """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
+    from rich.console import Console
+
+    from imgcollapse.chaos import drill
+    from imgcollapse.config import load_study
+    from imgcollapse.progress import Display
+
+    study = load_study(config, overrides or [], smoke)
+    folder = out or Path("runs") / f"chaos_{config.stem}"
+    with Display() as display:
+        found = drill(study, folder, kills, seed, display)
+    Console(highlight=False).print(found.table())
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     only: Annotated[
         list[str] | None, typer.Option(help="A law such as T3; may be repeated.")

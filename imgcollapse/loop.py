@@ -59,7 +59,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
         images = archive.gather(training_set)
-        scratch = _scratch(laboratory, lineage, g, images, seed)
+        scratch = _scratch(laboratory, lineage, g, archive, training_set)
         with _saved_or_ended(lineage, g, scratch):
             model = _inherited(laboratory, archive, training_set, scratch, sibling, g)
             model = model or _fit(laboratory, lineage, g, images, seed / "fit", scratch)
@@ -68,15 +68,17 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
             drawn = model.sample(labels, seed / "sample", watcher, scratch)
         samples = gate.marked(drawn, seed / "mark")
         clock.lap("sample")
+        watcher("measure", 0, 1, 0)
         counted, findings = laboratory.measure(g, samples)
         findings["metrics"] += gate.remarks(g, drawn, samples, seed / "remarks")
         findings["metrics"] += laboratory.foretold(g, model)
         clock.lap("measure")
-        remark = metrics.degenerate(drawn.pixels, images.pixels)
+        remark = metrics.degenerate(drawn.pixels, archive.generations[-1].pixels)
         findings |= {**choice, "training": scratch.facts, "remarks": [remark] if remark else []}
         findings["seconds"] = clock.laps
         grid = sample_grid(samples)
         learned = None if study.generator.by_heart else model.state()
+        watcher("commit", 0, 1, 0)
         lineage.commit(g, samples, counted, grid, findings, training_set, learned, kept)
         scratch.drop()
         prune(lineage, study.retention, newly_old(study.retention, g))
@@ -98,14 +100,14 @@ def _fit(
 
 
 def _scratch(
-    laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed
+    laboratory: Laboratory, lineage: Lineage, g: int, archive: Archive, training_set: TrainingSet
 ) -> Scratch:
     """Where the work on the g-th model is kept until it is committed, and what it rests on."""
     study = laboratory.study
     belongs = {
-        "seed": list(seed.path),
+        "seed": [study.seed, lineage.number, g],
         "generator": study.generator.model_dump(mode="json"),
-        "training_set": digest({"pixels": images.pixels, "labels": images.labels}),
+        "training_set": digest({**vars(training_set), "labels": archive.labels(training_set)}),
         "after": lineage.manifest(g - 1)["files"],
     }
     return Scratch(lineage.work(g), study.checkpoint_seconds, belongs, laboratory.watcher.say)
