@@ -40,7 +40,7 @@ def drill(
     Raises:
         UserError: the folder holds something, or the study does not run at all.
     """
-    out, watcher, chance = Path(out), watcher or Silent(), random.Random(seed)
+    out, watcher, chance = Path(out), watcher or Silent(), random.Random(seed)  # noqa: S311 - no secret
     if kills < 1:
         raise UserError(f"--kills: {kills} is too few; ask for 1 or more")
     if out.exists() and any(out.iterdir()):
