@@ -88,7 +88,7 @@ def take_times(bench: Bench) -> Iterator[Generation | Check]:
             part="generations",
             what="time of a generation outside training, sampling and measuring",
             value=warm.seconds["rest"] / warm.wall,
-            limit=OVERHEAD,
+            limit=bench.promised(OVERHEAD),
             detail=f"{warm.seconds['rest']:.2f} of {warm.wall:.1f} s, generation {warm.number}",
         )
         yield _measuring(bench, study, begun, warm.wall)
@@ -153,7 +153,7 @@ def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
         part="generations",
         what=f"census, FID, KID, precision and recall of {n:,} samples, in generations",
         value=sum(seconds.values()) / wall,
-        limit=MEASURING,
+        limit=bench.promised(MEASURING),
         detail=", ".join(f"{name} {each:.2f} s" for name, each in seconds.items()),
     )
 

@@ -48,6 +48,10 @@ class Bench:
         """All that were measured."""
         return dict(self._peaks)
 
+    def promised(self, limit: float) -> float | None:
+        """A ratio or a share that is promised at the real sizes alone."""
+        return limit if self.size in ("real", "gpu") else None
+
     @property
     def precision(self) -> str:
         """The type's name."""

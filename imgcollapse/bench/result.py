@@ -121,19 +121,19 @@ class Comparison(Found):
 
 
 class Check(Found):
-    """A number with a limit."""
+    """A number, and the limit that is promised for it, if one is."""
 
     part: str
     what: str
     value: float
-    limit: float
+    limit: float | None
     detail: str = ""
 
     @computed_field
     @property
     def holds(self) -> bool:
         """Whether it lies within."""
-        return self.value <= self.limit
+        return self.limit is None or self.value <= self.limit
 
 
 class Generation(Found):

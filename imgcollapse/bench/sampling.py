@@ -101,7 +101,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
             reference=(theirs.value or 0.0,),
             bound=BOUND,
         ),
-        target=TARGET,
+        target=bench.promised(TARGET),
         flops=work,
         peak_share=work * shown.median / bench.peak(),
         chosen=bench.precision,

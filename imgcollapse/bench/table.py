@@ -98,14 +98,16 @@ def checks(found: Sequence[Check]) -> Table:
     for each in found:
         verdict = "[green]holds" if each.holds else "[bold red]MISSED"
         rows.add_row(
-            f"{each.what}\n[dim]{each.detail}", f"{each.value:.1%}", f"{each.limit:.0%}", verdict
+            f"{each.what}\n[dim]{each.detail}",
+            f"{each.value:.1%}",
+            *((f"{each.limit:.0%}", verdict) if each.limit is not None else ("", "")),
         )
     return rows
 
 
 def _table(first: str, *others: str) -> Table:
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows.add_column(first, min_width=24)
+    rows.add_column(first)
     for name in others:
         rows.add_column(name, justify="right")
     return rows

@@ -97,7 +97,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
             reference=tuple(_misfit(run.outcome, held_out, bench) for run in others),
             bound=BOUND,
         ),
-        target=TARGET if bench.device.torch.type == "cpu" else None,
+        target=bench.promised(TARGET),
         flops=work,
         peak_share=work * shown.median / bench.peak(),
         chosen=bench.precision,
