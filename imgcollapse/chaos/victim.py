@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Mapping
 from ctypes import Array, c_char
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,9 @@ class Victim:
         self._place = RawArray(c_char, _LONGEST)
         self._ours, theirs = _CONTEXT.Pipe(duplex=False)
         arguments = (study.resolved(), folder, self._place, theirs)
-        self._process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
+        self._process: BaseProcess = _CONTEXT.Process(  # pyright: ignore[reportAttributeAccessIssue]
+            target=_work, args=arguments, daemon=True
+        )
         self._process.start()
         theirs.close()
 

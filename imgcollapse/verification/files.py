@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.lineage import LOG, MANIFEST, TRAIN_AGAIN, Lineage
+from imgcollapse.lineage import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import REPORT, Run
 from imgcollapse.tables import csv
@@ -96,6 +96,7 @@ def _of(lineage: Lineage) -> Iterator[Test]:
                 path = lineage.folder(g) / name
                 yield path, partial(storage.check, path, TRAIN_AGAIN, digest)
     yield lineage.path / LOG, partial(_check_log, lineage)
+    yield lineage.path / DIVERGED, lambda: lineage.diverged
     for path in sorted((lineage.path / "picks").glob("gen_*.json")):
         yield path, partial(_check_picks, path)
 

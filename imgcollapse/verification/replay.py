@@ -15,6 +15,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Model, Stock
+from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.stocks import InMemory
@@ -65,7 +66,9 @@ class Bench:
         return self.lineage.manifest(self.g)
 
     def model(self, g: int) -> Model:
-        """The g-th model as it was saved."""
+        """The g-th model as it was saved, or as its training set makes it."""
+        if self.study.generator.by_heart:
+            return _fit(self)
         shape = tuple(self.run.record["shape"])
         state = self.lineage.model(g)
         return self.study.generator.restore(state, shape, self.classes, self.device)
@@ -179,8 +182,15 @@ def _sampling(bench: Bench) -> tuple[str, bool]:
 
 
 def _training(bench: Bench) -> tuple[str, bool]:
-    """Train again where that is quick; says what, and whether it is the same."""
+    """Take the first step again, or train again where that is quick; says what, and whether it is the same."""
     bench.has(MODEL, TRAINING_SET)
+    if bench.study.generator.by_heart:
+        raise NotReplayedError("its model is its training set")
+    if step := bench.manifest.get("training", {}).get(FIRST_STEP):
+        try:
+            _fit(bench, FirstStep())
+        except FirstStep.Taken as taken:
+            return "the first step of a training", str(taken) == step
     seconds = bench.manifest.get("seconds", {}).get("fit", 0.0)
     if seconds > CHEAP:
         raise NotReplayedError(f"it took {seconds:.0f} s and recorded no step")
@@ -188,12 +198,12 @@ def _training(bench: Bench) -> tuple[str, bool]:
     return "a model trained again", _alike(_fit(bench).state(), saved)
 
 
-def _fit(bench: Bench) -> Model:
+def _fit(bench: Bench, scratch: Scratch | None = None) -> Model:
     generator, images, previous = bench.study.generator, bench.training_images(), None
     if generator.needs_previous and bench.g > 1:
         previous = bench.model(bench.g - 1)
     seed = bench.seed / "fit"
-    return generator.fit(images, bench.classes, seed, bench.device, Silent(), previous)
+    return generator.fit(images, bench.classes, seed, bench.device, Silent(), previous, scratch)
 
 
 def _alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
