@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from imgcollapse.core import device as devices
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.metrics import Codebook
@@ -20,7 +23,15 @@ from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
-PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", "numpy")
+PACKAGES = (
+    *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),
+    *("numpy", "scipy", "scikit-learn"),
+)
+DECIDES_NOTHING = (
+    *("__main__.py", "cli.py", "sweeps", "report", "review", "export.py"),
+    *("verification", "validate", "evaluation", "bench", "doctor.py"),
+)
+"""What of this package no generation's bits depend on: it starts runs, or reads them."""
 
 
 def choose_device(study: Study) -> Device:
@@ -62,8 +73,11 @@ def freeze_oracle(
     device: Device,
     watcher: Watcher,
     sibling: Path | None = None,
+    work: Path | None = None,
 ) -> FrozenOracle:
     """The oracle of the run that has begun, or a sibling's that is the same; else it is trained.
+
+    Its training is kept in the folder `work` on the way, if there is one.
 
     Raises:
         UserError: the run's oracle cannot be read.
@@ -74,7 +88,14 @@ def freeze_oracle(
         return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
     watcher.at(0, 0, study)
     seed = Seed((study.seed, "oracle"))
-    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+    belongs = {
+        "seed": study.seed,
+        "oracle": study.oracle.model_dump(mode="json"),
+        "data": real.digest,
+        "made_with": made_with(device),
+    }
+    scratch = Scratch(work, study.checkpoint_seconds, belongs, watcher.say)
+    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher, scratch)
 
 
 def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
@@ -118,6 +139,19 @@ def made_with(device: Device) -> dict[str, str | int]:
         "device": f"{kind} ({hardware})",
         "precision": str(device.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
+        "code": code(),
         **{package: version(package) for package in PACKAGES},
     }
+
+
+@cache
+def code() -> str:
+    """12 hexadecimal digits of a hash over the source that decides a generation's bits."""
+    here, seen = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        name = path.relative_to(here)
+        if name.parts[0] not in DECIDES_NOTHING:
+            seen.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return seen.hexdigest()[:12]

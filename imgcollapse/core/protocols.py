@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.parts import Part
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 
 
@@ -74,11 +75,14 @@ class Progress(Protocol):
 class Model(Protocol):
     """A trained generator."""
 
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw one image for each label.
 
         Args:
             labels: int16[N], the class asked for; an unconditional model uses only their number.
+            scratch: where those drawn so far may be kept; none keeps nothing.
 
         Returns:
             N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model;
@@ -111,8 +115,10 @@ class Generator(Part, ABC):
     Attributes:
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
+        by_heart: whether a model is nothing but its training set, so that none is saved.
     """
 
+    by_heart: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 
@@ -120,6 +126,10 @@ class Generator(Part, ABC):
     def needs_previous(self) -> bool:
         """Whether `fit` is to be given the previous generation's model."""
         return self.warm_start
+
+    def training_steps(self, images: int, warm: bool = False) -> int | None:
+        """Optimizer steps on so many images, from scratch or warm; None if it takes none."""
+        return None
 
     @abstractmethod
     def fit(
@@ -130,8 +140,20 @@ class Generator(Part, ABC):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Model:
-        """Train on `images`, from scratch or from the `previous` generation's model."""
+        """Train on `images`, from the start or from the `previous` generation's model.
+
+        Args:
+            images: the training set.
+            classes: how many there are; labels are below.
+            seed: names every draw.
+            device: where.
+            progress: is told how far it is.
+            previous: the model before, where `needs_previous` asks for it and there is one.
+            scratch: where steps may be kept, and what is to be known of the training is noted; none
+                keeps nothing.
+        """
 
     @abstractmethod
     def restore(

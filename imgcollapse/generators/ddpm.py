@@ -14,10 +14,14 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.speed import quicken
-from imgcollapse.generators.training import Plan, check, load, train, weights_of
+from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
 
@@ -91,6 +95,10 @@ class DDPM(Generator):
             raise ValueError("guidance needs conditional: true and label_dropout above 0")
         return self
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps` from scratch, `warm_steps` from the previous model."""
+        return (self.warm_steps or self.steps) if warm and self.warm_start else self.steps
+
     def fit(
         self,
         images: Images,
@@ -99,6 +107,7 @@ class DDPM(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Diffusion:
         """Train on `images`.
 
@@ -109,12 +118,10 @@ class DDPM(Generator):
         check(images, self.conditional)
         with (seed / "init").lent_to_torch():
             model = self._model(images.shape, classes, device)
-        steps = self.steps
         if self.warm_start and previous is not None:
             load(model.network, previous.state())
-            steps = self.warm_steps or steps
         plan = Plan(
-            steps=steps,
+            steps=self.training_steps(len(images), previous is not None),
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,
@@ -122,7 +129,7 @@ class DDPM(Generator):
             clip=1.0,
             ema=self.ema,
         )
-        train(model.network, images, model.loss, plan, seed, device, progress)
+        train(model.network, images, model.loss, plan, seed, device, progress, scratch=scratch)
         return model
 
     def restore(
@@ -165,40 +172,40 @@ class Diffusion:
         """The condition of a conditional model that stands for no class in particular."""
         return self.network.config["num_class_embeds"] - 1
 
-    def loss(self, pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(self, pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
 
         Args:
             pixels: float32[B, C, H, W] in [-1, 1].
             labels: int64[B].
-            noise: source of the timesteps, the noise and which labels are hidden.
+            draws: the timesteps, the noise and which labels are hidden.
         """
         clean = self.canvas.enter(pixels)
-        t = torch.randint(
-            self.settings.timesteps, labels.shape, generator=noise, device=noise.device
-        )
-        drawn = torch.randn(clean.shape, generator=noise, device=noise.device)
+        t = draws.below(self.settings.timesteps)
+        drawn = draws.normal(*clean.shape[1:])
         if self.settings.conditional:
-            hidden = torch.rand(labels.shape, generator=noise, device=noise.device)
+            hidden = draws.uniform()
             labels = labels.where(hidden >= self.settings.label_dropout, self.any_class)
         answer = self._answer(self.process.noisy(clean, drawn, t), t, labels)
         return F.mse_loss(answer, self.process.target(clean, drawn, t))
 
     @torch.inference_mode()
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw one image for each of `labels`; only a conditional model reads them."""
-        n, parts = len(labels), []
-        # One image at a time: image i starts from the same noise in a batch of any size.
-        start = (seed / "start").torch()
-        for first in range(0, n, self.settings.sample_batch):
-            asked = labels[first : first + self.settings.sample_batch].long()
-            noise = [torch.randn(self.canvas.inside, generator=start) for _ in asked]
-            ancestral = (seed / "ancestral" / first).torch(self.device.torch)
-            x = torch.stack(noise).to(self.device.torch)
-            images = self._draw(x, asked.to(self.device.torch), ancestral)
-            parts.append(to_uint8(self.canvas.leave(images)))
-            progress("sample", first + len(asked), n, first + len(asked))
-        pixels = torch.cat(parts)
+        start, where = (seed / "start").torch(), self.device.torch
+
+        def draw(noise: Tensor, rows: slice) -> Tensor:
+            ancestral = (seed / "ancestral" / rows.start).torch(where)
+            x = self._draw(noise.to(where), labels[rows].long().to(where), ancestral)
+            return to_uint8(self.canvas.leave(numbers(x)))
+
+        def noise() -> Tensor:
+            return torch.randn(self.canvas.inside, generator=start)
+
+        batch = self.settings.sample_batch
+        pixels = in_batches(len(labels), batch, noise, draw, progress, scratch)
         return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
 
     def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 
 
@@ -23,6 +24,7 @@ class Resample(Generator):
     n is lost with probability (1 - 1/n)^n, and heterozygosity 1 - sum p_i^2 falls by 1 - 1/n.
     """
 
+    by_heart: ClassVar[bool] = True
     kind: Literal["resample"] = "resample"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -35,6 +37,7 @@ class Resample(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Memory:
         """Remember the images.
 
@@ -58,7 +61,9 @@ class Memory:
 
     images: Images
 
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw as many training images as there are `labels`; each keeps the label it has."""
         rows = torch.randint(
             len(self.images), (len(labels),), generator=seed.torch(), dtype=torch.int64

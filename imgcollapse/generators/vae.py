@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.training import Plan, load, train, weights_of
+from imgcollapse.generators.draws import Draws
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.sampling import numbers
+from imgcollapse.generators.training import load, train, weights_of
 
 BATCH = 1000
 
@@ -52,6 +56,10 @@ class VAE(Generator):
     decode: Literal["mean", "sample"] = "mean"
     temperature: float = Field(default=1.0, ge=0)
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps`, or epochs * n / batch."""
+        return self.steps or math.ceil(self.epochs * images / self.batch)
+
     def fit(
         self,
         images: Images,
@@ -60,6 +68,7 @@ class VAE(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Autoencoder:
         """Train on `images`.
 
@@ -71,16 +80,16 @@ class VAE(Generator):
         if self.warm_start and previous is not None:
             load(network, previous.state())
 
-        def loss(pixels: Tensor, _labels: Tensor, noise: torch.Generator) -> Tensor:
-            return negative_elbo(network, pixels, self.beta, noise)
+        def loss(pixels: Tensor, _labels: Tensor, draws: Draws) -> Tensor:
+            return negative_elbo(network, pixels, self.beta, draws)
 
         plan = Plan(
-            steps=self.steps or math.ceil(self.epochs * len(images) / self.batch),
+            steps=self.training_steps(len(images)),
             batch=self.batch,
             lr=self.lr,
             weight_decay=self.weight_decay,
         )
-        train(network, images, loss, plan, seed, device, progress)
+        train(network, images, loss, plan, seed, device, progress, scratch=scratch)
         return Autoencoder(self, network, device)
 
     def restore(
@@ -137,13 +146,13 @@ class Coder(nn.Module):
         return self.decoder(z)[..., : self.height, : self.width].float()
 
 
-def negative_elbo(network: Coder, pixels: Tensor, beta: float, noise: torch.Generator) -> Tensor:
+def negative_elbo(network: Coder, pixels: Tensor, beta: float, draws: Draws) -> Tensor:
     """Mean over [B, C, H, W] images in [-1, 1] of -log p(x|z) + beta KL(q(z|x) || p(z)), in nats.
 
     Equation 10 of Kingma & Welling 2014, with one draw of z for an image.
     """
     mean, log_variance = network.encode(pixels)
-    drawn = torch.randn(mean.shape, generator=noise, device=mean.device)
+    drawn = draws.normal(*mean.shape[1:])
     logits = network.decode(mean + (log_variance / 2).exp() * drawn)
     misfit = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
@@ -159,7 +168,9 @@ class Autoencoder:
     device: Device
 
     @torch.inference_mode()
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n = len(labels)
         latent = (n, self.settings.latent)
@@ -168,7 +179,7 @@ class Autoencoder:
         for start in range(0, n, BATCH):
             part = z[start : start + BATCH].to(self.device.torch)
             with self.device.autocast():
-                means = self.network.decode(part).sigmoid().cpu()
+                means = numbers(self.network.decode(part).sigmoid()).cpu()
             if self.settings.decode == "sample":
                 means = (torch.rand(means.shape, generator=uniform) < means).float()
             parts.append(to_uint8(2 * means - 1))

@@ -17,6 +17,7 @@ from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Autoregressive, LanguageModel
 from imgcollapse.generators.decoding import choose, probabilities
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.tokens import Levels, Pixels, Words
 from imgcollapse.generators.transformer import Transformer
 
@@ -284,13 +285,14 @@ def test_trains_as_a_plain_loop_does(seed: Seed) -> None:
     for step in range(10):
         draw = (seed / "fit" / "step" / step).torch()
         rows = torch.randint(12, (8,), generator=draw)
+        draws = Draws(seed / "fit" / "step" / step, 8)
         logits = plain(images.labels[rows].long(), tokens[rows])
         chosen = logits.log_softmax(2).gather(2, tokens[rows][..., None])
         loss = -chosen.mean()
         own = model.settings.restore(
             LanguageModel(settings, network, model.alphabet, CPU).state(), images.shape, 2, CPU
         )
-        torch.testing.assert_close(own.loss(tokens[rows], images.labels[rows].long(), draw), loss)
+        torch.testing.assert_close(own.loss(tokens[rows], images.labels[rows].long(), draws), loss)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()

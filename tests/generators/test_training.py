@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.training import Plan, train
+from imgcollapse.generators.draws import Draws
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.training import train
 
 from .conftest import Watcher, noise_images
 
@@ -31,7 +33,7 @@ def test_step_size_warms_up_and_anneals() -> None:
 def test_keeps_the_moving_average_of_the_weights(cpu: Device, seed: Seed, watcher: Watcher) -> None:
     path: list[float] = []
 
-    def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         path.append(network.at.item())
         return (network.at - 1) ** 2
 
@@ -55,8 +57,8 @@ def test_every_step_has_its_own_draws_whatever_came_before(
     def draws(steps: int) -> list[tuple[list[float], float]]:
         seen = []
 
-        def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
-            seen.append((pixels.flatten().tolist(), torch.rand((), generator=noise).item()))
+        def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+            seen.append((pixels.flatten().tolist(), draws.uniform()[0].item()))
             return network.at**2
 
         network = Point()
@@ -71,9 +73,9 @@ def test_every_step_has_its_own_draws_whatever_came_before(
 
 
 def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, watcher: Watcher) -> None:
-    def loss(pixels: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
         return network.at / 0
 
     network = Point()
-    with pytest.raises(UserError, match=r"loss is nan after 2 of 2 steps; lower lr \(0.5\)"):
+    with pytest.raises(UserError, match=r"loss is nan in step 1 of 2; lower lr \(0.5\)"):
         train(network, noise_images(2, (1, 1, 1), seed), loss, Plan(2, 1, 0.5), seed, cpu, watcher)

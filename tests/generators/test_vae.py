@@ -7,6 +7,7 @@ import torch
 from imgcollapse.core.device import Device
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import VAE
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.vae import Coder, negative_elbo
 
 from .conftest import COLOURS, Watcher, noise_images, two_colours
@@ -28,11 +29,11 @@ def test_the_elbo_of_a_network_that_says_nothing_is_known(seed: Seed) -> None:
     for weight in network.parameters():
         weight.data.zero_()
     pixels = torch.rand(7, 3, 5, 6, generator=seed.torch()) * 2 - 1
-    nats = negative_elbo(network, pixels, 1.0, seed.torch())
+    nats = negative_elbo(network, pixels, 1.0, Draws(seed, 7))
     torch.testing.assert_close(nats, 90 * torch.tensor(2.0).log())
     # A posterior mean of 1 and variance of e costs (e - 1)/2 nats in each of the 4 dimensions.
     network.encoder[-1].bias.data.fill_(1.0)
-    with_divergence = negative_elbo(network, pixels, 0.5, seed.torch())
+    with_divergence = negative_elbo(network, pixels, 0.5, Draws(seed, 7))
     torch.testing.assert_close(with_divergence - nats, torch.tensor(2.0) * math.expm1(1) / 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.parts import Part
-from imgcollapse.metrics.features.weights import digest
+from imgcollapse.core.weights import Weights, digest
 
 _BATCH = 128
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -66,11 +67,11 @@ class Network(Extractor, ABC):
     """A network with pretrained weights on disk."""
 
     @abstractmethod
-    def path(self) -> Path:
-        """The file with its weights.
+    def source(self) -> Weights:
+        """Its weights.
 
         Raises:
-            UserError: it is not there.
+            UserError: they are not there.
         """
 
     @abstractmethod
@@ -98,7 +99,12 @@ class Network(Extractor, ABC):
 
     def identity(self, oracle: str) -> str:
         """Kind, hash and resizing."""
-        return f"{self.kind} {digest(self.path())[:12]} {self.resize()}"
+        return f"{self.kind} {digest(self.source().find())[:12]} {self.resize()}"
+
+
+def weights_of_features(named: Path | None, published: Sequence[str], url: str) -> Weights:
+    """Weights that `metrics.features` asks for."""
+    return Weights("metrics.features.weights", named, published, url, "metrics.features=oracle")
 
 
 class Prepare(nn.Module):
