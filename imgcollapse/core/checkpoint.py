@@ -48,8 +48,18 @@ def unpack(
             with torch.no_grad():
                 average[int(name)].copy_(tensor)
     network.load_state_dict(weights)
+    shown = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # A fused step walks through a weight and what goes with it in one order.
+    memory = {
+        i: {key: _laid_out_as(shown[i], t) for key, t in of.items()} for i, of in memory.items()
+    }
     groups: Any = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": memory, "param_groups": groups})
+
+
+def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
+    same = tensor.shape == weight.shape and tensor.dtype == weight.dtype
+    return torch.empty_like(weight).copy_(tensor) if same else tensor
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from imgcollapse.core.checkpoint import digest, pack, unpack
 from imgcollapse.core.errors import Diverged
@@ -28,8 +29,8 @@ class Course:
 
     def __init__(self, network: nn.Module, plan: Plan, scratch: Scratch) -> None:
         self.network, self.plan, self.scratch, self.step = network, plan, scratch, 0
-        self.weights = list(network.parameters())
-        self.average = [weight.detach().clone() for weight in self.weights]
+        self.weights: list[Tensor] = list(network.parameters())
+        self.average = [weight.detach().clone() for weight in self.weights if plan.ema]
         self.optimizer = torch.optim.Adam(
             self.weights, plan.lr, weight_decay=plan.weight_decay, fused=True
         )
@@ -50,8 +51,8 @@ class Course:
             group["lr"] = plan.lr_at(step)
         self.optimizer.step()
         with torch.no_grad():
-            for mean, weight in zip(self.average, self.weights, strict=True):
-                mean.lerp_(weight, 1 - plan.decay_at(step))
+            if self.average:  # all at once: weights are many and small
+                get_ema_multi_avg_fn(plan.decay_at(step))(self.average, self.weights, step)
         self.step += 1
         self._losses.append(loss)
         if step == 0 and FIRST_STEP not in self.scratch.facts:
@@ -84,7 +85,7 @@ class Course:
     def end(self) -> None:
         """Leave the averaged weights in the network."""
         with torch.no_grad():
-            for mean, weight in zip(self.average, self.weights, strict=True):
+            for weight, mean in zip(self.weights, self.average, strict=False):
                 weight.copy_(mean)
         self.network.eval()
 

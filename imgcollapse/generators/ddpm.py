@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.images import Images, to_uint8, unlabelled
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
@@ -20,7 +21,7 @@ from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.speed import quicken
+from imgcollapse.generators.speed import Compile, compiled, compiles, failure, quicken
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -53,6 +54,7 @@ class DDPM(Generator):
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
             prediction in w * conditional + (1 - w) * unconditional; 1 is none.
         label_dropout: share of labels hidden in training, for the unconditional prediction.
+        compile: whether training compiles the network; auto does on a GPU where it pays back.
     """
 
     kind: Literal["ddpm"] = "ddpm"
@@ -75,6 +77,7 @@ class DDPM(Generator):
     sample_batch: int = Field(default=500, ge=1)
     guidance: float = Field(default=1.0, ge=1)
     label_dropout: float = Field(default=0.1, ge=0, lt=1)
+    compile: Compile = "auto"
 
     @model_validator(mode="after")
     def _agree(self) -> DDPM:
@@ -112,8 +115,8 @@ class DDPM(Generator):
         """Train on `images`.
 
         Raises:
-            UserError: there are none, training diverges, or a conditional model meets an image
-                without a class.
+            UserError: there are none, training diverges, a conditional model meets an image without
+                a class, or the network cannot be compiled as asked.
         """
         check(images, self.conditional)
         with (seed / "init").lent_to_torch():
@@ -129,8 +132,27 @@ class DDPM(Generator):
             clip=1.0,
             ema=self.ema,
         )
-        train(model.network, images, model.loss, plan, seed, device, progress, scratch=scratch)
+        learner = self._learner(model, images, plan, seed, scratch or Scratch())
+        train(model.network, images, learner.loss, plan, seed, device, progress, scratch=scratch)
         return model
+
+    def _learner(
+        self, model: Diffusion, images: Images, plan: Plan, seed: Seed, scratch: Scratch
+    ) -> Diffusion:
+        """The model itself, or the same weights compiled where that is chosen and can be done."""
+        if not compiles(self.compile, plan.steps, model.device):
+            return model
+        learner = replace(model, network=compiled(model.network, model.device))
+        model.network.train()
+        where = model.device.torch
+        draws = Draws(seed / "compile", self.batch, where)
+        rows = draws.below(len(images)).to("cpu")
+        pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
+        why = failure(lambda: learner.loss(to_float(pixels), labels, draws), model.network)
+        if why and self.compile == "on":
+            raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
+        scratch.record("compiled", f"failed: {why}" if why else "yes")
+        return model if why else learner
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device

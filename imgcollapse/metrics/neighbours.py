@@ -197,4 +197,4 @@ def _squared(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
     step = max(1, _BLOCK // len(y))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
-        yield rows, F.threshold_(one[rows] @ other, rounding, 0.0)
+        yield rows, F.threshold(one[rows] @ other, rounding, 0.0, inplace=True)

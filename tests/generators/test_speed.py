@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from imgcollapse.core.checkpoint import pack, unpack
 from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators import DDPM, ddpm
 from imgcollapse.generators.speed import PAYS_BACK, compiles, failure, quicken
 from imgcollapse.generators.unet import unet
+
+from .conftest import Watcher, noise_images
 
 GPU = Device(torch.device("cuda"), torch.bfloat16)
 
@@ -47,6 +53,67 @@ def test_what_cannot_be_compiled_is_said_and_leaves_no_gradient() -> None:
     assert failure(broken, layer) == "no compiler here"
     assert failure(lambda: layer(torch.ones(1, 2)).sum(), layer) == ""
     assert layer.weight.grad is None
+
+
+TINY = DDPM(channels=(8,), steps=3, batch=4, attention=False, compile="on")
+
+
+def trained(part: DDPM, cpu: Device, seed: Seed, scratch: Scratch) -> list[torch.Tensor]:
+    images = noise_images(8, (1, 8, 8), seed)
+    model = part.fit(images, 2, seed, cpu, Watcher(), scratch=scratch)
+    return list(model.state().values())
+
+
+def test_a_compiled_network_is_trained_on_the_same_draws_and_gives_its_weights_back(
+    cpu: Device, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a backend that translates nothing the bits are the same."""
+    monkeypatch.setattr(ddpm, "compiled", lambda net, _: torch.compile(net, backend="eager"))
+    kept = Scratch()
+    plain = trained(TINY.model_copy(update={"compile": "off"}), cpu, seed, Scratch())
+    for one, other in zip(plain, trained(TINY, cpu, seed, kept), strict=True):
+        assert torch.equal(one, other)
+    assert kept.facts["compiled"] == "yes"
+
+
+def test_where_it_cannot_be_compiled_auto_goes_on_without(
+    cpu: Device, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(ddpm, "compiled", lambda *_: broken)
+    monkeypatch.setattr(ddpm, "compiles", lambda *_: True)
+    kept = Scratch()
+    plain = trained(TINY.model_copy(update={"compile": "off"}), cpu, seed, Scratch())
+    auto = trained(TINY.model_copy(update={"compile": "auto"}), cpu, seed, kept)
+    assert all(torch.equal(one, other) for one, other in zip(plain, auto, strict=True))
+    assert kept.facts["compiled"] == "failed: no compiler here"
+    with pytest.raises(UserError, match=r"generator.compile: .*no compiler here.*use auto or off"):
+        trained(TINY, cpu, seed, Scratch())
+
+
+def test_a_training_whose_channels_come_last_is_taken_up_with_the_same_bits(seed: Seed) -> None:
+    def begin() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        with seed.lent_to_torch():
+            network = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return network, torch.optim.Adam(network.parameters(), fused=True)
+
+    def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
+        x = torch.randn(2, 3, 5, 5, generator=(seed / number).torch())
+        optimizer.zero_grad()
+        network(x.contiguous(memory_format=torch.channels_last)).square().sum().backward()
+        optimizer.step()
+
+    unbroken, other = begin(), begin()
+    step(*unbroken, 0)
+    kept = {name: t.contiguous() for name, t in pack(*unbroken).items()}  # as a file holds them
+    unpack(kept, *other)
+    for training in (unbroken, other):
+        step(*training, 1)
+    for one, same in zip(unbroken[0].parameters(), other[0].parameters(), strict=True):
+        assert torch.equal(one, same)
+        assert same.stride() == one.stride()
 
 
 @pytest.mark.gpu
