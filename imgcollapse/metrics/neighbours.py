@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from imgcollapse.core.value import Value, about, broken, share, undefined
@@ -197,4 +196,4 @@ def _squared(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
     step = max(1, _BLOCK // len(y))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
-        yield rows, F.threshold_(one[rows] @ other, rounding, 0.0)
+        yield rows, torch.threshold_(one[rows] @ other, rounding, 0.0)
