@@ -29,9 +29,9 @@ from imgcollapse.progress import Display
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/cifar10_lt_ddpm.yaml"
-SHORT = ["generations=2", "samples=2000", "generator.steps=3000", "oracle.steps=1500"]
-"""The config's own networks; fewer steps and samples, so that two generations take minutes."""
-DRAWN = ["data={kind: paper_dogs, size: 32}", "longtail.images=300", "generator.steps=10"]
+SHORT = ["generations=2", "generator.steps=3000", "oracle.steps=1500"]
+"""The config's own networks; fewer steps, so that two generations take minutes."""
+DRAWN = ["data={kind: paper_dogs, size: 32}", "generator.steps=10"]
 """For the smoke run: images that need no download, on top of the config's smoke section."""
 
 

@@ -21,7 +21,8 @@ def script():
 @pytest.mark.slow
 def test_at_smoke_size_it_writes_its_files_and_its_page(script, tmp_path):
     """Slow: it runs the gpu tests in a process of their own, and a study."""
-    script.main(["--smoke", "--out", str(tmp_path / "results"), "oracle.steps=20", "samples=40"])
+    smaller = ["oracle.steps=20", "samples=100", "longtail.images=100", "splits.reference=100"]
+    script.main(["--smoke", "--out", str(tmp_path / "results"), *smaller])
     tests, study = (
         json.loads((tmp_path / "results" / f"{name}.json").read_text())
         for name in ("tests", "study")
