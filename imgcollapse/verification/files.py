@@ -96,7 +96,8 @@ def _of(lineage: Lineage) -> Iterator[Test]:
                 path = lineage.folder(g) / name
                 yield path, partial(storage.check, path, TRAIN_AGAIN, digest)
     yield lineage.path / LOG, partial(_check_log, lineage)
-    yield lineage.path / DIVERGED, lambda: lineage.diverged
+    if (ended := lineage.path / DIVERGED).is_file():
+        yield ended, lambda: lineage.diverged
     for path in sorted((lineage.path / "picks").glob("gen_*.json")):
         yield path, partial(_check_picks, path)
 

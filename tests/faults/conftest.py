@@ -12,7 +12,7 @@ samples: 40
 data: {kind: digits}
 longtail: {kind: exponential, factor: 8, images: 40}
 splits: {oracle: 60, calibration: 30, reference: 40}
-generator: {kind: resample}
+generator: {kind: gaussian, pca: 5}
 oracle: {kind: cnn, steps: 80, width: 8}
 metrics: {vocabulary: null}
 precision: float32

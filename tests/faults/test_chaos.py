@@ -26,12 +26,10 @@ FORGETFUL = """
 import os
 from typing import Literal
 
-import torch
-
-from imgcollapse.generators import Resample
+from imgcollapse.generators import VAE
 
 
-class Forgetful(Resample):
+class Forgetful(VAE):
     kind: Literal["forgetful:Forgetful"] = "forgetful:Forgetful"
 
     def fit(self, images, classes, seed, *rest):
@@ -61,7 +59,7 @@ def test_a_drill_kills_and_damages_and_finds_nothing_amiss(tmp_path):
 def test_a_generator_that_forgets_its_seed_is_found_out(tmp_path, monkeypatch):
     (tmp_path / "forgetful.py").write_text(FORGETFUL)
     monkeypatch.syspath_prepend(tmp_path)
-    study = of(tmp_path, "generator: {kind: 'forgetful:Forgetful'}")
+    study = of(tmp_path, "generator: {kind: 'forgetful:Forgetful', epochs: 3, width: 4}")
     found = drill(study, tmp_path / "drill", kills=1)
     sys.modules.pop("forgetful", None)
     assert not any(hit.survived for hit in found.hits)

@@ -140,9 +140,14 @@ def test_a_full_disk_at_any_call_of_a_commit_is_one_line_and_loses_nothing(
 
 
 RECORD = {
-    "study": {"lineages": 1, "generations": 1},
-    "data": {"sha256": "0" * 64},
+    "study": {"lineages": 1, "generations": 1, "seed": 0},
+    "classes": ["cat", "dog"],
+    "shares": [0.5, 0.5],
+    "shape": [1, 8, 8],
+    "data": {"sha256": "0" * 64, "remarks": []},
+    "oracle": {"accuracy": 0.5, "held_out": 1},
     "made_with": {"torch": "0"},
+    "started": "2026",
 }
 
 

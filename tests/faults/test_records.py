@@ -1,13 +1,12 @@
 """Files of a run folder that have the right hash, for who wrote them wrote the hash: nonsense."""
 
-import json
 import os
 
 import pytest
 
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.curation import Picks
-from imgcollapse.run_folder import Run
+from imgcollapse.run_folder import FORMAT, Run
 
 from .fuzz.targets import SUBJECT
 from .refusals import refusal
@@ -28,7 +27,7 @@ def test_json_that_is_no_record(tmp_path, text):
 @pytest.mark.parametrize("class_name", ["\x1b[2J", "\u202egnp", "", "x" * 300])
 def test_a_record_with_names_that_lie(tmp_path, class_name):
     record = {
-        "format": 3,
+        "format": FORMAT,
         "study": {"lineages": 1, "generations": 1, "seed": 0},
         "classes": ["cat", class_name],
         "shares": [0.5, 0.5],
@@ -38,10 +37,10 @@ def test_a_record_with_names_that_lie(tmp_path, class_name):
         "made_with": {},
         "started": "2026",
     }
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    sealed.write_json(tmp_path / "run.json", record)
     assert "its class" in refusal(Run.open, tmp_path)
     record["classes"][1] = "dog"
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    sealed.write_json(tmp_path / "run.json", record)
     assert Run.open(tmp_path).record == record
     assert "study.data" in refusal(lambda: Run.open(tmp_path).study)
 
