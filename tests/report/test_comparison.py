@@ -120,6 +120,16 @@ def test_a_rare_class_that_grows_does_not_hide_the_loss_of_another(make_run: Mak
     assert_allclose(share, [0.06, 0.12], atol=0.01)
 
 
+def test_a_class_that_came_back_has_died_once_and_is_not_extinct(make_run: Make) -> None:
+    # Missed three times running it is called extinct, seen three times running it is back.
+    rescued = [HELD] + [LOST] * 4 + [HELD] * 3
+    folder = make_run(rescued, losing(2, last=7), measured=False).path
+    arms = Arms.of({folder: "run"})
+    extinct = next(m for m in measures(arms) if m.name == "number of rare classes extinct")
+    assert extinct.of(arms.baseline, 8).tolist() == [[0, 0, 0, 1, 1, 1, 1, 0], [0] * 4 + [1] * 4]
+    assert lives_of(arms)[0].died.all()
+
+
 def test_a_clear_difference_is_said_to_be_one(make_run: Make, tmp_path: Path) -> None:
     lost, kept = [losing(2)] * 4, [losing(7)] * 4
     replace = make_run(*lost, name="replace", measured=False).path

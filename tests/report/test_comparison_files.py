@@ -71,6 +71,7 @@ def test_every_figure_can_be_taken_away_as_svg_png_and_csv(page: Page) -> None:
         "heterozygosity",
         "kept-by-arm",
         "number-of-classes-detected",
+        "number-of-rare-classes-extinct",
         "part-of-the-rarest-class-that-is-kept",
         "rarest-samples",
         "same-samples",

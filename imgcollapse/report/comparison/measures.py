@@ -54,6 +54,10 @@ def measures(arms: Arms) -> list[Measure]:
     def rare_share(arm: Arm, generations: int) -> Cube:
         return arm.counts.frequency[:, :generations, rare].sum(axis=2)
 
+    def extinct(arm: Arm, generations: int) -> Cube:
+        # By the end, not at some time: fresh real images can bring a class back.
+        return arm.counts.extinct[:, :generations, rare].sum(axis=2).astype(np.float64)
+
     def alive(arm: Arm, generations: int) -> Cube:
         return arm.counts.detected[:, :generations].sum(axis=2).astype(np.float64)
 
@@ -80,6 +84,15 @@ def measures(arms: Arms) -> list[Measure]:
             rare_share,
             1,
             whole=False,
+        ),
+        Measure(
+            "number of rare classes extinct",
+            f"Extinct of the rarest {which}",
+            -1,
+            _plain,
+            _signed,
+            extinct,
+            len(rare),
         ),
         Measure(
             "number of classes detected",
