@@ -14,6 +14,7 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.parts import Part
+from imgcollapse.core.world import here
 from imgcollapse.metrics.features.weights import digest
 
 _BATCH = 128
@@ -89,11 +90,12 @@ class Network(Extractor, ABC):
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
         """Run the network in float32, batch by batch."""
         network = self.network.to(device.torch)
+
+        def see(batch: Tensor) -> Tensor:
+            return network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
+
         with torch.inference_mode():
-            parts = [
-                network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
-                for batch in pixels.split(_BATCH)
-            ]
+            parts = [*here().spread(see, pixels.split(_BATCH))]
         return torch.cat(parts).clone()
 
     def identity(self, oracle: str) -> str:
