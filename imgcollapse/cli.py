@@ -18,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+REQUEUE = 75
+"""Exit code of a command that a signal asked to stop: EX_TEMPFAIL, run it again."""
+
 Config = Annotated[Path, typer.Argument(help="A study's YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
@@ -36,19 +39,26 @@ def run(
     ] = None,
     smoke: Smoke = False,
 ) -> None:
-    """Run a study, or resume it: the same command goes on where the last one stopped."""
+    """Run a study, or resume it: the same command goes on where the last one stopped.
+
+    Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
+    """
+    from imgcollapse.core import stop
+    from imgcollapse.core.errors import Stopped
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
-    with Display() as display:
+    with Display() as display, stop.listening():
         try:
-            launch(config, folder, overrides or [], smoke, display)
-        except KeyboardInterrupt:
+            begun = launch(config, folder, overrides or [], smoke, display)
+        except (KeyboardInterrupt, Stopped) as why:
             display.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
     print(write_report([folder]))
+    if any(lineage.diverged for lineage in begun.lineages):
+        raise typer.Exit(1)
 
 
 @app.command()

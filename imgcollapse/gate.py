@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from imgcollapse import curation, metrics
+from imgcollapse.core import stop
 from imgcollapse.core.archive import Archive
 from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Candidates, Kept
@@ -99,4 +100,5 @@ def _wait(reason: Callable[[], str | None], watcher: Watcher) -> None:
         if line != said:
             watcher.say(line)
         said = line
+        stop.heed()
         time.sleep(1)

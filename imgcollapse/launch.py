@@ -12,15 +12,16 @@ from torch import Tensor
 from imgcollapse.config import load_study
 from imgcollapse.core import storage
 from imgcollapse.core.device import Device
-from imgcollapse.core.errors import UserError
+from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.data import RealData
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import Run
+from imgcollapse.run_folder import ORACLE_WORK, Run
 from imgcollapse.study import Study
 
 
@@ -33,6 +34,8 @@ def run(
 ) -> Run:
     """Run a study, or what is left of it, in the folder `out`.
 
+    A lineage that diverges ends there, and says so; see `Lineage.diverged`.
+
     Args:
         study: a `Study`, or the path of a YAML file to read with `overrides` and `smoke`.
         out: the run folder; a study that has begun there is resumed.
@@ -42,6 +45,7 @@ def run(
 
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
+        Stopped: a signal asked for it, where the program listens (core/stop.py).
     """
     if isinstance(study, Study):
         if overrides or smoke:
@@ -52,7 +56,10 @@ def run(
         study = load_study(study, overrides, smoke)
     begun, laboratory = begin(study, Path(out), watcher or Silent())
     for lineage in begun.lineages:
-        live(laboratory, lineage)
+        try:
+            live(laboratory, lineage)
+        except Diverged as lost:
+            laboratory.watcher.say(str(lost))
         begun.write_tables()
     return begun
 
@@ -77,7 +84,8 @@ def begin(
     real = load_real(study, begun, watcher)
     if begun is None:
         storage.check_writable(out)
-    oracle = freeze_oracle(study, real, begun, device, watcher, sibling)
+    work = out / ORACLE_WORK
+    oracle = freeze_oracle(study, real, begun, device, watcher, sibling, work)
     codebook = freeze_codebook(study, real, begun)
     if begun is None:
         record = _record(study, real, oracle, device)
@@ -88,6 +96,7 @@ def begin(
             watcher.say(line)
         storage.sweep_orphans(out)
         begun.extend(study.resolved(), _splits(real))
+    Scratch(work).drop()
     return begun, Laboratory(study, real, oracle, device, watcher, codebook)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from imgcollapse.tables import census_table, curation_table, metrics_table, writ
 
 MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
 KEPT, WORDS = "kept.safetensors", "words.safetensors"
+DIVERGED, WORK = "diverged.json", ".work"
 _TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
 
@@ -53,6 +55,10 @@ class Lineage:
     def folder(self, g: int) -> Path:
         """Where generation g lies."""
         return self.path / f"gen_{g:03d}"
+
+    def work(self, g: int) -> Path:
+        """Where the unfinished work of generation g is kept."""
+        return self.folder(g).with_suffix(WORK)
 
     def samples(self, g: int) -> Images:
         """The images of generation g, memory-mapped; labels are the classes asked for."""
@@ -85,6 +91,13 @@ class Lineage:
         if g not in self._manifests:  # what is committed does not change
             self._manifests[g] = storage.read_json(self.folder(g) / MANIFEST, _TRAIN_AGAIN)
         return self._manifests[g]
+
+    @property
+    def diverged(self) -> dict[str, Any] | None:
+        """The generation whose training could not be saved, and why; None of a sound lineage."""
+        path = self.path / DIVERGED
+        mend = "remove it to train that generation again"
+        return storage.read_json(path, mend) if path.is_file() else None
 
     @property
     def census(self) -> pd.DataFrame:
@@ -144,6 +157,11 @@ class Lineage:
         self.write_tables()
         self.log("generation", generation=g, seconds=findings.get("seconds"))
 
+    def end_diverged(self, g: int, why: str) -> None:
+        """Write down that the lineage ends before generation g."""
+        storage.write_json(self.path / DIVERGED, {"generation": g, "why": why})
+        self.log("diverged", generation=g, why=why)
+
     def resume(self) -> range:
         """Make the folder whole again after an interruption.
 
@@ -153,7 +171,11 @@ class Lineage:
         storage.make_folder(self.path)
         storage.sweep_orphans(self.path)
         done = self.generations
-        later = sorted(p.name for p in self.path.glob("gen_*") if p.name > self.folder(done).name)
+        for work in self.path.glob(f"gen_*{WORK}"):
+            if work != self.work(done):  # of a generation that is committed, or gone
+                shutil.rmtree(work)
+        there = (path.name for path in self.path.glob("gen_*") if path.suffix != WORK)
+        later = sorted(name for name in there if name > self.folder(done).name)
         if later:
             raise UserError(
                 f"{self.folder(done)}: is missing but {later[0]}, which descends from it, is "

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from imgcollapse import metrics
+from imgcollapse.core import stop
 from imgcollapse.core.archive import Archive, TrainingSet
-from imgcollapse.core.errors import UserError
+from imgcollapse.core.checkpoint import digest
+from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.protocols import Model
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import DIVERGED, Lineage
 
 
 def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:
@@ -32,14 +37,18 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
 
     Raises:
         UserError: nothing is left to train on, or a filter cannot judge.
+        Diverged: a model, or its samples, are no longer numbers; the lineage ends there.
+        Stopped: a signal asked for it; what is done is kept.
     """
     study, real, watcher = laboratory.study, laboratory.real, laboratory.watcher
     gate = Gate(laboratory, lineage)
     archive = gate.reopen(Archive(real.train, real.reserve))
+    _refuse_diverged(lineage, study.generations)
     if lineage.generations == 0:
         counted, findings = laboratory.measure(0, real.train)
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
     for g in range(lineage.generations, study.generations + 1):
+        stop.heed()
         watcher.at(lineage.number, g, study)
         seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
         kept, choice = gate.admit(archive, g - 1, seed / "curate")
@@ -47,39 +56,93 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         training_set = study.regime.select(archive, g, seed / "select")
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-        model = _inherited(laboratory, archive, training_set, sibling) if g == 1 else None
-        model = model or _fit(laboratory, lineage, g, archive.gather(training_set), seed / "fit")
-        clock.lap("fit")
-        labels = _asked(laboratory, archive, training_set, seed / "labels")
-        drawn = model.sample(labels, seed / "sample", watcher)
+        images = archive.gather(training_set)
+        scratch = _scratch(laboratory, lineage, g, images, seed)
+        with _saved_or_ended(lineage, g, scratch):
+            model = _inherited(laboratory, archive, training_set, scratch, sibling, g)
+            model = model or _fit(laboratory, lineage, g, images, seed / "fit", scratch)
+            clock.lap("fit")
+            labels = _asked(laboratory, archive, training_set, seed / "labels")
+            drawn = model.sample(labels, seed / "sample", watcher, scratch)
         samples = gate.marked(drawn, seed / "mark")
         clock.lap("sample")
         counted, findings = laboratory.measure(g, samples)
         findings["metrics"] += gate.remarks(g, drawn, samples, seed / "remarks")
         findings["metrics"] += laboratory.foretold(g, model)
         clock.lap("measure")
-        findings |= {**choice, "seconds": clock.laps}
+        remark = metrics.degenerate(drawn.pixels, images.pixels)
+        findings |= {**choice, "training": scratch.facts, "remarks": [remark] if remark else []}
+        findings["seconds"] = clock.laps
         grid = sample_grid(samples)
         lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
+        scratch.drop()
         archive.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
-        watcher.say(f"{place}generation {g}: {_summary(findings['census'], real.shares)}")
+        for line in (_summary(findings["census"], real.shares), *findings["remarks"]):
+            watcher.say(f"{place}generation {g}: {line}")
 
 
-def _fit(laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed) -> Model:
+def _fit(
+    laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed, scratch: Scratch
+) -> Model:
     """Train the g-th model, with what the generator needs of the previous one."""
     generator, classes = laboratory.study.generator, len(laboratory.real.classes)
     device, previous = laboratory.device, None
     if generator.needs_previous and g > 1:
         previous = generator.restore(lineage.model(g - 1), images.shape, classes, device)
-    return generator.fit(images, classes, seed, device, laboratory.watcher, previous)
+    return generator.fit(images, classes, seed, device, laboratory.watcher, previous, scratch)
+
+
+def _scratch(
+    laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed
+) -> Scratch:
+    """Where the work on the g-th model is kept until it is committed, and what it rests on."""
+    study = laboratory.study
+    belongs = {
+        "seed": list(seed.path),
+        "generator": study.generator.model_dump(mode="json"),
+        "training_set": digest({"pixels": images.pixels, "labels": images.labels}),
+        "after": lineage.manifest(g - 1)["files"],
+    }
+    return Scratch(lineage.work(g), study.checkpoint_seconds, belongs, laboratory.watcher.say)
+
+
+@contextmanager
+def _saved_or_ended(lineage: Lineage, g: int, scratch: Scratch) -> Iterator[None]:
+    """Where the g-th model or its samples are no numbers, the lineage ends before it."""
+    try:
+        yield
+    except Diverged as lost:
+        scratch.drop()
+        lineage.end_diverged(g, str(lost))
+        _refuse_diverged(lineage, g)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{lineage.path}: out of memory in generation {g}; use a smaller network or smaller "
+            "images, or device=cpu"
+        ) from None
+
+
+def _refuse_diverged(lineage: Lineage, generations: int) -> None:
+    """Do not train again what could not be saved."""
+    ended = lineage.diverged
+    if ended and lineage.generations <= generations:
+        raise Diverged(
+            f"{lineage.path}: generation {ended['generation']} diverged: {ended['why']}; to train "
+            f"it again remove {DIVERGED} there"
+        )
 
 
 def _inherited(
-    laboratory: Laboratory, archive: Archive, training_set: TrainingSet, sibling: Lineage | None
+    laboratory: Laboratory,
+    archive: Archive,
+    training_set: TrainingSet,
+    scratch: Scratch,
+    sibling: Lineage | None,
+    g: int,
 ) -> Model | None:
     """The sibling's first model, if it has one that was trained on the same images and labels."""
-    if sibling is None or sibling.generations < 2:
+    if g > 1 or sibling is None or sibling.generations < 2:
         return None
     real, theirs = laboratory.real, sibling.training_set(1)
     pool = Archive(real.train, real.reserve)
@@ -91,6 +154,7 @@ def _inherited(
         and torch.equal(pool.labels(theirs), archive.labels(training_set))
     ):
         return None
+    scratch.facts |= sibling.manifest(1).get("training", {})
     generator, classes = laboratory.study.generator, len(real.classes)
     return generator.restore(sibling.model(1), real.train.shape, classes, laboratory.device)
 

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from imgcollapse.core import device as devices
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.metrics import Codebook
@@ -62,8 +63,11 @@ def freeze_oracle(
     device: Device,
     watcher: Watcher,
     sibling: Path | None = None,
+    work: Path | None = None,
 ) -> FrozenOracle:
     """The oracle of the run that has begun, or a sibling's that is the same; else it is trained.
+
+    Its training is kept in the folder `work` on the way, if there is one.
 
     Raises:
         UserError: the run's oracle cannot be read.
@@ -74,7 +78,14 @@ def freeze_oracle(
         return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
     watcher.at(0, 0, study)
     seed = Seed((study.seed, "oracle"))
-    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher)
+    belongs = {
+        "seed": study.seed,
+        "oracle": study.oracle.model_dump(mode="json"),
+        "data": real.digest,
+        "made_with": made_with(device),
+    }
+    scratch = Scratch(work, study.checkpoint_seconds, belongs, watcher.say)
+    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher, scratch)
 
 
 def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:

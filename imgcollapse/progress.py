@@ -48,8 +48,9 @@ class Display:
     Use as a context manager: the live line is taken away at the end, what was said stays.
     """
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Show on `stream`, or on what is stderr now."""
+        self.console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False)
         self.place = self.stage = ""
         self.shown = self.stage_began = self.generation_began = time.monotonic()

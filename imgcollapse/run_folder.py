@@ -19,8 +19,15 @@ from imgcollapse.tables import write_table
 
 FORMAT = 3
 RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
-VOCABULARY = "vocabulary.safetensors"
-CHANGEABLE = ("generations", "data.root", "data.path", "data.download", "oracle.weights")
+VOCABULARY, ORACLE_WORK = "vocabulary.safetensors", "oracle.work"
+CHANGEABLE = (
+    "generations",
+    "checkpoint_seconds",
+    "data.root",
+    "data.path",
+    "data.download",
+    "oracle.weights",
+)
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
 
@@ -75,9 +82,8 @@ class Run:
             begun = (path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
-            foreign = sorted(
-                n for n in held if n not in (ORACLE, SPLITS, VOCABULARY) and ".tmp" not in n
-            )
+            ours = (ORACLE, SPLITS, VOCABULARY, ORACLE_WORK)
+            foreign = sorted(n for n in held if n not in ours and ".tmp" not in n)
             if foreign:
                 raise UserError(
                     f"{path}: not empty and not a run folder (it holds {foreign[0]}); choose "

@@ -42,6 +42,8 @@ class Study(BaseModel):
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of matrix products.
         threads: CPU threads; none leaves torch's choice. Other counts give other bits.
+        checkpoint_seconds: between two checkpoints of a training, at least; 0 keeps every step. The
+            result does not depend on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,6 +64,7 @@ class Study(BaseModel):
     device: str = "auto"
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
 
     @model_validator(mode="after")
     def _labels_are_asked_for(self) -> Study:

@@ -11,6 +11,7 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.parts import Part
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 
 
@@ -74,11 +75,14 @@ class Progress(Protocol):
 class Model(Protocol):
     """A trained generator."""
 
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw one image for each label.
 
         Args:
             labels: int16[N], the class asked for; an unconditional model uses only their number.
+            scratch: where those drawn so far may be kept; none keeps nothing.
 
         Returns:
             N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model;
@@ -130,8 +134,20 @@ class Generator(Part, ABC):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Model:
-        """Train on `images`, from scratch or from the `previous` generation's model."""
+        """Train on `images`, from the start or from the `previous` generation's model.
+
+        Args:
+            images: the training set.
+            classes: how many there are; labels are below.
+            seed: names every draw.
+            device: where.
+            progress: is told how far it is.
+            previous: the model before, where `needs_previous` asks for it and there is one.
+            scratch: where steps may be kept, and what is to be known of the training is noted; none
+                keeps nothing.
+        """
 
     @abstractmethod
     def restore(

@@ -6,8 +6,9 @@
                  transformer.py its network, decoding.py temperature, top-k and top-p
     gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
     resample.py  the perfect learner: what chance alone does
-    draws.py     the random numbers of a batch, however it is divided
-    training.py  the one training loop
+    training.py  the one training loop; plan.py how long and how fast, draws.py the random numbers
+                 of a batch, course.py how far it has come, memory.py less at a time where it ends
+    sampling.py  images drawn a batch at a time
     pipeline.py  a trained diffusion model as a diffusers pipeline folder
 
 To add one, extend `core.protocols.Generator` in a file of its own and name it here; or leave this

@@ -15,11 +15,14 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.decoding import choose, probabilities
 from imgcollapse.generators.draws import Draws
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
-from imgcollapse.generators.training import Plan, check, load, train, weights_of
+from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.transformer import Transformer
 
 LOGITS = 2**22
@@ -91,6 +94,7 @@ class Autoregressive(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> LanguageModel:
         """Train on `images`; learned tokens are those of the `previous` model, if there is one.
 
@@ -121,7 +125,7 @@ class Autoregressive(Generator):
             ema=self.ema,
         )
         tokens = alphabet.encode(images.pixels)
-        train(model.network, images, model.loss, plan, seed, device, progress, tokens)
+        train(model.network, images, model.loss, plan, seed, device, progress, tokens, scratch)
         return model
 
     def restore(
@@ -162,35 +166,35 @@ class LanguageModel:
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
     @torch.inference_mode()
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Write one image for each of `labels`; only a conditional model reads them."""
-        n, parts = len(labels), []
-        # One image at a time: image i is written by the same luck in a batch of any size.
-        draws = (seed / "tokens").torch()
-        for first in range(0, n, self.settings.sample_batch):
-            asked = labels[first : first + self.settings.sample_batch].long()
-            luck = torch.stack(
-                [
-                    torch.rand(self.alphabet.length, generator=draws, dtype=torch.float64)
-                    for _ in asked
-                ]
-            )
-            tokens = self._write(asked.to(self.device.torch), luck.to(self.device.torch))
-            parts.append(self.alphabet.decode(tokens).cpu())
-            progress("sample", first + len(asked), n, first + len(asked))
-        pixels = torch.cat(parts)
+        draws, where = (seed / "tokens").torch(), self.device.torch
+
+        def luck() -> Tensor:
+            return torch.rand(self.alphabet.length, generator=draws, dtype=torch.float64)
+
+        def draw(chances: Tensor, rows: slice) -> Tensor:
+            tokens = self._write(labels[rows].long().to(where), chances.to(where))
+            return self.alphabet.decode(tokens).cpu()
+
+        batch = self.settings.sample_batch
+        pixels = in_batches(len(labels), batch, luck, draw, progress, scratch)
         return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
 
     def _write(self, labels: Tensor, luck: Tensor) -> Tensor:
         """int64[B] labels and float64[B, T] luck => int64[B, T] tokens."""
         settings, past = self.settings, self.network.begin()
-        given, written = self._starts(labels), []
+        given, written, sums = self._starts(labels), [], []
         for chance in luck.T:
             with self.device.autocast():
                 logits = self.network.read(past, given)
             shares = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
             given = choose(shares, chance)
             written.append(given)
+            sums.append(logits.sum())
+        numbers(torch.stack(sums))
         return torch.stack(written, dim=1)
 
     @property

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
-from imgcollapse.generators.training import Plan, check, load, train, weights_of
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.sampling import in_batches, numbers
+from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
 
@@ -99,6 +102,7 @@ class DDPM(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Diffusion:
         """Train on `images`.
 
@@ -122,7 +126,7 @@ class DDPM(Generator):
             clip=1.0,
             ema=self.ema,
         )
-        train(model.network, images, model.loss, plan, seed, device, progress)
+        train(model.network, images, model.loss, plan, seed, device, progress, scratch=scratch)
         return model
 
     def restore(
@@ -181,20 +185,22 @@ class Diffusion:
         return F.mse_loss(answer, self.process.target(clean, drawn, t))
 
     @torch.inference_mode()
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw one image for each of `labels`; only a conditional model reads them."""
-        n, parts = len(labels), []
-        # One image at a time: image i starts from the same noise in a batch of any size.
-        start = (seed / "start").torch()
-        for first in range(0, n, self.settings.sample_batch):
-            asked = labels[first : first + self.settings.sample_batch].long()
-            noise = [torch.randn(self.canvas.inside, generator=start) for _ in asked]
-            ancestral = (seed / "ancestral" / first).torch(self.device.torch)
-            x = torch.stack(noise).to(self.device.torch)
-            images = self._draw(x, asked.to(self.device.torch), ancestral)
-            parts.append(to_uint8(self.canvas.leave(images)))
-            progress("sample", first + len(asked), n, first + len(asked))
-        pixels = torch.cat(parts)
+        start, where = (seed / "start").torch(), self.device.torch
+
+        def draw(noise: Tensor, rows: slice) -> Tensor:
+            ancestral = (seed / "ancestral" / rows.start).torch(where)
+            x = self._draw(noise.to(where), labels[rows].long().to(where), ancestral)
+            return to_uint8(self.canvas.leave(numbers(x)))
+
+        def noise() -> Tensor:
+            return torch.randn(self.canvas.inside, generator=start)
+
+        batch = self.settings.sample_batch
+        pixels = in_batches(len(labels), batch, noise, draw, progress, scratch)
         return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
 
     def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:

@@ -47,7 +47,8 @@ def choose(shares: Tensor, luck: Tensor) -> Tensor:
         luck: float64[B] in [0, 1).
 
     Returns:
-        int64[B]; a token without a share is never drawn.
+        int64[B]; a token without a share is never drawn. Where shares are no numbers, any token.
     """
     rising = shares.cumsum(1)
-    return torch.searchsorted(rising, luck[:, None] * rising[:, -1:], right=True)[:, 0]
+    tokens = torch.searchsorted(rising, luck[:, None] * rising[:, -1:], right=True)[:, 0]
+    return tokens.clamp(max=shares.shape[1] - 1)

@@ -19,6 +19,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 
 BATCH = 4096
@@ -46,6 +47,7 @@ class Density(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Gaussians:
         """Fit in float64 on the CPU.
 
@@ -153,7 +155,9 @@ class Gaussians:
     means: Tensor
     factors: Tensor
 
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n, noise, parts = len(labels), seed.torch(), []
         for start in range(0, n, BATCH):

@@ -12,6 +12,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 
 
@@ -35,6 +36,7 @@ class Resample(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Memory:
         """Remember the images.
 
@@ -58,7 +60,9 @@ class Memory:
 
     images: Images
 
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw as many training images as there are `labels`; each keeps the label it has."""
         rows = torch.randint(
             len(self.images), (len(labels),), generator=seed.torch(), dtype=torch.int64

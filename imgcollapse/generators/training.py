@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
+from imgcollapse.core import stop
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.course import Course
 from imgcollapse.generators.draws import Draws
+from imgcollapse.generators.memory import descend
+from imgcollapse.generators.plan import Plan
 
 REPORT_SECONDS = 0.5
 
@@ -25,43 +28,6 @@ Loss = Callable[[Tensor, Tensor, Draws], Tensor]
 
 Where training is on tokens they are what it is given first, int64[b, T].
 """
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast to learn.
-
-    Attributes:
-        steps: optimizer steps.
-        batch: images a step, drawn with replacement.
-        lr: Adam's step size (Kingma & Ba 2015).
-        warmup: steps over which the step size rises linearly from 0.
-        anneal: whether it then falls to 0 along half a cosine; else it stays.
-        weight_decay: L2 penalty.
-        clip: largest norm of the gradient, or None.
-        ema: decay of the moving average of the weights that is kept; 0 keeps the last weights.
-    """
-
-    steps: int
-    batch: int
-    lr: float
-    warmup: int = 0
-    anneal: bool = False
-    weight_decay: float = 0.0
-    clip: float | None = None
-    ema: float = 0.0
-
-    def lr_at(self, step: int) -> float:
-        """Step size of step 0, 1, ..."""
-        rise = min(1.0, (step + 1) / (self.warmup + 1))
-        if not self.anneal:
-            return self.lr * rise
-        done = max(0, step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.lr * rise * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-    def decay_at(self, step: int) -> float:
-        """EMA decay of a step: short at first, so that the random start is soon forgotten."""
-        return min(self.ema, (1 + step) / (10 + step))
 
 
 def train(
@@ -73,10 +39,12 @@ def train(
     device: Device,
     progress: Progress,
     tokens: Tensor | None = None,
+    scratch: Scratch | None = None,
 ) -> None:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
-    Step i draws its images, and their noise, from `seed / "step" / i` alone.
+    Step i draws its images, and their noise, from `seed / "step" / i` alone, so a training that
+    was interrupted ends with the same bits.
 
     Args:
         network: what learns.
@@ -87,42 +55,41 @@ def train(
         device: where.
         progress: is told how far it is.
         tokens: int64[N, T], what the loss is given in place of the pixels; none gives it those.
+        scratch: where its steps are kept; none keeps nothing.
 
     Raises:
-        UserError: there are no images, or the loss is no longer finite.
+        UserError: there are no images, or no memory for one.
+        Diverged: the loss or a weight is no number, and with other batches again.
     """
     check(images)
+    scratch = scratch or Scratch()
     network.to(device.torch).train()
     seen = (images.pixels if tokens is None else tokens).to(device.torch)
     labels = images.labels.long().to(device.torch)
-    weights = list(network.parameters())
-    average = [weight.detach().clone() for weight in weights]
-    optimizer = torch.optim.Adam(weights, plan.lr, weight_decay=plan.weight_decay, fused=True)
-    reported = time.monotonic()
-    for step in range(plan.steps):
-        draws = Draws(seed / "step" / step, plan.batch, device.torch)
+
+    def loss_over(name: Seed, part: slice) -> Tensor:
+        draws = Draws(name, plan.batch, device.torch, part)
         rows = draws.below(len(seen))
         with device.autocast():
             shown = to_float(seen[rows]) if tokens is None else seen[rows]
-            loss = loss_of(shown, labels[rows], draws)
-        loss.backward()
-        if plan.clip is not None:
-            nn.utils.clip_grad_norm_(weights, plan.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = plan.lr_at(step)
-        optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            for mean, weight in zip(average, weights, strict=True):
-                mean.lerp_(weight, 1 - plan.decay_at(step))
-        # Reading the loss waits for the device, so not at every step.
-        if step + 1 == plan.steps or time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
-            _report(loss, step + 1, plan, progress)
-    with torch.no_grad():
-        for mean, weight in zip(average, weights, strict=True):
-            weight.copy_(mean)
-    network.eval()
+            return loss_of(shown, labels[rows], draws)
+
+    course, reported = Course(network, plan, scratch), time.monotonic()
+    while course.step < plan.steps:
+        loss = partial(loss_over, course.seed(seed))
+        course.advance(descend(network, plan.batch, loss, scratch))
+        last = course.step == plan.steps
+        keeps = scratch.due(ends=last)
+        if not (last or keeps or time.monotonic() - reported > REPORT_SECONDS):
+            continue
+        reported, value = time.monotonic(), course.look()
+        if value is None:
+            continue
+        progress("train", course.step, plan.steps, course.step * plan.batch, value)
+        if keeps:
+            course.keep()
+            stop.heed()
+    course.end()
 
 
 def check(images: Images, conditional: bool = False) -> None:
@@ -138,16 +105,6 @@ def check(images: Images, conditional: bool = False) -> None:
             f"generator.conditional: {int((images.labels < 0).sum())} of {len(images)}"
             " images have no class; set conditional: false"
         )
-
-
-def _report(loss: Tensor, done: int, plan: Plan, progress: Progress) -> None:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise UserError(
-            f"generator.lr: the loss is {value} after {done} of {plan.steps} steps;"
-            f" lower lr ({plan.lr:g}), or use precision float32"
-        )
-    progress("train", done, plan.steps, done * plan.batch, value)
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.training import Plan, load, train, weights_of
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.sampling import numbers
+from imgcollapse.generators.training import load, train, weights_of
 
 BATCH = 1000
 
@@ -61,6 +64,7 @@ class VAE(Generator):
         device: Device,
         progress: Progress,
         previous: Model | None = None,
+        scratch: Scratch | None = None,
     ) -> Autoencoder:
         """Train on `images`.
 
@@ -81,7 +85,7 @@ class VAE(Generator):
             lr=self.lr,
             weight_decay=self.weight_decay,
         )
-        train(network, images, loss, plan, seed, device, progress)
+        train(network, images, loss, plan, seed, device, progress, scratch=scratch)
         return Autoencoder(self, network, device)
 
     def restore(
@@ -160,7 +164,9 @@ class Autoencoder:
     device: Device
 
     @torch.inference_mode()
-    def sample(self, labels: Tensor, seed: Seed, progress: Progress) -> Images:
+    def sample(
+        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+    ) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n = len(labels)
         latent = (n, self.settings.latent)
@@ -169,7 +175,7 @@ class Autoencoder:
         for start in range(0, n, BATCH):
             part = z[start : start + BATCH].to(self.device.torch)
             with self.device.autocast():
-                means = self.network.decode(part).sigmoid().cpu()
+                means = numbers(self.network.decode(part).sigmoid()).cpu()
             if self.settings.decode == "sample":
                 means = (torch.rand(means.shape, generator=uniform) < means).float()
             parts.append(to_uint8(2 * means - 1))

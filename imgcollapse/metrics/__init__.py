@@ -9,6 +9,7 @@ kernel.py         kernel distance (KID)
 neighbours.py     precision, recall, density, coverage
 diversity.py      Vendi score
 memorization.py   the share of samples that are copies of training images
+degenerate.py     samples that are all alike, or have no shades left
 likelihood.py     bits per dimension of held-out real images
 vocabulary/       small patches as words: which are lost, how rare ones fade
 blocks.py         an order that does not depend on arrival; the jackknife
@@ -16,6 +17,7 @@ streams.py        metrics that keep every feature vector
 """
 
 from imgcollapse.core.value import Value
+from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.diversity import Vendi, vendi
 from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.features import AnyExtractor, Extractor
@@ -45,6 +47,7 @@ __all__ = [
     "Vendi",
     "Vocabulary",
     "bits_per_dim",
+    "degenerate",
     "fid",
     "fid_infinity",
     "kid",

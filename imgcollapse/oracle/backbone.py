@@ -17,6 +17,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
@@ -59,7 +60,14 @@ class Backbone(Oracle):
         watched = [net.get_submodule(stage) for stage in stages]
         return FrozenOracle(body, head.to(device.torch), watched, device)
 
-    def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
+    def train(
+        self,
+        oracle: FrozenOracle,
+        images: Images,
+        seed: Seed,
+        progress: Progress,
+        scratch: Scratch | None = None,
+    ) -> None:
         """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
         net = oracle.body.get_submodule("1")
         net.load_state_dict(self._pretrained(), strict=False)

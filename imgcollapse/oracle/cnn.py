@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal
 
 import torch
@@ -9,11 +10,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from imgcollapse.core import stop
+from imgcollapse.core.checkpoint import pack, unpack
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle.frozen import FrozenOracle, Oracle
+
+STAGE = "oracle"
 
 SHIFT = 1 / 16
 """Training images are moved by up to this share of their height, so that position says nothing."""
@@ -61,7 +67,14 @@ class CNN(Oracle):
         head = nn.Linear(channels, classes).to(device.torch)
         return FrozenOracle(body, head, watched, device)
 
-    def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
+    def train(
+        self,
+        oracle: FrozenOracle,
+        images: Images,
+        seed: Seed,
+        progress: Progress,
+        scratch: Scratch | None = None,
+    ) -> None:
         """Minimise cross-entropy; each step's batch and shifts are drawn from its own seed."""
         device = oracle.device
         net = nn.Sequential(oracle.body, oracle.head).train().requires_grad_(True)
@@ -69,7 +82,15 @@ class CNN(Oracle):
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
         pixels, labels = images.pixels.to(device.torch), images.labels.long().to(device.torch)
         batch = min(self.batch, len(images))
-        for step in range(self.steps):
+        scratch = scratch or Scratch()
+        done = 0
+        if kept := scratch.latest(STAGE):
+            unpack(kept.tensors, net, optimizer)
+            done = kept.number
+            rate.last_epoch = done - 1  # what it says of a step depends on nothing else
+            with warnings.catch_warnings(category=UserWarning, action="ignore"):
+                rate.step()  # before any step of this optimizer, which it takes for a mistake
+        for step in range(done, self.steps):
             draw = (seed / "step" / step).torch()
             rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
             with device.autocast():
@@ -81,6 +102,9 @@ class CNN(Oracle):
             rate.step()
             if step % 50 == 49 or step == self.steps - 1:
                 progress("train", step + 1, self.steps, (step + 1) * batch, float(loss.detach()))
+            if scratch.due(ends=step == self.steps - 1):
+                scratch.keep(STAGE, step + 1, pack(net, optimizer))
+                stop.heed()
         net.eval().requires_grad_(False)
 
     def _moved(self, pixels: Tensor, draw: torch.Generator) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
+from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.typicality import Sight, Typicality, signature
@@ -141,10 +142,7 @@ class FrozenOracle:
 
     def digest(self) -> str:
         """sha256 over its state."""
-        found = hashlib.sha256()
-        for name, tensor in sorted(self.state().items()):
-            found.update(name.encode() + tensor.contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return digest(self.state())
 
     def load(self, state: dict[str, Tensor]) -> FrozenOracle:
         """Take over a saved `state`."""
@@ -207,8 +205,15 @@ class Oracle(Part, ABC):
         """An untrained oracle for images of `shape` (channels, height, width)."""
 
     @abstractmethod
-    def train(self, oracle: FrozenOracle, images: Images, seed: Seed, progress: Progress) -> None:
-        """Train it on balanced real images."""
+    def train(
+        self,
+        oracle: FrozenOracle,
+        images: Images,
+        seed: Seed,
+        progress: Progress,
+        scratch: Scratch | None = None,
+    ) -> None:
+        """Train it on balanced real images; what is done so far may be kept in `scratch`."""
 
     def fit(
         self,
@@ -218,10 +223,14 @@ class Oracle(Part, ABC):
         seed: Seed,
         device: Device,
         progress: Progress,
+        scratch: Scratch | None = None,
     ) -> FrozenOracle:
-        """Train on `images`, then judge on `held_out`; both are real, balanced and disjoint."""
+        """Train on `images`, then judge on `held_out`; both are real, balanced and disjoint.
+
+        What is done so far is kept in `scratch`, if there is one.
+        """
         with seed.lent_to_torch():
             oracle = self.build(images.shape, classes, device)
-        self.train(oracle, images, seed, progress)
+        self.train(oracle, images, seed, progress, scratch)
         oracle.judge(images, held_out, self.reject)
         return oracle

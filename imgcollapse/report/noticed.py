@@ -42,6 +42,8 @@ def noticed(counts: Counts, metrics: pd.DataFrame) -> dict[str, Any]:
 def first(notices: NDArray[np.bool_]) -> NDArray[np.int64]:
     """bool[L, G] => the first generation from 1 on in which it notices: int64[L]; -1 for none."""
     later = notices[:, 1:]
+    if not later.shape[1]:
+        return np.full(len(notices), NEVER)
     return np.where(later.any(axis=1), later.argmax(axis=1) + 1, NEVER)
 
 

@@ -114,9 +114,22 @@ def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
     return found
 
 
+def ended(run: Run) -> list[str]:
+    """Of every lineage that diverged, before which generation it ends and why."""
+    found = []
+    for lineage in run.lineages:
+        if lost := lineage.diverged:
+            who = "The run" if len(run.lineages) == 1 else f"Lineage {lineage.number}"
+            found.append(
+                f"{who} ends before generation {lost['generation']}, whose training diverged: "
+                f"{lost['why']}."
+            )
+    return found
+
+
 def warnings(run: Run, counts: Counts) -> list[str]:
     """What a reader must know before believing the result."""
-    found = []
+    found = ended(run)
     accuracy = run.record["oracle"]["accuracy"]
     if accuracy < TRUSTED_ACCURACY:
         found.append(

@@ -10,7 +10,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.training import Plan, train
+from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.training import train
 
 from .conftest import Watcher, noise_images
 
@@ -76,5 +77,5 @@ def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, watcher: 
         return network.at / 0
 
     network = Point()
-    with pytest.raises(UserError, match=r"loss is nan after 2 of 2 steps; lower lr \(0.5\)"):
+    with pytest.raises(UserError, match=r"loss is nan in step 1 of 2; lower lr \(0.5\)"):
         train(network, noise_images(2, (1, 1, 1), seed), loss, Plan(2, 1, 0.5), seed, cpu, watcher)

@@ -33,6 +33,7 @@ def firsts(run: Run, metrics: pd.DataFrame) -> list[str]:
 def test_the_first_generation_that_notices() -> None:
     notices = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
     assert first(notices).tolist() == [2, -1, 1]
+    assert first(notices[:, :1]).tolist() == [-1, -1, -1]  # no model has been trained yet
 
 
 def test_an_interval_notices_where_it_does_not_touch_the_band(vanishing: Run) -> None:

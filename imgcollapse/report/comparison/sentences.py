@@ -12,6 +12,7 @@ from imgcollapse.report.comparison.differences import Difference
 from imgcollapse.report.comparison.lives import Lives
 from imgcollapse.report.comparison.measures import Measure
 from imgcollapse.report.series import mean
+from imgcollapse.report.summary import ended
 from imgcollapse.report.words import listed, percent
 
 LEVEL = 0.05
@@ -103,6 +104,7 @@ def warnings(arms: Arms) -> list[str]:
     ]
     if under_way:
         found.append(f"Under way: {listed(under_way, most=6)}.")
+    found += [f"{arm.title}: {line}" for arm in arms.all for line in ended(arm.run)]
     if arms.waiting:
         found.append(f"No model has been trained yet: {listed(arms.waiting, most=6)}.")
     return found

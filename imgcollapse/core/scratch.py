@@ -1,0 +1,204 @@
+"""Where unfinished work is kept, so that an interruption costs a minute and not a generation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from imgcollapse.core import stop, storage
+from imgcollapse.core.errors import UserError
+
+KEPT = 2
+"""Checkpoints of a stage that are kept: should the newest be damaged there is another."""
+
+SHARE = 0.01
+"""The largest share of the time that goes into checkpoints, whatever the disk."""
+
+FIRST_STEP = "first_step"
+"""The fact that says the sha256 of the weights after the first optimizer step."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Work that was kept.
+
+    Attributes:
+        number: how far it had come: steps, or images.
+        tensors: what it goes on from.
+    """
+
+    number: int
+    tensors: dict[str, Tensor]
+
+
+class Scratch:
+    """Keeps the unfinished work of one training and its sampling in a folder of its own.
+
+    A checkpoint is a safetensors file, and a manifest with its sha256 that is written after it.
+
+    Attributes:
+        folder: made when there is something to keep; None keeps nothing.
+        facts: what is to be known of the work; kept with it.
+        say: told one line for everything that goes wrong and is mended.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        every: float = 60.0,
+        belongs: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """
+        Args:
+            folder: where.
+            every: seconds between two checkpoints, at least; 0 keeps every step.
+            belongs: JSON values that name the work; what lies there of other work is dropped.
+            say: takes a line for the user.
+        """
+        self.folder, self.every, self.belongs, self.say = folder, every, belongs or {}, say
+        self.facts: dict[str, Any] = {}
+        self._home = folder is not None and folder.parent.is_dir()
+        self._kept, self._cost, self._last = False, 0.0, time.monotonic()
+
+    def record(self, fact: str, value: Any) -> None:
+        """Note a fact, a JSON value."""
+        self.facts[fact] = value
+
+    def due(self, ends: bool = False) -> bool:
+        """Whether it is time to keep what there is: always if a signal has asked to stop.
+
+        Args:
+            ends: whether this stage is at its end; it is kept where earlier work was.
+        """
+        if self.folder is None or stop.asked():
+            return stop.asked()
+        wait = max(self.every, self._cost / SHARE) if self.every else 0.0
+        return time.monotonic() - self._last >= wait or (ends and self._kept)
+
+    def keep(self, stage: str, number: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keep a stage's work in place of all but the last checkpoint of it.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        if self.folder is None:
+            return
+        began = time.monotonic()
+        if self._home and not self.folder.parent.is_dir():
+            raise UserError(
+                f"{self.folder.parent}: is no longer there; bring it back (a disk that is not "
+                "mounted?) and run the same command again"
+            )
+        storage.make_folder(self.folder)
+        manifest = self.folder / f"{stage}_{number:09d}.json"
+        data = manifest.with_suffix(".safetensors")
+        storage.write_tensors(data, tensors)
+        with storage.explained(data):
+            sha256 = storage.sha256(data)
+        record = {
+            "number": number,
+            "sha256": sha256,
+            "facts": self.facts,
+            "belongs": self.belongs,
+        }
+        storage.write_json(manifest, record | {"seal": _seal(record)})
+        self._prune(stage)
+        self._kept, self._last = True, time.monotonic()
+        self._cost = self._last - began
+
+    def latest(self, stage: str) -> Checkpoint | None:
+        """The furthest whole checkpoint of a stage, and its facts; a damaged one is passed over.
+
+        Neither the clock nor the age of a file says which it is.
+        """
+        if self.folder is None or not self.folder.is_dir():
+            return None
+        manifests = [m for path in self._manifests(stage) if (m := self._manifest(path))]
+        for path, manifest in sorted(manifests, key=lambda m: m[1]["number"], reverse=True):
+            if manifest["belongs"] != self.belongs:
+                self.say(f"{self.folder}: belongs to another training; dropped")
+                self.drop()
+                return None
+            if (tensors := self._tensors(path, manifest["sha256"])) is not None:
+                self.facts, self._kept = manifest["facts"] | self.facts, True
+                return Checkpoint(manifest["number"], tensors)
+        return None
+
+    def drop(self) -> None:
+        """Remove the folder with all that is in it."""
+        if self.folder is not None and self.folder.is_dir():
+            with storage.explained(self.folder):
+                shutil.rmtree(self.folder)
+
+    def _manifests(self, stage: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{stage}_*.json")) if self.folder else []
+
+    def _manifest(self, path: Path) -> tuple[Path, dict[str, Any]] | None:
+        try:
+            manifest = storage.read_json(path, "")
+            if manifest.pop("seal") == _seal(manifest):
+                return path, manifest
+        except (UserError, LookupError, AttributeError, TypeError):
+            pass  # no JSON, or no object
+        self._pass_over(path)
+        return None
+
+    def _tensors(self, path: Path, sha256: str) -> dict[str, Tensor] | None:
+        data = path.with_suffix(".safetensors")
+        try:
+            if storage.sha256(data) == sha256:
+                return load(data.read_bytes())
+        except (OSError, SafetensorError):
+            pass
+        self._pass_over(path)
+        return None
+
+    def _pass_over(self, path: Path) -> None:
+        self.say(
+            f"{path.with_suffix('')}: this checkpoint is damaged; going on from the one before"
+        )
+        self._remove(path)
+
+    def _prune(self, stage: str) -> None:
+        for path in self._manifests(stage)[:-KEPT]:
+            self._remove(path)
+
+    def _remove(self, manifest: Path) -> None:
+        with storage.explained(manifest):
+            manifest.unlink(missing_ok=True)
+            manifest.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """What a manifest says of itself, so that no bit of it can turn without notice."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+class FirstStep(Scratch):
+    """Keeps nothing, and ends a training after its first step: how that step is replayed.
+
+    try:
+        generator.fit(images, classes, seed, device, progress, previous, FirstStep())
+    except FirstStep.Taken as taken:
+        same = str(taken) == manifest["training"]["first_step"]
+    """
+
+    class Taken(Exception):  # noqa: N818
+        """The first step is done; says the sha256 of the weights after it."""
+
+    def record(self, fact: str, value: Any) -> None:
+        """End the training where the fact is that of its first step."""
+        super().record(fact, value)
+        if fact == FIRST_STEP:
+            raise self.Taken(value)

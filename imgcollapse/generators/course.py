@@ -1,0 +1,110 @@
+"""How far a training has come, kept and taken up again."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from imgcollapse.core.checkpoint import digest, pack, unpack
+from imgcollapse.core.errors import Diverged
+from imgcollapse.core.scratch import FIRST_STEP, Scratch
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.plan import Plan
+
+STAGE, RETRIED = "fit", "retried"
+
+
+class Course:
+    """A network, the moving average of its weights, its optimizer, and the steps they have taken.
+
+    It begins where the scratch folder left off. Where numbers end it goes back to what was kept
+    last, or to the start, and goes on from there with other batches: once.
+
+    Attributes:
+        step: steps taken.
+    """
+
+    def __init__(self, network: nn.Module, plan: Plan, scratch: Scratch) -> None:
+        self.network, self.plan, self.scratch, self.step = network, plan, scratch, 0
+        self.weights = list(network.parameters())
+        self.average = [weight.detach().clone() for weight in self.weights]
+        self.optimizer = torch.optim.Adam(
+            self.weights, plan.lr, weight_decay=plan.weight_decay, fused=True
+        )
+        self._losses: list[Tensor] = []  # of the steps since somebody looked
+        self._start = self._state()
+        self._go_on_from_latest()
+
+    def seed(self, seed: Seed) -> Seed:
+        """Names the draws of the next step, from the training's `seed`."""
+        return (seed / "retry" if RETRIED in self.scratch.facts else seed) / "step" / self.step
+
+    def advance(self, loss: Tensor) -> None:
+        """Take one step along the gradient that `loss` has left in the network."""
+        plan, step = self.plan, self.step
+        if plan.clip is not None:
+            nn.utils.clip_grad_norm_(self.weights, plan.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = plan.lr_at(step)
+        self.optimizer.step()
+        with torch.no_grad():
+            for mean, weight in zip(self.average, self.weights, strict=True):
+                mean.lerp_(weight, 1 - plan.decay_at(step))
+        self.step += 1
+        self._losses.append(loss)
+        if step == 0 and FIRST_STEP not in self.scratch.facts:
+            self.scratch.record(FIRST_STEP, digest(self.network.state_dict()))
+
+    def look(self) -> float | None:
+        """The latest loss, or None where numbers ended and the course has gone back.
+
+        Reading losses waits for the device, so not at every step.
+
+        Raises:
+            Diverged: numbers ended a second time.
+        """
+        losses, self._losses = torch.stack(self._losses).tolist(), []
+        first = self.step - len(losses) + 1
+        bad = [(first + i, loss) for i, loss in enumerate(losses) if not math.isfinite(loss)]
+        why = f"the loss is {bad[0][1]} in step {bad[0][0]}" if bad else None
+        sound = torch.stack([weight.isfinite().all() for weight in self.weights]).all()
+        if why is None and not bool(sound):
+            why = f"a weight is no number any more after step {self.step}"
+        if why is None:
+            return losses[-1]
+        self._go_back(f"{why} of {self.plan.steps}")
+        return None
+
+    def keep(self) -> None:
+        """Keep it as it is; after a `look` that found numbers."""
+        self.scratch.keep(STAGE, self.step, self._state())
+
+    def end(self) -> None:
+        """Leave the averaged weights in the network."""
+        with torch.no_grad():
+            for mean, weight in zip(self.average, self.weights, strict=True):
+                weight.copy_(mean)
+        self.network.eval()
+
+    def _go_back(self, why: str) -> None:
+        facts, lr = self.scratch.facts, f"lower lr ({self.plan.lr:g}), or use precision float32"
+        if RETRIED in facts:
+            raise Diverged(
+                f"generator.lr: {facts[RETRIED]['why']}; with other batches from step "
+                f"{facts[RETRIED]['from_step']} on {why}; {lr}"
+            )
+        unpack(self._start, self.network, self.optimizer, self.average)
+        self.step = 0
+        self._go_on_from_latest()
+        self.scratch.record(RETRIED, {"from_step": self.step, "why": why})
+        self.scratch.say(f"{why}: going on from step {self.step} with other batches")
+
+    def _go_on_from_latest(self) -> None:
+        if kept := self.scratch.latest(STAGE):
+            unpack(kept.tensors, self.network, self.optimizer, self.average)
+            self.step = kept.number
+
+    def _state(self) -> dict[str, Tensor]:
+        return pack(self.network, self.optimizer, self.average)

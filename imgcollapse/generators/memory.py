@@ -1,0 +1,92 @@
+"""Going on with less at a time where a device has run out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.scratch import Scratch
+
+MICRO_BATCH, SAMPLE_BATCH = "micro_batch", "sample_batch"
+"""Facts: images at a time in training and in sampling, where that had to be lowered."""
+
+
+def descend(
+    network: nn.Module, batch: int, loss_of: Callable[[slice], Tensor], scratch: Scratch
+) -> Tensor:
+    """Leave the gradient of a batch's loss in the network; where memory ends, part by part.
+
+    The batch stays what it is: its gradient is the sum over the parts', to float rounding.
+
+    Args:
+        network: what the gradient is of.
+        batch: B, images of the batch.
+        loss_of: rows of it => mean loss over them.
+        scratch: knows of how many images a part is, and is told when that has to be lowered.
+
+    Returns:
+        Mean loss over the batch, without a gradient.
+
+    Raises:
+        UserError: there is not memory enough for one image.
+    """
+    while True:
+        network.zero_grad()
+        size = scratch.facts.get(MICRO_BATCH, batch)
+        try:
+            return _descend(batch, size, loss_of)
+        except torch.OutOfMemoryError:
+            pass  # what it holds of the batch is free only after this line
+        _halve(MICRO_BATCH, size, scratch)
+        scratch.say(
+            f"out of memory: going on with {scratch.facts[MICRO_BATCH]} images at a time; a step "
+            f"is still over {batch}"
+        )
+
+
+def draw_some(size: int, draw: Callable[[int], Tensor], scratch: Scratch) -> Tensor:
+    """As many images as there is memory for, `size` at most.
+
+    Args:
+        size: how many are wanted.
+        draw: a number of images => that many.
+        scratch: knows how many fit, and is told when that has to be lowered.
+
+    Raises:
+        UserError: there is not memory enough for one image.
+    """
+    while True:
+        fits = min(size, scratch.facts.get(SAMPLE_BATCH, size))
+        try:
+            return draw(fits)
+        except torch.OutOfMemoryError:
+            pass
+        _halve(SAMPLE_BATCH, fits, scratch)
+        scratch.say(
+            f"out of memory: drawing {scratch.facts[SAMPLE_BATCH]} images at a time; they may "
+            "differ from those of an undisturbed run"
+        )
+
+
+def _descend(batch: int, size: int, loss_of: Callable[[slice], Tensor]) -> Tensor:
+    losses = []
+    for first in range(0, batch, size):
+        part = slice(first, min(first + size, batch))
+        loss = loss_of(part) * ((part.stop - part.start) / batch)
+        loss.backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def _halve(fact: str, size: int, scratch: Scratch) -> None:
+    if size == 1:
+        raise UserError(
+            "device: it has not memory enough for one image at a time; use a smaller network, "
+            "smaller images, or device=cpu"
+        )
+    scratch.record(fact, size // 2)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # so that larger pieces can be made of the free ones

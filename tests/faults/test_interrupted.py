@@ -1,0 +1,106 @@
+"""Stopped anywhere and taken up again: the same bits as without a pause."""
+
+import pytest
+import torch
+
+from imgcollapse.core import stop
+from imgcollapse.core.checkpoint import digest
+from imgcollapse.core.errors import Stopped
+from imgcollapse.core.images import Images
+from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
+from imgcollapse.generators import DDPM, VAE, Autoregressive
+from imgcollapse.oracle import CNN
+
+from .told import CPU, SEED, Told
+
+GENERATORS = {
+    "vae": VAE(width=4, latent=3, steps=9, batch=8),
+    "ddpm": DDPM(channels=(8,), steps=9, sample_steps=4, sample_batch=2, sampler="ddpm"),
+    "dpm++": DDPM(channels=(8,), steps=9, batch=8, sample_steps=4, sample_batch=3),
+    "autoregressive": Autoregressive(width=8, layers=1, heads=2, steps=9, batch=8, sample_batch=2),
+}
+ASKED = torch.tensor([0, 1, 1, 0, 1, 0, 1, 1], dtype=torch.int16)
+HOUR = 3600.0
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """Progress is told of every step, so that a test can act at any of them."""
+    monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", -1)
+
+
+@pytest.fixture(params=[kind for kind in GENERATORS if kind != "dpm++"])
+def generator(request):
+    return GENERATORS[request.param]
+
+
+def images(n=12):
+    pixels = torch.randint(0, 256, (n, 1, 8, 8), generator=SEED.torch(), dtype=torch.uint8)
+    return Images(pixels, torch.arange(n, dtype=torch.int16) % 2)
+
+
+def fit(generator, scratch=None, told=None):
+    return generator.fit(images(), 2, SEED / "fit", CPU, told or Told(), None, scratch)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, tmp_path):
+    unbroken = fit(generator).state()
+    for step in (1, 4, 7):
+        told = Told(train=step)
+        with stop.listening(), pytest.raises(Stopped, match="SIGTERM"):
+            fit(generator, Scratch(tmp_path / "work", HOUR), told)
+        assert told.seen[-1] == ("train", step + 1)  # the step under way is finished, and kept
+    told = Told()
+    broken = fit(generator, Scratch(tmp_path / "work", HOUR), told).state()
+    assert told.seen[0] == ("train", 9)
+    assert digest(broken) == digest(unbroken)
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "dpm++", "autoregressive"])
+def test_sampling_stopped_between_batches_draws_the_same_images(kind, tmp_path):
+    model = fit(GENERATORS[kind])
+    unbroken = model.sample(ASKED, SEED / "sample", Told()).pixels
+    batch = GENERATORS[kind].sample_batch
+    told = Told(sample=batch)
+    with stop.listening(), pytest.raises(Stopped):
+        model.sample(ASKED, SEED / "sample", told, Scratch(tmp_path / "work", HOUR))
+    assert told.seen[-1] == ("sample", batch)
+    told = Told()
+    broken = model.sample(ASKED, SEED / "sample", told, Scratch(tmp_path / "work", HOUR)).pixels
+    assert told.seen[0] == ("sample", 2 * batch)
+    assert broken.equal(unbroken)
+
+
+def test_an_oracle_stopped_in_training_ends_with_the_same_bits(tmp_path):
+    oracle, real = CNN(width=4, steps=60, batch=8), images(24)
+
+    def trained(told, scratch=None):
+        return oracle.fit(real, real, 2, SEED, CPU, told, scratch)
+
+    with stop.listening(), pytest.raises(Stopped):
+        trained(Told(train=50), Scratch(tmp_path / "work", HOUR))
+    broken = trained(Told(), Scratch(tmp_path / "work", HOUR))
+    assert broken.digest() == trained(Told()).digest()
+
+
+def test_every_step_can_be_kept_and_the_end_too(generator, tmp_path):
+    scratch = Scratch(tmp_path / "work", every=0)
+    state = fit(generator, scratch).state()
+    kept = sorted(path.stem for path in (tmp_path / "work").glob("fit_*.json"))
+    assert kept == ["fit_000000008", "fit_000000009"]
+    told = Told()  # nothing is left to be trained
+    again = fit(generator, Scratch(tmp_path / "work", every=0), told)
+    assert told.seen == []
+    assert digest(again.state()) == digest(state)
+
+
+def test_the_first_step_is_known_by_its_weights_and_can_be_taken_again(generator):
+    scratch = Scratch()
+    fit(generator, scratch)
+    with pytest.raises(FirstStep.Taken) as taken:
+        fit(generator, FirstStep())
+    assert str(taken.value) == scratch.facts[FIRST_STEP]
+    with pytest.raises(FirstStep.Taken) as other:
+        generator.fit(images(), 2, SEED / "other", CPU, Told(), None, FirstStep())
+    assert str(other.value) != scratch.facts[FIRST_STEP]
