@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imgcollapse.core.errors import UserError
+from imgcollapse.core.errors import Stopped, UserError
 
 app = typer.Typer(
     name="imgcollapse",
@@ -43,18 +43,22 @@ def run(
 
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
-    from imgcollapse.core import stop
-    from imgcollapse.core.errors import Stopped
+    from imgcollapse.core import stop, world
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
-    with Display() as display, stop.listening():
+    with world.entered() as leads, Display() as display, stop.listening():
+        if not leads:
+            return  # all is done, and the leader says what there is to say
         try:
             begun = launch(config, folder, overrides or [], smoke, display)
         except (KeyboardInterrupt, Stopped) as why:
-            display.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+            lost = f"{why}. " if isinstance(why, world.Lost) else ""
+            display.say(
+                f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
+            )
             raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
     print(write_report([folder]))
     if any(lineage.diverged for lineage in begun.lineages):
@@ -290,6 +294,9 @@ def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
     try:
         app()
+    except Stopped as why:
+        print(f"Stopped. {why}. The same command goes on.", file=sys.stderr)
+        sys.exit(REQUEUE)
     except UserError as error:
         print(f"imgcollapse: {error}", file=sys.stderr)
         sys.exit(2)

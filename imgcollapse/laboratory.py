@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from imgcollapse import census, chance, metrics
+from imgcollapse import census, chance, distributed, metrics
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Likelihood, Model
@@ -78,7 +78,7 @@ class Laboratory:
 
     def features(self, pixels: Tensor) -> Tensor:
         """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
-        return self._features(pixels, self.oracle.answer(pixels))
+        return self._look(pixels)[1]
 
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
@@ -90,8 +90,9 @@ class Laboratory:
             samples: the images.
             expectation: of their class shares; none takes this study's for generation g.
         """
-        classes, answers = self.real.classes, self.oracle.answer(samples.pixels)
-        counted, features = answers.counted, self._features(samples.pixels, answers)
+        classes = self.real.classes
+        answers, features = self._look(samples.pixels)
+        counted = answers.counted
         judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
         findings: dict[str, Any] = {
             "census": census.count(
@@ -118,6 +119,6 @@ class Laboratory:
             return []
         return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
 
-    def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
-        extractor = self.study.metrics.features
-        return extractor.features(pixels, answers.features, self.device)
+    def _look(self, pixels: Tensor) -> tuple[Answers, Tensor]:
+        kind, extractor = self.study.oracle, self.study.metrics.features
+        return distributed.look(self.oracle, kind, extractor, pixels, self.device)

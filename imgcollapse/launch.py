@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.config import load_study
-from imgcollapse.core import storage
+from imgcollapse.core import storage, world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
@@ -79,7 +79,8 @@ def begin(
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
     """
-    device = choose_device(study)
+    with world.joined(choose_device, study):
+        device = choose_device(study)
     begun = Run.find(out, study.resolved())
     real = load_real(study, begun, watcher)
     if begun is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -115,8 +115,11 @@ class Generator(Part, ABC):
     Attributes:
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
+        divides: whether `fit` and `sample` share their work with the processes that are here
+            (core/world.py); what does not is the first process's alone.
     """
 
+    divides: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 

@@ -54,6 +54,7 @@ class DDPM(Generator):
         label_dropout: share of labels hidden in training, for the unconditional prediction.
     """
 
+    divides = True
     kind: Literal["ddpm"] = "ddpm"
     conditional: bool = False
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)
