@@ -19,7 +19,7 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/python benchmarks/stages.py
+	$(BIN)/imgcollapse bench
 	$(BIN)/python benchmarks/frechet.py
 
 install: .venv/installed

@@ -8,18 +8,24 @@ The map of the house, from the door to the cellar:
 
     cli.py          one verb per command
     validate/       published laws, theory and this program side by side
+    bench/          speed, against what a user would otherwise run
+    doctor/         what is wrong with this machine, and how to mend it
+    chaos/          a fault drill: kill a study, damage it, compare with an unbroken twin
     report/         the page, the curves, the vanishing grid
     review/         the page on which people keep, reject and name samples
+    verification/   hashes and replays: whether a run is what it says
     export.py       a trained DDPM as a diffusers pipeline
     evaluation/     the census and all metrics of anybody's images
-    sweeps/         many studies side by side, in processes of this machine
+    sweeps/         many studies side by side, in processes of this machine or a Ray cluster
     launch.py       begin or resume a study
+    forecast/       what a study will take, before it starts
     loop.py         one lineage, top to bottom
     gate.py         a study's filters at work on a lineage
     laboratory.py   what all lineages of a study share, and how they are measured
     progress.py     how far the work is
     prepare.py      a study's device, real images and oracle
     run_folder.py   a study's folder: its record, its oracle, its lineages
+    pruning.py      removing what a study's retention does not keep
     lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
     distributed.py  what all processes of a job do together
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
     from imgcollapse.run_folder import Run
     from imgcollapse.study import Study
     from imgcollapse.sweeps import Sweep, sweep
+    from imgcollapse.verification import Verification, verify
 
 __all__ = [
     "Evaluation",
@@ -68,10 +75,12 @@ __all__ = [
     "Study",
     "Sweep",
     "UserError",
+    "Verification",
     "evaluate",
     "load_study",
     "run",
     "sweep",
+    "verify",
     "write_report",
 ]
 
@@ -83,10 +92,12 @@ _HOME = {
     "Study": "study",
     "Sweep": "sweeps",
     "UserError": "core.errors",
+    "Verification": "verification",
     "evaluate": "evaluation",
     "load_study": "config",
     "run": "launch",
     "sweep": "sweeps",
+    "verify": "verification",
     "write_report": "report",
 }
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shlex
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from imgcollapse.core.errors import Stopped, UserError
+from imgcollapse.core.text import one_line, unfit_folder
 
 app = typer.Typer(
     name="imgcollapse",
@@ -27,6 +32,12 @@ Overrides = Annotated[
     typer.Argument(help="Settings that replace the file's: key.subkey=value ..."),
 ]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Apply the file's one-minute settings.")]
+Drift = Annotated[
+    bool, typer.Option("--allow-drift", help="Go on with other software or on another machine.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it will take, and write nothing.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
@@ -38,22 +49,33 @@ def run(
         Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
     ] = None,
     smoke: Smoke = False,
+    allow_drift: Drift = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a study, or resume it: the same command goes on where the last one stopped.
 
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.config import load_study
+        from imgcollapse.forecast import forecast, probe, show
+
+        study = load_study(config, overrides or [], smoke)
+        show(forecast(study, probe(study)), Console(highlight=False))
+        return
     from imgcollapse.core import stop, world
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
-    folder = out or Path("runs") / (config.stem + ("_smoke" if smoke else ""))
+    folder = out or _folder(config, smoke)
     with world.entered() as leads, Display() as display, stop.listening():
         if not leads:
             return  # all is done, and the leader says what there is to say
         try:
-            begun = launch(config, folder, overrides or [], smoke, display)
+            begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
         except (KeyboardInterrupt, Stopped) as why:
             lost = f"{why}. " if isinstance(why, world.Lost) else ""
             display.say(
@@ -78,22 +100,52 @@ def sweep(
         int | None,
         typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster instead: auto, host:port, or local to start one here.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="With --ray, GPUs a lineage holds, such as 0.25.", show_default="1 if there are"
+        ),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(help="How often a lineage whose process fails is tried again.")
+    ] = 2,
     smoke: Smoke = False,
+    allow_drift: Drift = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run many studies side by side, or resume them; exit code 1 if a member fails."""
+    from imgcollapse.core import stop
     from imgcollapse.report import write_report
-    from imgcollapse.sweeps import Board, Local, load_plan
+    from imgcollapse.sweeps import Board, Local, Ray, foresee, load_plan
     from imgcollapse.sweeps import sweep as launch
 
-    folder = out or Path("runs") / (plan.stem + ("_smoke" if smoke else ""))
+    folder = out or _folder(plan, smoke)
     arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
+    at_a_time = arms.jobs() if jobs is None else jobs
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.forecast import show_arms
+
+        show_arms(dict(foresee(arms)), at_a_time, Console(highlight=False))
+        return
+    if ray and jobs is not None:
+        raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
+    backend = Ray(ray, gpus, retries) if ray else Local(at_a_time, retries)
     try:
-        done = launch(
-            arms, folder, backend=Local(arms.jobs() if jobs is None else jobs), board=board
-        )
-    except KeyboardInterrupt:
+        with stop.listening():
+            done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
+    except (KeyboardInterrupt, Stopped) as stopped:
         board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
     for trace in board.traces.values():
         print(trace, file=sys.stderr)
     for failure in done.failures:
@@ -193,6 +245,31 @@ def report(
 
 
 @app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a sweep's.", show_default=False)
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
+) -> None:
+    """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
+    from rich.console import Console
+
+    from imgcollapse.progress import Display
+    from imgcollapse.verification import verify as look
+
+    with Display() as display:
+        found = look(folder, quick, display)
+    Console(highlight=False).print(found.table())
+    for note in found.notes:
+        print(f"note: {note}")
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def grid(
     folder: Folder,
     out: Annotated[
@@ -262,6 +339,36 @@ def export(
 
 
 @app.command()
+def chaos(
+    config: Config,
+    overrides: Overrides = None,
+    kills: Annotated[int, typer.Option(help="How often.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.", show_default="runs/chaos_CONFIG")
+    ] = None,
+    smoke: Smoke = False,
+    seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
+) -> None:
+    """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
+    from rich.console import Console
+
+    from imgcollapse.chaos import drill
+    from imgcollapse.config import load_study
+    from imgcollapse.progress import Display
+
+    study = load_study(config, overrides or [], smoke)
+    folder = out or Path("runs") / f"chaos_{config.stem}"
+    with Display() as display:
+        found = drill(study, folder, kills, seed, display)
+    Console(highlight=False).print(found.table())
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     only: Annotated[
         list[str] | None, typer.Option(help="A law such as T3; may be repeated.")
@@ -290,16 +397,96 @@ def validate(
         raise typer.Exit(1)
 
 
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part such as vae; may be repeated.", show_default="all that is promised"
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="smoke, small, real or gpu.")] = "real",
+    repeats: Annotated[int, typer.Option(help="Pairs of every comparison.", min=1)] = 3,
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("bench.json"),
+    device: Annotated[str, typer.Option(help="As in a study.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of this program's side.")] = "auto",
+) -> None:
+    """Measure speed, against what a user would otherwise run."""
+    from rich.console import Console
+
+    from imgcollapse import bench as speed
+    from imgcollapse.core.storage import check_writable
+
+    check_writable(out.absolute().parent)
+    command = shlex.join(["imgcollapse", *sys.argv[1:]])
+    console = Console(highlight=False)
+    found = speed.bench(only or [], size, repeats, device, precision, command, console.print)
+    for part in speed.tables(found):
+        console.print(part)
+    print(speed.write(found, out))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where runs are to be written.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at this machine and this installation; exit code 1 if something must be mended."""
+    from rich.console import Console
+
+    from imgcollapse import doctor as checks
+
+    findings = checks.examine(folder)
+    if as_json:
+        print(checks.as_json(findings))
+    else:
+        checks.show(findings, Console(highlight=False))
+    if any(finding.verdict == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
+    if sys.getfilesystemencoding() != "utf-8":
+        # A locale that knows no Unicode would hide what files are called from us.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it may have no place for its cache
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without Unicode is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Stopped as why:
         print(f"Stopped. {why}. The same command goes on.", file=sys.stderr)
         sys.exit(REQUEUE)
     except UserError as error:
-        print(f"imgcollapse: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # of a file or folder that nobody thought could be closed to us
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}; see to it and run the same command again")
+    except MemoryError:
+        _refuse("out of memory; ask for smaller images, batches or sets, or for a larger machine")
+    except (ImportError, RuntimeError) as error:
+        if not (isinstance(error, ImportError) or "torchvision::" in str(error)):
+            raise
+        _refuse(f"{error}; imgcollapse doctor says what is wrong and how to mend it")
+
+
+def _refuse(line: str) -> None:
+    print(f"imgcollapse: {one_line(line)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _folder(config: Path, smoke: bool) -> Path:
+    """Where a run goes that is given no place: into runs/, under the config's name."""
+    name = config.stem + ("_smoke" if smoke else "")
+    if why := unfit_folder(name):
+        raise UserError(
+            f"{config}: its run folder would be called {name!r}, which {why}; set --out"
+        )
+    return Path("runs") / name
 
 
 if __name__ == "__main__":

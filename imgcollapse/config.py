@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from imgcollapse.core import yaml
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.parts import OneOf, Part
 from imgcollapse.study import Study
@@ -20,6 +19,9 @@ SMOKE = "smoke"
 
 SWEEP = ("arms", "grid", "study")
 """Keys by which a sweep file is known."""
+
+_LONG = 100
+"""Characters of a key or value that an error shows."""
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = False) -> Study:
@@ -54,13 +56,7 @@ def read_settings(path: Path | str) -> dict[str, Any]:
     Raises:
         UserError: there is no such file, or it is no mapping in YAML.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        mend = "name a study's YAML file, such as configs/demo.yaml"
-        raise UserError(f"{path}: {reason}; {mend}") from None
-    raw = _parse(text, str(path))
+    raw = yaml.read(Path(path), "name a study's YAML file, such as configs/demo.yaml")
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see configs/demo.yaml for an example")
     return raw
@@ -110,21 +106,11 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
-        _put(raw, key.split("."), _parse(value, override), override)
+        _put(raw, key.split("."), yaml.parse(value, override), override)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{where}: {_explain(error)}") from None
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{where}:{line} is not YAML ({problem}); mend the line") from None
 
 
 def _flat(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any]]:
@@ -162,26 +148,33 @@ def _explain(error: ValidationError) -> str:
         keys.append(str(step))
         if depth < len(first["loc"]) - 1:
             models = [m for model in models for m in _models(model, str(step))]
-    where = ".".join(keys)
+    where = ".".join(key if len(key) <= _LONG else f"{key[:_LONG]}…" for key in keys)
     known = sorted({name for model in models for name in model.model_fields})
     if first["type"] == "extra_forbidden":
-        message = f"unknown key; {_nearest(keys[-1], known)}"
+        message = f"unknown key; {_nearest(keys[-1][:_LONG], known)}"
     elif first["type"] == "missing":
         message = "is missing; add it"
     elif first["type"] == "kind":
         given = first["input"].get("kind") if isinstance(first["input"], dict) else first["input"]
-        kinds = [_kind(m) for m in _models(models[0], keys[-1])]
+        kinds = [_kind(m) for model in models for m in _models(model, keys[-1])]
         message = (
             f"has no kind; it may be one of {', '.join(kinds)}"
             if given is None
-            else f"{given!r} is no kind; {_nearest(str(given), kinds)}"
+            else f"{_shown(given)} is no kind; {_nearest(str(given)[:_LONG], kinds)}"
         )
     else:
         said = first["msg"].removeprefix("Value error, ")
         given = first["input"]
-        message = said if isinstance(given, dict) else f"{given!r}: {said[:1].lower()}{said[1:]}"
+        message = (
+            said if isinstance(given, dict) else f"{_shown(given)}: {said[:1].lower()}{said[1:]}"
+        )
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{where}: {message}{more}" if where else f"{message}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _nearest(given: str, known: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ meanwhile. In a job of one process they are what they call and nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,6 @@ from imgcollapse.metrics import Extractor
 from imgcollapse.oracle import Answers, FrozenOracle, Oracle
 
 Shape = tuple[int, int, int]
-State = Mapping[str, Tensor]
 
 
 def fit(
@@ -41,15 +41,12 @@ def fit(
     Raises:
         UserError: as `generator.fit`, or the processes ended with different weights.
     """
-
-    def alone() -> Model:
-        return generator.fit(images, classes, seed, device, progress, previous, scratch)
-
     if not _divides(generator):
-        return alone()
+        return generator.fit(images, classes, seed, device, progress, previous, scratch)
+    images = Images(images.pixels, images.labels)  # read once, wherever they are
     before = previous.state() if previous else None
     with world.joined(_fit, generator, images, classes, seed, device, before):
-        model = alone()
+        model = generator.fit(images, classes, seed, device, progress, previous, scratch)
         _compare(model)
     return model
 
@@ -109,48 +106,63 @@ def _sample(
     generator.restore(state, shape, classes, _own(device)).sample(labels, seed, _nobody)
 
 
-def look(
-    oracle: FrozenOracle, kind: Oracle, extractor: Extractor, pixels: Tensor, device: Device
-) -> tuple[Answers, Tensor]:
-    """What the oracle says of uint8[N, C, H, W] images, and float32[N, D], their features.
+def answer(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Answers:
+    """What the oracle says of uint8[N, C, H, W] images; a batch is named here, and one there.
 
     Args:
+        kind: what the oracle was made by.
         oracle: names them.
-        kind: what it was made by.
-        extractor: sees them for the metrics.
         pixels: the images.
-        device: where the extractor looks.
+        device: where the others look.
     """
     if world.whole().size == 1:
-        return _look(oracle, extractor, pixels, device)
+        return oracle.answer(pixels)
     shape, classes = tuple(pixels.shape[1:]), oracle.head.out_features
-    made = kind, shape, classes, oracle.state()
-    with world.joined(_look_too, *made, extractor, pixels, device):
-        return _look(oracle, extractor, pixels, device)
+    with world.joined(_answer, kind, shape, classes, oracle.state(), pixels, device):
+        return oracle.answer(pixels)
 
 
-def _look_too(
+def _answer(
     kind: Oracle,
     shape: Shape,
     classes: int,
     state: dict[str, Tensor],
-    extractor: Extractor,
     pixels: Tensor,
     device: Device,
 ) -> None:
-    device = _own(device)
-    _look(kind.build(shape, classes, device).load(state), extractor, pixels, device)
+    kind.build(shape, classes, _own(device)).load(state).answer(pixels)
 
 
-def _look(
-    oracle: FrozenOracle, extractor: Extractor, pixels: Tensor, device: Device
-) -> tuple[Answers, Tensor]:
-    answers = oracle.answer(pixels)
-    return answers, extractor.features(pixels, answers.features, device)
+def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
+    """What the metrics see of uint8[N, C, H, W] images, float32[N, D]; divided as `answer`.
+
+    Args:
+        extractor: sees them.
+        pixels: the images.
+        seen: float32[N, E], the features that the oracle sees.
+        device: where.
+    """
+    if not _divides(extractor):
+        return extractor.features(pixels, seen, device)
+    settings = extractor.model_dump()  # not the network that it may have built
+    with world.joined(_features, type(extractor), settings, pixels, seen, device):
+        return extractor.features(pixels, seen, device)
 
 
-def _divides(generator: Generator) -> bool:
-    return generator.divides and world.whole().size > 1
+def _features(
+    kind: type[Extractor], settings: dict[str, Any], pixels: Tensor, seen: Tensor, device: Device
+) -> None:
+    _kept(kind.model_validate(settings)).features(pixels, seen, _own(device))
+
+
+@cache
+def _kept(extractor: Extractor) -> Extractor:
+    """The extractor with these settings that has its network already."""
+    return extractor
+
+
+def _divides(part: Generator | Extractor) -> bool:
+    return part.divides and world.whole().size > 1
 
 
 def _own(device: Device) -> Device:

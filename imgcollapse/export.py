@@ -8,7 +8,6 @@ from imgcollapse.core import device, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, export_pipeline
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
 
 def export(
@@ -31,7 +30,7 @@ def export(
         UserError: there is no such model, or it is no DDPM.
     """
     run = Run.open(folder)
-    study = Study.model_validate(run.record["study"])
+    study = run.study
     if not isinstance(study.generator, DDPM):
         raise UserError(
             f"{folder}: its generator is {study.generator.kind}, and only a ddpm has a diffusers "

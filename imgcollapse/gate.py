@@ -16,7 +16,7 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import SAMPLES, Lineage
 from imgcollapse.progress import Watcher
 
 
@@ -30,10 +30,17 @@ class Gate:
     def reopen(self, archive: Archive) -> Archive:
         """The archive with all that the lineage has so far, as it was let in then."""
         for g in self.lineage.resume():
-            archive.append(self.lineage.samples(g))
-            if (kept := self.lineage.kept(g - 1)) is not None:
+            archive.append(self._born(g))
+            kept = self.lineage.kept(g - 1) if len(archive.generations[g - 1]) else None
+            if kept is not None:
                 archive.admit(g - 1, kept)
         return archive
+
+    def _born(self, g: int) -> Images:
+        """The samples of generation g; of those that were removed, which nobody trains on, none."""
+        if SAMPLES not in self.lineage.pruned(g):
+            return self.lineage.samples(g)
+        return self.laboratory.real.train[:0]
 
     def admit(self, archive: Archive, g: int, seed: Seed) -> tuple[Kept | None, dict[str, Any]]:
         """Let of generation g into the pool what the filters keep; say what it was, and by what.
@@ -45,7 +52,7 @@ class Gate:
         for judge in self.filters:
             _wait(partial(judge.waits, g, self.lineage.path), self.laboratory.watcher)
         images, classes = self.lineage.samples(g), self.laboratory.real.classes
-        answers = self.laboratory.oracle.answer(images.pixels)
+        answers = self.laboratory.name(images.pixels)
         seen = Candidates(
             g,
             torch.arange(len(images), dtype=torch.int32),
@@ -78,9 +85,7 @@ class Gate:
 
     def marked(self, drawn: Images, seed: Seed) -> Images:
         """The model's output as it leaves the house: marked, where a filter marks."""
-        for place, judge in enumerate(self.filters):
-            drawn = judge.mark(drawn, seed / place)
-        return drawn
+        return curation.mark(self.filters, drawn, seed)
 
     def remarks(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[dict[str, Any]]:
         """What the filters say of a generation beside their choice, as metric rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from imgcollapse import census, chance, distributed, metrics
@@ -32,6 +33,7 @@ class Laboratory:
     ) -> None:
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.watcher = device, watcher
+        self._last: tuple[Tensor, Answers] | None = None
         self.held_out = census.HeldOut(
             oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
         )
@@ -78,7 +80,17 @@ class Laboratory:
 
     def features(self, pixels: Tensor) -> Tensor:
         """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
-        return self._look(pixels)[1]
+        return self._features(pixels, self.name(pixels))
+
+    def name(self, pixels: Tensor) -> Answers:
+        """What the oracle says of uint8[N, C, H, W] images.
+
+        The last answers are kept: what filters judge are the samples that have just been measured.
+        """
+        if self._last is None or not torch.equal(self._last[0], pixels):
+            answers = distributed.answer(self.study.oracle, self.oracle, pixels, self.device)
+            self._last = pixels, answers
+        return self._last[1]
 
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
@@ -90,9 +102,8 @@ class Laboratory:
             samples: the images.
             expectation: of their class shares; none takes this study's for generation g.
         """
-        classes = self.real.classes
-        answers, features = self._look(samples.pixels)
-        counted = answers.counted
+        classes, answers = self.real.classes, self.name(samples.pixels)
+        counted, features = answers.counted, self._features(samples.pixels, answers)
         judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
         findings: dict[str, Any] = {
             "census": census.count(
@@ -119,6 +130,6 @@ class Laboratory:
             return []
         return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
 
-    def _look(self, pixels: Tensor) -> tuple[Answers, Tensor]:
-        kind, extractor = self.study.oracle, self.study.metrics.features
-        return distributed.look(self.oracle, kind, extractor, pixels, self.device)
+    def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
+        extractor = self.study.metrics.features
+        return distributed.features(extractor, pixels, answers.features, self.device)

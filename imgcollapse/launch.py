@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from imgcollapse.core import storage, world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.lock import owned
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.data import RealData
 from imgcollapse.laboratory import Laboratory
@@ -21,7 +23,7 @@ from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import ORACLE_WORK, Run
+from imgcollapse.run_folder import ORACLE_WORK, RECORD, Run
 from imgcollapse.study import Study
 
 
@@ -31,6 +33,7 @@ def run(
     overrides: Sequence[str] = (),
     smoke: bool = False,
     watcher: Watcher | None = None,
+    allow_drift: bool = False,
 ) -> Run:
     """Run a study, or what is left of it, in the folder `out`.
 
@@ -42,9 +45,12 @@ def run(
         overrides: `key=value` settings.
         smoke: apply the file's `smoke:` section.
         watcher: told about progress; none is silent.
+        allow_drift: go on also where the machine or the software is another than before; it is
+            written down.
 
     Raises:
-        UserError: something about the study, its data or the folder must be mended first.
+        UserError: something about the study, its data or the folder must be mended first, or
+            another process works in the folder.
         Stopped: a signal asked for it, where the program listens (core/stop.py).
     """
     if isinstance(study, Study):
@@ -54,18 +60,26 @@ def run(
             )
     else:
         study = load_study(study, overrides, smoke)
-    begun, laboratory = begin(study, Path(out), watcher or Silent())
-    for lineage in begun.lineages:
-        try:
-            live(laboratory, lineage)
-        except Diverged as lost:
-            laboratory.watcher.say(str(lost))
-        begun.write_tables()
+    out, watcher = Path(out), watcher or Silent()
+    Run.find(out, study.resolved())  # before anything is written, a lock included
+    with owned(out, watcher.say):
+        begun, laboratory = begin(study, out, watcher, allow_drift=allow_drift)
+        for lineage in begun.lineages:
+            with nullcontext() if lineage.path == out else owned(lineage.path, watcher.say):
+                try:
+                    live(laboratory, lineage)
+                except Diverged as lost:
+                    watcher.say(str(lost))
+            begun.write_tables()
     return begun
 
 
 def begin(
-    study: Study, out: Path, watcher: Watcher, sibling: Path | None = None
+    study: Study,
+    out: Path,
+    watcher: Watcher,
+    sibling: Path | None = None,
+    allow_drift: bool = False,
 ) -> tuple[Run, Laboratory]:
     """Write down that a study begins, or goes on; nobody else may work in its folder meanwhile.
 
@@ -75,6 +89,7 @@ def begin(
         watcher: told about progress.
         sibling: a run folder whose oracle is taken over where training it again would give the
             same bits.
+        allow_drift: as in `run`.
 
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
@@ -82,6 +97,7 @@ def begin(
     with world.joined(choose_device, study):
         device = choose_device(study)
     begun = Run.find(out, study.resolved())
+    changed = _changed(begun, study, device, watcher, allow_drift) if begun else {}
     real = load_real(study, begun, watcher)
     if begun is None:
         storage.check_writable(out)
@@ -93,15 +109,18 @@ def begin(
         words = codebook.state() if codebook else None
         begun = Run.begin(out, record, oracle.state(), _splits(real), words)
     else:
-        for line in _changes(begun.record["made_with"], made_with(device)):
-            watcher.say(line)
         storage.sweep_orphans(out)
         begun.extend(study.resolved(), _splits(real))
+        if changed:
+            begun.drift(changed)
     Scratch(work).drop()
+    _signed(begun, device)
     return begun, Laboratory(study, real, oracle, device, watcher, codebook)
 
 
-def join(study: Study, out: Path, watcher: Watcher) -> tuple[Run, Laboratory]:
+def join(
+    study: Study, out: Path, watcher: Watcher, allow_drift: bool = False
+) -> tuple[Run, Laboratory]:
     """Work on a run that has begun, beside others who work on other lineages of it.
 
     Writes nothing: what all lineages share is there already.
@@ -113,9 +132,11 @@ def join(study: Study, out: Path, watcher: Watcher) -> tuple[Run, Laboratory]:
     begun = Run.find(out, study.resolved())
     if begun is None:
         raise UserError(f"{out}: the study has not begun; begin it first")
+    _changed(begun, study, device, watcher, allow_drift)
     real = load_real(study, begun, Silent())
     oracle = freeze_oracle(study, real, begun, device, watcher)
     codebook = freeze_codebook(study, real, begun)
+    _signed(begun, device)
     return begun, Laboratory(study, real, oracle, device, watcher, codebook)
 
 
@@ -141,10 +162,28 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
     }
 
 
-def _changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [
-        f"{key} was {then.get(key)} when this run began and is {now[key]} now: later generations "
-        "may differ in their last bits from an unbroken run's"
-        for key in now
-        if then.get(key) != now[key]
-    ]
+def _signed(run: Run, device: Device) -> None:
+    """Each generation made from here on says by what."""
+    for lineage in run.lineages:
+        lineage.made_with = made_with(device)
+
+
+def _changed(
+    run: Run, study: Study, device: Device, watcher: Watcher, allow_drift: bool
+) -> dict[str, tuple[Any, Any]]:
+    """What has changed since the run's last sitting that later generations' bits depend on.
+
+    Raises:
+        UserError: something has, nobody allows it, and there are generations left to make.
+    """
+    changed = run.changed(made_with(device))
+    if not changed or all(lineage.generations > study.generations for lineage in run.lineages):
+        return {}
+    listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changed.items())
+    if not allow_drift:
+        raise UserError(
+            f"{run.path}: since its last sitting {listed} changed, and later generations would not "
+            "have an unbroken run's bits; go back to what it was, or accept it with --allow-drift"
+        )
+    watcher.say(f"Goes on with {listed} changed; {run.path / RECORD} says so.")
+    return changed

@@ -6,8 +6,7 @@ always be made again.
 
 from __future__ import annotations
 
-import json
-import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,17 +17,23 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core import storage
+from imgcollapse.core import lock, records, sealed, storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.lazy import Stored
 from imgcollapse.core.pool import Kept
-from imgcollapse.tables import census_table, curation_table, metrics_table, write_table
+from imgcollapse.tables import Tables, census_table, curation_table, metrics_table
 
-MANIFEST, SAMPLES = "manifest.json", "samples.safetensors"
+MANIFEST, SAMPLES, GRID = "manifest.json", "samples.safetensors", "grid.png"
+TRAINING_SET, MODEL = "training_set.safetensors", "model.safetensors"
 KEPT, WORDS = "kept.safetensors", "words.safetensors"
-DIVERGED, WORK = "diverged.json", ".work"
-_TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
+LOG, DIVERGED, WORK = "events.jsonl", "diverged.json", ".work"
+TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
+
+
+class PrunedError(UserError):
+    """A file was removed because the study keeps only those of later generations."""
 
 
 class Lineage:
@@ -37,12 +42,15 @@ class Lineage:
     Attributes:
         path: the folder.
         number: which repetition of the study it is, from 0.
+        made_with: what the process that works in it depends on; it goes into each manifest.
     """
 
     def __init__(self, path: Path, number: int = 0) -> None:
         self.path = path
         self.number = number
+        self.made_with: Mapping[str, Any] = {}
         self._manifests: dict[int, dict[str, Any]] = {}
+        self._tables = Tables()
 
     @property
     def generations(self) -> int:
@@ -61,9 +69,9 @@ class Lineage:
         return self.folder(g).with_suffix(WORK)
 
     def samples(self, g: int) -> Images:
-        """The images of generation g, memory-mapped; labels are the classes asked for."""
-        tensors = self._load(g, SAMPLES)
-        return Images(tensors["pixels"], tensors["labels"])
+        """The images of generation g, mapped when needed; labels are the classes asked for."""
+        labels = self._load(g, SAMPLES)["labels"].clone()
+        return Stored(labels, lambda: self._load(g, SAMPLES)["pixels"])
 
     def counted(self, g: int) -> Tensor:
         """int16[N], the class the oracle named for each sample, or -1."""
@@ -71,7 +79,7 @@ class Lineage:
 
     def training_set(self, g: int) -> TrainingSet:
         """Which images the g-th model was trained on, g >= 1."""
-        return TrainingSet(**self._load(g, "training_set.safetensors"))
+        return TrainingSet.of_runs(**self._load(g, TRAINING_SET))
 
     def kept(self, g: int) -> Kept | None:
         """What of generation g entered the pool before the next model; None without filters."""
@@ -80,16 +88,23 @@ class Lineage:
 
     def model(self, g: int) -> dict[str, Tensor]:
         """State of the g-th model, g >= 1."""
-        return self._load(g, "model.safetensors")
+        return self._load(g, MODEL)
 
     def words(self, g: int) -> dict[str, Tensor] | None:
         """Word counts of generation g, or None where its images are not written as words."""
-        return self._load(g, WORDS) if (self.folder(g) / WORDS).is_file() else None
+        return self._load(g, WORDS) if WORDS in self.manifest(g)["files"] else None
 
     def manifest(self, g: int) -> dict[str, Any]:
         """What was written about generation g: file hashes, findings, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
-            self._manifests[g] = storage.read_json(self.folder(g) / MANIFEST, _TRAIN_AGAIN)
+            path = self.folder(g) / MANIFEST
+            manifest = sealed.read_json(path, TRAIN_AGAIN)
+            records.check_manifest(path, manifest, TRAIN_AGAIN)
+            if manifest["generation"] != g:
+                raise UserError(
+                    f"{path}: is that of generation {manifest['generation']}; {TRAIN_AGAIN}"
+                )
+            self._manifests[g] = manifest
         return self._manifests[g]
 
     @property
@@ -97,7 +112,7 @@ class Lineage:
         """The generation whose training could not be saved, and why; None of a sound lineage."""
         path = self.path / DIVERGED
         mend = "remove it to train that generation again"
-        return storage.read_json(path, mend) if path.is_file() else None
+        return sealed.read_json(path, mend) if path.is_file() else None
 
     @property
     def census(self) -> pd.DataFrame:
@@ -139,27 +154,29 @@ class Lineage:
             kept: what of generation g - 1 entered the pool, where filters chose.
         """
         with storage.new_folder(self.folder(g)) as folder:
-            pixels = {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
-            storage.write_tensors(folder / SAMPLES, pixels)
+            tensors: dict[str, Mapping[str, Tensor]] = {
+                SAMPLES: {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
+            }
             if training_set is not None:
-                storage.write_tensors(folder / "training_set.safetensors", vars(training_set))
+                tensors[TRAINING_SET] = training_set.runs()
             if model is not None:
-                storage.write_tensors(folder / "model.safetensors", model)
+                tensors[MODEL] = model
             if kept is not None:
-                storage.write_tensors(folder / KEPT, vars(kept))
+                tensors[KEPT] = vars(kept)
             if "words" in findings:
-                storage.write_tensors(folder / WORDS, findings["words"])
+                tensors[WORDS] = findings["words"]
                 findings = {name: found for name, found in findings.items() if name != "words"}
-            storage.write_png(folder / "grid.png", grid)
-            with storage.explained(folder):
-                files = {p.name: storage.sha256(p) for p in sorted(folder.iterdir())}
-            storage.write_json(folder / MANIFEST, {"generation": g, "files": files, **findings})
+            files = {n: storage.write_tensors(folder / n, named) for n, named in tensors.items()}
+            files[GRID] = storage.write_png(folder / GRID, grid)
+            about = {"generation": g, "files": files, "made_with": dict(self.made_with)}
+            sealed.write_json(folder / MANIFEST, about | dict(findings))
+            lock.confirm(self.path)
         self.write_tables()
         self.log("generation", generation=g, seconds=findings.get("seconds"))
 
     def end_diverged(self, g: int, why: str) -> None:
         """Write down that the lineage ends before generation g."""
-        storage.write_json(self.path / DIVERGED, {"generation": g, "why": why})
+        sealed.write_json(self.path / DIVERGED, {"generation": g, "why": why})
         self.log("diverged", generation=g, why=why)
 
     def resume(self) -> range:
@@ -170,40 +187,69 @@ class Lineage:
         """
         storage.make_folder(self.path)
         storage.sweep_orphans(self.path)
+        self.check_order()
         done = self.generations
         for work in self.path.glob(f"gen_*{WORK}"):
             if work != self.work(done):  # of a generation that is committed, or gone
                 shutil.rmtree(work)
-        there = (path.name for path in self.path.glob("gen_*") if path.suffix != WORK)
-        later = sorted(name for name in there if name > self.folder(done).name)
-        if later:
-            raise UserError(
-                f"{self.folder(done)}: is missing but {later[0]}, which descends from it, is "
-                f"there; restore it, or remove {later[0]} and all after it to train them again"
-            )
         if done:
             self.write_tables()
         self.log("start", generations=self.generations)
         return range(1, self.generations)
 
+    def check_order(self) -> None:
+        """See that no generation is missing before a later one.
+
+        Raises:
+            UserError: one is.
+        """
+        lost = self.folder(self.generations)
+        there = [p.name for p in self.path.iterdir() if re.fullmatch(r"gen_\d{3,}", p.name)]
+        there.sort(key=lambda name: int(name.removeprefix("gen_")))
+        if later := there[self.generations :]:
+            mend = f"restore it, or remove {later[0]} and all after it to train them again"
+            if later[0] == lost.name:
+                raise UserError(f"{lost}: its {MANIFEST} is missing; {mend}")
+            raise UserError(
+                f"{lost}: is missing but {later[0]}, which descends from it, is there; {mend}"
+            )
+
     def write_tables(self) -> None:
-        """Derive the tables from the committed generations."""
-        write_table(self.path / "census.csv", self.census)
-        write_table(self.path / "metrics.csv", self.metrics)
-        if len(curation := self.curation):
-            write_table(self.path / "curation.csv", curation)
+        """Bring the tables up to date with the committed generations."""
+        for g in range(self._tables.generations, self.generations):
+            self._tables.add(self.manifest(g))
+        self._tables.write(self.path)
+        # Hundreds of generations have megabytes of findings, which are in the tables now.
+        self._manifests.clear()
 
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
-        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts}
-        with storage.explained(self.path), (self.path / "events.jsonl").open("ab+") as file:
-            # A line that a crash cut short must not swallow this one.
-            if file.tell() and file.seek(-1, os.SEEK_END) and file.read() != b"\n":
-                file.write(b"\n")
-            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        sealed.append_line(self.path / LOG, {"time": when, "event": event, **facts})
+
+    def forget(self, g: int) -> None:
+        """Read a manifest anew the next time: it was written anew."""
+        self._manifests.pop(g, None)
+
+    def pruned(self, g: int) -> frozenset[str]:
+        """Files of generation g that retention has removed."""
+        return frozenset(self.manifest(g).get("pruned", ()))
 
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
-        return storage.read_tensors(self.folder(g) / name, _TRAIN_AGAIN)
+        path = self.folder(g) / name
+        try:
+            digests = [d for n, d in self.manifest(g)["files"].items() if n == name]
+            tensors = storage.read_tensors(path, TRAIN_AGAIN, *digests)
+        except UserError:
+            self.forget(g)  # it may have gone since its manifest was read
+            if path.is_file() or name not in self.pruned(g):
+                raise
+            raise PrunedError(
+                f"{path}: was removed, for the study keeps those of later generations alone "
+                "(retention); ask for a later one"
+            ) from None
+        records.check_tensors(path, tensors, TRAIN_AGAIN)
+        return tensors
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]

@@ -22,7 +22,8 @@ from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import DIVERGED, Lineage
+from imgcollapse.lineage import DIVERGED, Lineage, PrunedError
+from imgcollapse.pruning import newly_old, prune
 
 
 def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:
@@ -44,6 +45,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
     gate = Gate(laboratory, lineage)
     archive = gate.reopen(Archive(real.train, real.reserve))
     _refuse_diverged(lineage, study.generations)
+    prune(lineage, study.retention)
     if lineage.generations == 0:
         counted, findings = laboratory.measure(0, real.train)
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
@@ -57,7 +59,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
         images = archive.gather(training_set)
-        scratch = _scratch(laboratory, lineage, g, images, seed)
+        scratch = _scratch(laboratory, lineage, g, archive, training_set)
         with _saved_or_ended(lineage, g, scratch):
             model = _inherited(laboratory, archive, training_set, scratch, sibling, g)
             model = model or _fit(laboratory, lineage, g, images, seed / "fit", scratch)
@@ -66,16 +68,20 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
             drawn = _sample(laboratory, model, labels, seed / "sample", scratch)
         samples = gate.marked(drawn, seed / "mark")
         clock.lap("sample")
+        watcher("measure", 0, 1, 0)
         counted, findings = laboratory.measure(g, samples)
         findings["metrics"] += gate.remarks(g, drawn, samples, seed / "remarks")
         findings["metrics"] += laboratory.foretold(g, model)
         clock.lap("measure")
-        remark = metrics.degenerate(drawn.pixels, images.pixels)
+        remark = metrics.degenerate(drawn.pixels, archive.generations[-1].pixels)
         findings |= {**choice, "training": scratch.facts, "remarks": [remark] if remark else []}
         findings["seconds"] = clock.laps
         grid = sample_grid(samples)
-        lineage.commit(g, samples, counted, grid, findings, training_set, model.state(), kept)
+        learned = None if study.generator.by_heart else model.state()
+        watcher("commit", 0, 1, 0)
+        lineage.commit(g, samples, counted, grid, findings, training_set, learned, kept)
         scratch.drop()
+        prune(lineage, study.retention, newly_old(study.retention, g))
         archive.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
         for line in (_summary(findings["census"], real.shares), *findings["remarks"]):
@@ -106,14 +112,14 @@ def _sample(
 
 
 def _scratch(
-    laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed
+    laboratory: Laboratory, lineage: Lineage, g: int, archive: Archive, training_set: TrainingSet
 ) -> Scratch:
     """Where the work on the g-th model is kept until it is committed, and what it rests on."""
     study = laboratory.study
     belongs = {
-        "seed": list(seed.path),
+        "seed": [study.seed, lineage.number, g],
         "generator": study.generator.model_dump(mode="json"),
-        "training_set": digest({"pixels": images.pixels, "labels": images.labels}),
+        "training_set": digest({**vars(training_set), "labels": archive.labels(training_set)}),
         "after": lineage.manifest(g - 1)["files"],
     }
     return Scratch(lineage.work(g), study.checkpoint_seconds, belongs, laboratory.watcher.say)
@@ -154,7 +160,7 @@ def _inherited(
     g: int,
 ) -> Model | None:
     """The sibling's first model, if it has one that was trained on the same images and labels."""
-    if g > 1 or sibling is None or sibling.generations < 2:
+    if g > 1 or laboratory.study.generator.by_heart or sibling is None or sibling.generations < 2:
         return None
     real, theirs = laboratory.real, sibling.training_set(1)
     pool = Archive(real.train, real.reserve)
@@ -166,9 +172,13 @@ def _inherited(
         and torch.equal(pool.labels(theirs), archive.labels(training_set))
     ):
         return None
+    try:
+        state = sibling.model(1)
+    except PrunedError:
+        return None
     scratch.facts |= sibling.manifest(1).get("training", {})
     generator, classes = laboratory.study.generator, len(real.classes)
-    return generator.restore(sibling.model(1), real.train.shape, classes, laboratory.device)
+    return generator.restore(state, real.train.shape, classes, laboratory.device)
 
 
 def _asked(

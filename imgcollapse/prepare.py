@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +24,15 @@ from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
-PACKAGES = ("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics", "numpy")
+PACKAGES = (
+    *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),
+    *("numpy", "scipy", "scikit-learn"),
+)
+DECIDES_NOTHING = (
+    *("__main__.py", "cli.py", "sweeps", "report", "review", "export.py"),
+    *("verification", "validate", "evaluation", "bench", "doctor.py"),
+)
+"""What of this package no generation's bits depend on: it starts runs, or reads them."""
 
 
 def choose_device(study: Study) -> Device:
@@ -137,6 +147,19 @@ def made_with(device: Device) -> dict[str, str | int]:
         "precision": str(device.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "processes": world.whole().size,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
+        "code": code(),
         **{package: version(package) for package in PACKAGES},
     }
+
+
+@cache
+def code() -> str:
+    """12 hexadecimal digits of a hash over the source that decides a generation's bits."""
+    here, seen = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        name = path.relative_to(here)
+        if name.parts[0] not in DECIDES_NOTHING:
+            seen.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return seen.hexdigest()[:12]

@@ -9,7 +9,7 @@ filters have left fewer than n, all of them are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -20,7 +20,13 @@ from imgcollapse.core.seeds import Seed
 
 
 class Regime(Part, ABC):
-    """A rule for composing training sets."""
+    """A rule for composing training sets.
+
+    Attributes:
+        reach: how many of the latest generations a training set may have samples of; None is all.
+    """
+
+    reach: ClassVar[int | None] = None
 
     @abstractmethod
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
@@ -50,12 +56,18 @@ def born(archive: Archive, generation: int, count: int) -> TrainingSet:
     return first(generation, min(count, archive.size(generation)))
 
 
+def everything(archive: Archive, g: int, n: int) -> TrainingSet:
+    """All n real images and the first n samples of each generation before g."""
+    return TrainingSet.cat(first(0, n), *(born(archive, past, n) for past in range(1, g)))
+
+
 class Replace(Regime):
     """Only the previous model's samples: {g-1}. With a perfect learner, Wright-Fisher drift.
 
     Shumailov et al. 2024, doi:10.1038/s41586-024-07566-y.
     """
 
+    reach: ClassVar[int | None] = 1
     kind: Literal["replace"] = "replace"
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
@@ -73,7 +85,7 @@ class Accumulate(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of every generation."""
-        return sum((born(archive, past, n) for past in range(1, g)), first(0, n))
+        return everything(archive, g, n)
 
 
 class AccumulateSubsample(Regime):
@@ -86,9 +98,8 @@ class AccumulateSubsample(Regime):
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
         """n of the g n rows of generations 0..g-1."""
-        everything = sum((born(archive, past, n) for past in range(1, g)), first(0, n))
-        chosen = torch.randperm(len(everything), generator=seed.torch())[:n]
-        return TrainingSet(everything.generation[chosen], everything.row[chosen])
+        pool = everything(archive, g, n)
+        return pool[torch.randperm(len(pool), generator=seed.torch())[:n]]
 
 
 class RealFraction(Regime):
@@ -99,6 +110,7 @@ class RealFraction(Regime):
     2024 keep 10% so); without either, the same fixed subset of generation 0.
     """
 
+    reach: ClassVar[int | None] = 1
     kind: Literal["real-fraction"] = "real-fraction"
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
     fresh: bool = False
@@ -135,6 +147,7 @@ class RealPlusSynthetic(Regime):
     Bertrand et al. 2023, arXiv:2310.00429.
     """
 
+    reach: ClassVar[int | None] = 1
     kind: Literal["real-plus-synthetic"] = "real-plus-synthetic"
     ratio: Annotated[float, Field(ge=0)] = 1.0
 
@@ -150,6 +163,7 @@ class RealPlusSynthetic(Regime):
 class Fresh(Regime):
     """n real images that nobody has seen, for every model: no loop at all."""
 
+    reach: ClassVar[int | None] = 0
     kind: Literal["fresh"] = "fresh"
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
@@ -168,6 +182,7 @@ class Fresh(Regime):
 class RealOnly(Regime):
     """Generation 0 again and again: the compute-matched control, where nothing is inherited."""
 
+    reach: ClassVar[int | None] = 0
     kind: Literal["real-only"] = "real-only"
 
     def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:

@@ -12,6 +12,7 @@ from imgcollapse.core.archive import Archive
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.retention import Retention
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, admitted
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
@@ -39,6 +40,7 @@ class Study(BaseModel):
         labels: what a conditional model is asked for.
         oracle: the classifier that names samples.
         metrics: how generations are compared with real images.
+        retention: how many of the latest generations keep their samples and models.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of matrix products.
         threads: CPU threads; none leaves torch's choice. Other counts give other bits.
@@ -61,6 +63,7 @@ class Study(BaseModel):
     labels: AnyPolicy = TrainingMarginal()
     oracle: AnyOracle = CNN()
     metrics: Metrics = Metrics()
+    retention: Retention = Retention()
     device: str = "auto"
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -72,6 +75,16 @@ class Study(BaseModel):
             raise ValueError(
                 f"labels: {self.labels.kind} is asked of nobody; set generator.conditional: true, "
                 "or leave labels out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_trained_on_is_kept(self) -> Study:
+        kept, reach = self.retention.samples, self.regime.reach
+        if kept != "all" and (reach is None or kept < reach):
+            raise ValueError(
+                f"retention.samples: {kept} would remove samples that regime {self.regime.kind} "
+                "trains on; set it to all, or choose a regime that looks back no further"
             )
         return self
 

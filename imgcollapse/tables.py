@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,7 @@ _REAL = (
 
 def census_table(rows: Rows) -> pd.DataFrame:
     """Census rows of successive generations, each class with its status."""
-    table = _table(rows, census.COLUMNS)
-    for name, of_class in table.groupby("class", sort=False):
-        if name != census.UNRECOGNISED:
-            # Where nothing is recognised nothing can be told: both are false of an undefined value.
-            seen, telling = of_class["low"] > 0, of_class["expected"] >= of_class["detection_limit"]
-            status, called = zip(*census.statuses(seen, telling), strict=True)
-            table.loc[of_class.index, "status"] = status
-            table.loc[of_class.index, "called"] = pd.array(called, dtype="Int64")
-    return table
+    return _table(Calls().of(rows), census.COLUMNS)
 
 
 def metrics_table(rows: Rows) -> pd.DataFrame:
@@ -45,8 +38,79 @@ def curation_table(rows: Rows) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Replace a CSV file as a whole; undefined values are empty."""
-    storage.write_bytes(path, table.to_csv(index=False).encode())
+    """Replace a CSV file as a whole."""
+    storage.write_bytes(path, csv(table))
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """A table as a CSV file; undefined values are empty."""
+    return table.to_csv(index=False).encode()
+
+
+class Calls:
+    """Says of each class, generation after generation, whether it is extinct."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, tuple[deque[bool], deque[bool], Iterator[Any]]] = {}
+
+    def of(self, rows: Rows) -> list[dict[str, Any]]:
+        """Census rows of the generations that follow those given before, each with its status."""
+        called = [dict(row) for row in rows]
+        for row in called:
+            if row["class"] == census.UNRECOGNISED:
+                continue
+            if row["class"] not in self._classes:
+                self._classes[row["class"]] = self._begin()
+            seen, telling, statuses = self._classes[row["class"]]
+            # Where nothing is recognised nothing can be told: both are false of an undefined value.
+            low, limit, expected = row["low"], row["detection_limit"], row["expected"]
+            seen.append(low is not None and low > 0)
+            telling.append(None not in (limit, expected) and expected >= limit)
+            row["status"], row["called"] = next(statuses)
+        return called
+
+    def _begin(self) -> tuple[deque[bool], deque[bool], Iterator[Any]]:
+        """What is seen, what tells, and the statuses that follow as these are filled."""
+        seen, telling = deque[bool](), deque[bool]()
+        follows = census.statuses(iter(seen.popleft, None), iter(telling.popleft, None))
+        return seen, telling, follows
+
+
+class Tables:
+    """The tables of one lineage as text: of a generation that follows only its rows are formatted.
+
+    Attributes:
+        generations: how many are in them.
+    """
+
+    def __init__(self) -> None:
+        self.generations = 0
+        self._calls = Calls()
+        self._text: dict[str, list[bytes]] = {"census": [], "metrics": [], "curation": []}
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Take in the "census", "metrics" and "curation" rows of the next generation."""
+        tables = {
+            "census": _table(self._calls.of(found.get("census", ())), census.COLUMNS),
+            "metrics": metrics_table(found.get("metrics", ())),
+            "curation": curation_table(found.get("curation", ())),
+        }
+        for name, table in tables.items():
+            text = self._text[name]
+            if len(table) or (not text and name != "curation"):
+                text.append(table.to_csv(index=False, header=not text).encode())
+        self.generations += 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tables together."""
+        return sum(len(part) for text in self._text.values() for part in text)
+
+    def write(self, folder: Path) -> None:
+        """Replace each file as a whole; there is no curation.csv where nothing was filtered."""
+        for name, text in self._text.items():
+            if text:
+                storage.write_bytes(folder / f"{name}.csv", b"".join(text))
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from imgcollapse.core.images import Images, cat
+from imgcollapse.core.images import Images
+from imgcollapse.core.lazy import Gathered
 from imgcollapse.core.pool import GAP, Kept
 from imgcollapse.core.protocols import Stock
 
@@ -31,15 +33,51 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.row)
 
+    def __getitem__(self, places: Tensor | slice) -> TrainingSet:
+        """Those at positions of the training set."""
+        return TrainingSet(self.generation[places], self.row[places])
+
     @classmethod
     def of(cls, generation: int, rows: Tensor) -> TrainingSet:
         """The given rows of one generation."""
         return cls(torch.full((len(rows),), generation, dtype=torch.int16), rows.to(torch.int32))
 
+    @classmethod
+    def cat(cls, *parts: TrainingSet) -> TrainingSet:
+        """Several training sets end to end."""
+        return cls(torch.cat([p.generation for p in parts]), torch.cat([p.row for p in parts]))
+
     def __add__(self, other: TrainingSet) -> TrainingSet:
-        return TrainingSet(
-            torch.cat([self.generation, other.generation]), torch.cat([self.row, other.row])
-        )
+        return TrainingSet.cat(self, other)
+
+    def runs(self) -> dict[str, Tensor]:
+        """The same as runs of consecutive rows of one generation; `of_runs` reads them.
+
+        All images of 100 generations are 100 runs, whatever the generations' size.
+
+        Returns:
+            generation int16[R], start int32[R] and count int32[R].
+        """
+        if not len(self):
+            return {"generation": self.generation, "start": self.row, "count": self.row}
+        breaks = (self.generation.diff() != 0) | (self.row.diff() != 1)
+        first = torch.cat([torch.zeros(1, dtype=torch.int64), breaks.nonzero().flatten() + 1])
+        count = torch.cat([first, torch.tensor([len(self)])]).diff().to(torch.int32)
+        return {"generation": self.generation[first], "start": self.row[first], "count": count}
+
+    @classmethod
+    def of_runs(cls, generation: Tensor, start: Tensor, count: Tensor) -> TrainingSet:
+        """The training set whose `runs` these are."""
+        times = count.long()
+        within = torch.arange(int(times.sum())) - (times.cumsum(0) - times).repeat_interleave(times)
+        row = start.repeat_interleave(times) + within.to(torch.int32)
+        return cls(generation.repeat_interleave(times), row)
+
+    def by_generation(self) -> Iterator[tuple[int, Tensor]]:
+        """Each generation that images come from, and their positions here, int64."""
+        order = self.generation.argsort(stable=True)
+        found, counts = self.generation[order].unique_consecutive(return_counts=True)
+        yield from zip(found.tolist(), order.split(counts.tolist()), strict=True)
 
 
 class Archive:
@@ -67,7 +105,7 @@ class Archive:
         images = self.generations[generation]
         labels, entered = images.labels.clone(), kept.rows != GAP
         labels[kept.rows[entered].long()] = kept.labels[entered]
-        self.generations[generation] = Images(images.pixels, labels)
+        self.generations[generation] = images.relabelled(labels)
         self.pool[generation] = kept.rows
 
     def let_in(self, generation: int, rows: Tensor) -> None:
@@ -83,31 +121,38 @@ class Archive:
 
     def rows(self, places: TrainingSet) -> TrainingSet:
         """The rows at positions of the pool; gaps are left out."""
+        if not self.pool:
+            return places
         row = places.row.clone()
-        for generation, pool in self.pool.items():
-            here = places.generation == generation
-            row[here] = pool[places.row[here].long()]
+        for generation, here in places.by_generation():
+            if generation in self.pool:
+                row[here] = self.pool[generation][places.row[here].long()]
         there = row != GAP
         return TrainingSet(places.generation[there], row[there])
 
     def labels(self, chosen: TrainingSet) -> Tensor:
         """Labels of a training set: int16[M]."""
         labels = torch.empty(len(chosen), dtype=torch.int16)
-        for generation in chosen.generation.unique().tolist():
-            here = chosen.generation == generation
+        for generation, here in chosen.by_generation():
             source = self.reserve if generation == RESERVE else self.generations[generation]
             labels[here] = source.labels[chosen.row[here].long()]
         return labels
 
     def gather(self, chosen: TrainingSet) -> Images:
-        """The images of a training set, in its order."""
-        order, parts = [], []
-        for generation in chosen.generation.unique().tolist():
-            here = (chosen.generation == generation).nonzero().flatten()
-            rows = chosen.row[here].long()
-            order.append(here)
-            if generation == RESERVE:
-                parts.append(Images(self.reserve.read(rows), self.reserve.labels[rows]))
-            else:
-                parts.append(self.generations[generation][rows])
-        return cat(parts)[torch.cat(order).argsort()]
+        """The images of a training set, in its order, each read when it is asked for."""
+        # A later birth, or a later name, is none of this training set's.
+        born, reserve = dict(enumerate(self.generations)), self.reserve
+        return Gathered(len(chosen), lambda rows: _read(chosen[rows], born, reserve))
+
+
+def _read(chosen: TrainingSet, born: Mapping[int, Images], reserve: Stock) -> Images:
+    """One copy of the images of a training set."""
+    pixels = torch.empty(len(chosen), *born[0].shape, dtype=torch.uint8)
+    labels = torch.empty(len(chosen), dtype=torch.int16)
+    for generation, here in chosen.by_generation():
+        rows = chosen.row[here].long()
+        source = reserve if generation == RESERVE else born[generation]
+        seen = source.pixels if isinstance(source, Images) else None
+        pixels[here] = reserve.read(rows) if seen is None else seen[rows]
+        labels[here] = source.labels[rows]
+    return Images(pixels, labels)

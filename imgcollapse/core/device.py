@@ -60,3 +60,14 @@ def _has_native_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(
         torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     )
+
+
+def share_gpus(share: float) -> None:
+    """Hold this process to a share of each GPU's memory, so that others fit beside it.
+
+    Args:
+        share: in (0, 1]; 1 is no limit.
+    """
+    if share < 1 and torch.cuda.is_available():
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.set_per_process_memory_fraction(share, gpu)

@@ -41,6 +41,10 @@ class Images:
     def __getitem__(self, rows: Tensor | slice) -> Images:
         return Images(self.pixels[rows], self.labels[rows])
 
+    def relabelled(self, labels: Tensor) -> Images:
+        """The same images under other labels, int16[N]."""
+        return Images(self.pixels, labels)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image."""

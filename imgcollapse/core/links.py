@@ -9,6 +9,7 @@ leader waits for a word.
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -54,11 +55,12 @@ class Links:
 
     def send(self, kind: int, content: Any = None) -> None:
         """For the leader: tell all others something."""
+        data = pickle.dumps(content) if kind in (CALL, OBJECT) else b""
         with _heard():
-            number = int(content) if kind == WORD else 0
-            dist.broadcast(torch.tensor([kind, number]), 0, self._words)
-            if kind in (CALL, OBJECT):
-                dist.broadcast_object_list([content], 0, self._words)
+            dist.broadcast(torch.tensor([kind, len(data) or bool(content)]), 0, self._words)
+            if data:
+                bits = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+                dist.broadcast(bits, 0, self._words)
 
     def receive(self) -> tuple[int, Any]:
         """For the others: wait for what the leader says."""
@@ -68,9 +70,9 @@ class Links:
             kind, number = head.tolist()
             if kind not in (CALL, OBJECT):
                 return kind, bool(number)
-            content = [None]
-            dist.broadcast_object_list(content, 0, self._words)
-            return kind, content[0]
+            data = torch.empty(number, dtype=torch.uint8)
+            dist.broadcast(data, 0, self._words)
+        return kind, pickle.loads(data.numpy())  # noqa: S301 - of a process of this job
 
     def agree(self, value: T) -> T:
         """The leader's value; raises `Left` where the leader has left."""

@@ -7,6 +7,7 @@ A part is chosen in YAML by its `kind`: a short name of a built-in part, or an i
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -77,12 +78,20 @@ def _imported(value: Any, base: type[Part]) -> Any:
     if not isinstance(value, Mapping):
         return value
     module, _, name = value["kind"].partition(":")
+    # A config may name code that its reader has installed, but not start programs that are there
+    # on every machine; no part is among them.
+    steps = module.split(".")
+    if steps[0] in sys.stdlib_module_names or steps[-1] == "__main__":
+        raise PydanticCustomError(
+            "import",
+            "is not a {base}: {module} is Python's",
+            {"base": base.__name__, "module": module},
+        )
     try:
         part = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PydanticCustomError(
-            "import", "cannot be imported: {why}", {"why": str(error)}
-        ) from None
+    except (Exception, SystemExit) as error:  # it runs as it is imported, and may do anything
+        why = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise PydanticCustomError("import", "cannot be imported: {why}", {"why": why}) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
     return part.model_validate(value)

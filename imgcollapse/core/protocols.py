@@ -115,10 +115,12 @@ class Generator(Part, ABC):
     Attributes:
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
+        by_heart: whether a model is nothing but its training set, so that none is saved.
         divides: whether `fit` and `sample` share their work with the processes that are here
             (core/world.py); what does not is the first process's alone.
     """
 
+    by_heart: ClassVar[bool] = False
     divides: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
@@ -127,6 +129,10 @@ class Generator(Part, ABC):
     def needs_previous(self) -> bool:
         """Whether `fit` is to be given the previous generation's model."""
         return self.warm_start
+
+    def training_steps(self, images: int, warm: bool = False) -> int | None:
+        """Optimizer steps on so many images, from scratch or warm; None if it takes none."""
+        return None
 
     @abstractmethod
     def fit(

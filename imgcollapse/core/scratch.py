@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from imgcollapse.core import stop, storage
+from imgcollapse.core import sealed, stop, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.world import here
 
@@ -116,7 +115,7 @@ class Scratch:
             "facts": self.facts,
             "belongs": self.belongs,
         }
-        storage.write_json(manifest, record | {"seal": _seal(record)})
+        sealed.write_json(manifest, record)
         self._prune(stage)
         self._kept, self._last = True, time.monotonic()
         self._cost = self._last - began
@@ -153,12 +152,8 @@ class Scratch:
         return sorted(self.folder.glob(f"{stage}_*.json")) if self.folder else []
 
     def _manifest(self, path: Path) -> tuple[Path, dict[str, Any]] | None:
-        try:
-            manifest = storage.read_json(path, "")
-            if manifest.pop("seal") == _seal(manifest):
-                return path, manifest
-        except (UserError, LookupError, AttributeError, TypeError):
-            pass  # no JSON, or no object
+        with suppress(UserError):
+            return path, sealed.read_json(path, "")
         self._pass_over(path)
         return None
 
@@ -186,11 +181,6 @@ class Scratch:
         with storage.explained(manifest):
             manifest.unlink(missing_ok=True)
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
-
-
-def _seal(record: Mapping[str, Any]) -> str:
-    """What a manifest says of itself, so that no bit of it can turn without notice."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 class FirstStep(Scratch):

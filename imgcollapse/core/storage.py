@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,15 @@ def make_folder(path: Path) -> Path:
         UserError: it cannot be made.
     """
     with explained(path):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            _flush_folder(folder.parent)
     return path
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file as a whole.
+def write_bytes(path: Path, data: bytes) -> str:
+    """Replace a file as a whole; returns its sha256.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to; the old file is intact.
@@ -87,23 +90,29 @@ def write_bytes(path: Path, data: bytes) -> None:
             aside.unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
+    return hashlib.sha256(data).hexdigest()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file as a whole."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+def write_json(path: Path, value: Any) -> str:
+    """Replace a JSON file as a whole; returns its sha256."""
+    return write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def write_png(path: Path, picture: Image.Image) -> None:
-    """Replace a PNG file as a whole."""
+def write_png(path: Path, picture: Image.Image) -> str:
+    """Replace a PNG file as a whole; returns its sha256."""
     data = BytesIO()
     picture.save(data, "PNG")
-    write_bytes(path, data.getvalue())
+    return write_bytes(path, data.getvalue())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Replace a safetensors file as a whole."""
-    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Replace a safetensors file as a whole; returns its sha256."""
+    return write_bytes(path, packed(tensors))
+
+
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """Named tensors as the bytes of a safetensors file; the same tensors give the same bytes."""
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
 def read_json(path: Path, mend: str) -> dict[str, Any]:
@@ -113,17 +122,49 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
         UserError: it cannot be read; `mend` says what to do about it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error, mend) from None
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no object")
+        return value
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, error, mend) from None
 
 
-def read_tensors(path: Path, mend: str) -> dict[str, Tensor]:
-    """Named tensors from a safetensors file, memory-mapped; raises as `read_json`."""
+def read_tensors(path: Path, mend: str, *digests: str) -> dict[str, Tensor]:
+    """Named tensors from a safetensors file, memory-mapped; raises as `read_json`.
+
+    With `digests`, it must have one of these sha256 (`check`).
+    """
+    if digests:
+        check(path, mend, *digests)
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error, mend) from None
+        raise damaged(path, error, mend) from None
+
+
+def check(path: Path, mend: str, *digests: str) -> None:
+    """See that a file has one of the sha256 that were recorded when it was written.
+
+    It is read once in a process, and again only if it has been touched since.
+
+    Raises:
+        UserError: it has not, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            # Times say only that somebody was at the file, never that it is good.
+            touched = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            seen = (path.absolute(), touched, digests)
+            if seen not in _checked and _hash(file) not in digests:
+                raise ValueError("damaged: its sha256 is not the one it was written with")
+            _checked.add(seen)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error, mend) from None
+
+
+_checked: set[tuple[Any, ...]] = set()  # files that were good, as they were then
 
 
 @contextmanager
@@ -145,26 +186,36 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def sweep_orphans(folder: Path) -> None:
     """Remove what an interrupted write left in a folder."""
-    for orphan in folder.glob(f"*{ASIDE}"):
-        if orphan.is_dir():
-            shutil.rmtree(orphan)
-        else:
-            orphan.unlink()
+    with explained(folder):
+        for orphan in folder.glob(f"*{ASIDE}"):
+            if orphan.is_dir():
+                shutil.rmtree(orphan)
+            else:
+                orphan.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
     """The hex digest of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return _hash(file)
 
 
-def _damaged(path: Path, error: Exception, mend: str) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+def _hash(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damaged(path: Path, error: Exception, mend: str) -> UserError:
+    """A file that cannot be read, in one line."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = getattr(error, "strerror", None) or said
     return UserError(f"{path}: cannot be read ({reason}); {mend}")
 
 
 def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written to and not read, or any on Windows
+        return
     try:
         os.fsync(handle)
     finally:

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator
 from imgcollapse.core.parts import OneOf
 from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
-from imgcollapse.curation.chain import admitted, curate
+from imgcollapse.curation.chain import admitted, curate, mark
 from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
 from imgcollapse.curation.picks import ByHand
@@ -61,4 +61,5 @@ __all__ = [
     "admitted",
     "choose",
     "curate",
+    "mark",
 ]

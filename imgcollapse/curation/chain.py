@@ -34,6 +34,13 @@ def curate(filters: Sequence[Filter], seen: Candidates, seed: Seed) -> Kept:
     return Kept(rows, trained_as.to(labels.dtype))
 
 
+def mark(filters: Sequence[Filter], drawn: Images, seed: Seed) -> Images:
+    """A model's output as it leaves the house: marked, where a filter marks."""
+    for place, judge in enumerate(filters):
+        drawn = judge.mark(drawn, seed / place)
+    return drawn
+
+
 def admitted(filters: Sequence[Filter], generation: int, n: int, seed: Seed) -> Tensor | None:
     """Rows of n images that look all alike which would enter the pool: int32[M], with gaps.
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from imgcollapse.core import storage
+from imgcollapse.core import records, sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 
@@ -56,21 +56,24 @@ class Subject:
         Raises:
             UserError: it is not there, or the run folder is damaged.
         """
-        sealed, mend = folder / f"gen_{generation:03d}", "restore it"
+        committed, mend = folder / f"gen_{generation:03d}", "restore it"
         run, number = run_of(folder)
-        manifest = storage.read_json(sealed / "manifest.json", mend)
-        path = sealed / "samples.safetensors"
+        manifest = sealed.read_json(committed / "manifest.json", mend)
+        records.check_manifest(committed / "manifest.json", manifest, mend)
+        record = sealed.read_json(run / "run.json", mend)
+        records.check_run(run / "run.json", record, mend)
+        path = committed / "samples.safetensors"
         try:
             with safe_open(path, "pt") as file:
                 size = file.get_slice("labels").get_shape()[0]
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, IndexError) as error:
             raise UserError(f"{path}: cannot be read ({error}); {mend}") from None
         return cls(
             lineage=number,
             generation=generation,
-            samples=manifest["files"][path.name],
+            samples=manifest["files"].get(path.name, ""),
             size=size,
-            classes=storage.read_json(run / "run.json", mend)["classes"],
+            classes=record["classes"],
         )
 
 
@@ -135,12 +138,15 @@ class Picks(BaseModel):
         Raises:
             UserError: it cannot be read, is no picks file, or is not about `subject`.
         """
-        with storage.explained(path), path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        with storage.explained(path):
+            if path.is_fifo():  # it would be waited for
+                raise UserError(f"{path}: is a pipe; {_MEND}")
+            with path.open("rb") as file:
+                data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise UserError(f"{path}: larger than {LARGEST // 2**20} MiB, so no picks; remove it")
         try:
-            picks = cls.model_validate_json(data)
+            picks = cls.model_validate_json(sealed.opened(data))
             picks.check(subject)
         except ValidationError as error:
             raise UserError(f"{path}: no valid picks ({first(error)}); {_MEND}") from None
@@ -200,7 +206,9 @@ class Picks(BaseModel):
         """Replace the file in a lineage's folder as a whole; returns where it is."""
         path = place(folder, self.generation)
         storage.make_folder(path.parent)
-        storage.write_json(path, self.model_dump(mode="json"))
+        if path.parent.is_symlink():  # a run folder may come from anybody
+            raise UserError(f"{path.parent}: is a link out of the run folder; remove it")
+        sealed.write_json(path, self.model_dump(mode="json"))
         return path
 
     @property

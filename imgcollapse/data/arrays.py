@@ -5,8 +5,8 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import inf, prod
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +14,8 @@ import numpy as np
 from safetensors import safe_open
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.text import one_line
+from imgcollapse.data.zips import DEFAULT, Limits, TooMuchError, open_zip, unreadable
 
 IMAGE_KEYS = ("arr_0", "images")
 LABEL_KEYS = ("labels", "arr_1")
@@ -42,7 +44,7 @@ class Rows:
 
 
 @contextmanager
-def open_arrays(path: Path) -> Iterator[Rows]:
+def open_arrays(path: Path, limits: Limits = DEFAULT) -> Iterator[Rows]:
     """Open an .npz (images under `arr_0`, `images` or the only key) or a .safetensors (`pixels`).
 
     The images are uint8, [N, H, W], [N, H, W, C] or [N, C, H, W]. Nothing is ever unpickled.
@@ -51,10 +53,12 @@ def open_arrays(path: Path) -> Iterator[Rows]:
         UserError: the file is damaged, or holds something else.
     """
     try:
-        with _npz(path) if path.suffix == ".npz" else _safetensors(path) as rows:
+        with _npz(path, limits) if path.suffix == ".npz" else _safetensors(path) as rows:
             yield rows
     except UserError:
         raise
+    except TooMuchError as error:
+        raise UserError(f"{path}: {error}; raise the limit if you know where it is from") from None
     except Exception as error:  # a damaged file may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read ({reason}); write it again") from None
@@ -68,20 +72,20 @@ def blocks_of(pixels: np.ndarray) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _npz(path: Path) -> Iterator[Rows]:
-    with zipfile.ZipFile(path) as archive:
+def _npz(path: Path, limits: Limits) -> Iterator[Rows]:
+    with open_zip(path, limits) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         others = [name for name in names if name not in LABEL_KEYS]
         found = [key for key in IMAGE_KEYS if key in names] or (others if len(others) == 1 else [])
         if not found:
-            held = ", ".join(names[:5]) or "nothing"
+            held = one_line(", ".join(names[:5]), 200) or "nothing"
             raise UserError(f"{path}: holds {held}, and no arr_0 or images; save the images so")
         labels = None
         for key in LABEL_KEYS:
             if key in names and labels is None:
-                with archive.open(f"{key}.npy") as file:
+                with _member(archive, key, limits) as file:
                     labels = _labels(file)
-        with archive.open(f"{found[0]}.npy") as file:
+        with _member(archive, found[0], limits) as file:
             shape, fortran, dtype = _header(file)
             order = _layout(path, shape, str(dtype))
             if fortran:
@@ -91,12 +95,23 @@ def _npz(path: Path) -> Iterator[Rows]:
             yield Rows(shape[0], (b.transpose(order) for b in _stream(file, shape)), labels)
 
 
+def _member(archive: zipfile.ZipFile, key: str, limits: Limits) -> IO[bytes]:
+    """An array of an .npz, to be read bit by bit: so it may be long, and mostly empty."""
+    found = [member for member in archive.infolist() if member.filename == f"{key}.npy"]
+    if len(found) > 1:
+        raise ValueError(f"two arrays are called {key}")
+    if why := unreadable(found[0], replace(limits, max_bytes=limits.max_total, max_ratio=inf)):
+        raise ValueError(why)
+    return archive.open(found[0])
+
+
 @contextmanager
 def _safetensors(path: Path) -> Iterator[Rows]:
     with safe_open(path, framework="np") as tensors:
         names = list(tensors.keys())
         if "pixels" not in names:
-            raise UserError(f"{path}: holds {', '.join(names[:5])}, and no pixels; save them so")
+            held = one_line(", ".join(names[:5]), 200)
+            raise UserError(f"{path}: holds {held}, and no pixels; save them so")
         pixels = tensors.get_slice("pixels")
         shape = tuple(pixels.get_shape())
         dtype = "uint8" if pixels.get_dtype() == "U8" else pixels.get_dtype()
@@ -120,7 +135,9 @@ def _labels(file: IO[bytes]) -> np.ndarray | None:
     shape, _, dtype = _header(file)
     if len(shape) != 1 or dtype.kind not in "iuU" or not 0 < shape[0] * dtype.itemsize < _BLOCK:
         return None
-    return np.frombuffer(file.read(shape[0] * dtype.itemsize), dtype)
+    labels = np.frombuffer(file.read(shape[0] * dtype.itemsize), dtype)
+    labels.tolist()  # raises where names hold what is no character
+    return labels
 
 
 def _layout(path: Path, shape: tuple[int, ...], dtype: str) -> tuple[int, int, int, int]:

@@ -21,10 +21,10 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.data.arrays import MAX_PIXELS, Rows, blocks_of, open_arrays
 from imgcollapse.data.decode import FORMATS, UnusableError, decode, in_threads, quietly, to_array
-from imgcollapse.data.files import Parts, Tree, open_tree
+from imgcollapse.data.files import Parts, Tree, home, open_tree, shown
 from imgcollapse.data.layout import IMAGE
+from imgcollapse.data.zips import DEFAULT, Limits
 
-MAX_FILE_BYTES = 1 << 26
 MAX_BYTES = 1 << 30
 """All images together, at the study's shape, may take no more."""
 
@@ -57,7 +57,9 @@ class _Seen:
     gray: bool
 
 
-def bring(source: Path | Images, shape: Shape, classes: Sequence[str]) -> Brought:
+def bring(
+    source: Path | Images, shape: Shape, classes: Sequence[str], limits: Limits = DEFAULT
+) -> Brought:
     """Open images and scale and crop them to a study's size, in gray or RGB as the study's are.
 
     Args:
@@ -65,6 +67,7 @@ def bring(source: Path | Images, shape: Shape, classes: Sequence[str]) -> Brough
             (arrays.py); the folder of a generation of a run; or images in memory.
         shape: channels, height and width.
         classes: K names; folders so called say which class was asked for, and so do labels.
+        limits: how much is read of files.
 
     Raises:
         UserError: there is no such path, or nothing in it can be used.
@@ -75,21 +78,21 @@ def bring(source: Path | Images, shape: Shape, classes: Sequence[str]) -> Brough
         rows = Rows(len(source), blocks_of(source.pixels.numpy()))
         pixels, remarks = _from_rows("images", rows, shape)
         return Brought(Images(pixels, source.labels), tuple(remarks))
-    path = source.expanduser()
+    path = home(source)
     if not _exists(path):
         raise UserError(f"{path}: does not exist; name a folder, zip, npz or safetensors of images")
     if any(any(path.glob(f"{below}gen_*/{SAMPLES}")) for below in ("", "lineage_*/")):
         raise UserError(f"{path}: is a run folder; name one generation of it, such as gen_001")
     file = path / SAMPLES if (path / SAMPLES).is_file() else path
     if file.suffix in (".npz", ".safetensors"):
-        with open_arrays(file) as rows:
+        with open_arrays(file, limits) as rows:
             pixels, remarks = _from_rows(str(file), rows, shape)
         by_name = file.suffix == ".npz"  # in a safetensors file of ours labels are class numbers
         labels, more = _from_array(rows.labels, len(pixels), classes, by_name)
         return Brought(Images(pixels, labels), (*remarks, *more))
-    if not path.is_dir() and not zipfile.is_zipfile(path):
+    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
         raise UserError(f"{path}: is no folder, zip, npz or safetensors; name one of these")
-    with _said_of_images(), open_tree(path, MAX_FILE_BYTES) as tree, quietly():
+    with _said_of_images(), open_tree(path, limits) as tree, quietly():
         return _from_tree(path, tree, shape, classes)
 
 
@@ -110,7 +113,7 @@ def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> 
     found = in_threads(lambda file: _open(tree, file, shape), files)
     usable = [(file, s) for file, s in zip(files, found, strict=True) if isinstance(s, _Seen)]
     unusable = [
-        f"{'/'.join(file)}: left out, {why}"
+        f"{shown(file)}: left out, {why}"
         for file, why in zip(files, found, strict=True)
         if isinstance(why, str)
     ]
@@ -121,7 +124,8 @@ def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> 
     pixels = pixels[: len(usable)]
     for row, (_, seen) in enumerate(usable):
         pixels[row] = seen.pixels
-    remarks = [f"{name}: left out, its name points out of the zip" for name in tree.unsafe]
+    remarks = [f"{shown(name)}: left out, {why}" for name, why in tree.refused[:SHOWN]]
+    remarks += ["and so on"] * (len(tree.refused) > SHOWN)
     if unusable:
         remarks.append(f"{len(unusable):,} of {len(files):,} images cannot be used")
         remarks += unusable[:SHOWN] + ["and so on"] * (len(unusable) > SHOWN)
@@ -215,7 +219,8 @@ def _from_array(
     if labels is None:
         return unknown, []
     if labels.shape != (number,):
-        return unknown, [f"labels: {len(labels)} for {number} images, so they are not used"]
+        there = " x ".join(map(str, labels.shape)) or "one"
+        return unknown, [f"labels: {there} for {number} images, so they are not used"]
     names = {name: label for label, name in enumerate(classes)}
     values, where = np.unique(labels, return_inverse=True)
     if by_name and all(str(value) in names for value in values):
@@ -225,7 +230,8 @@ def _from_array(
         ours = f"labels: taken for class numbers of the study, where 0 is {classes[0]}"
         remarks = [ours] if by_name else []
     else:
-        strange = next(str(value) for value in values[::-1] if str(value) not in names)
+        unknown_ones = [str(value) for value in values if str(value) not in names]
+        strange = shown((unknown_ones or [str(values[-1])])[-1])
         return unknown, [f"labels: {strange} is no class of the study, so they are not used"]
     return torch.tensor(known, dtype=torch.int16)[torch.from_numpy(where)], remarks
 

@@ -1,17 +1,29 @@
-"""One image file to pixels, whatever is odd about it."""
+"""One image file to pixels, whatever is odd about it.
+
+A file is read as what it holds, whatever it is called. What is odd is undone in this order: of an
+animation the first frame is taken; it is turned upright as its EXIF data say; 16 bits become 8; its
+colours are converted to sRGB by its ICC profile (one that is damaged or of another kind of image is
+passed over, as browsers do), CMYK without one by Pillow's rule; what is transparent is over white.
+What cannot be read in full is not used: PNG files carry checksums, and they are compared.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
+from threading import Condition
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from imgcollapse.core.text import one_line
+from imgcollapse.data.colour import to_srgb
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,6 +34,33 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 class UnusableError(Exception):
     """An image that cannot be used, and why."""
+
+
+class Room:
+    """Memory that several threads share: each waits until there is enough for what it does."""
+
+    def __init__(self, size: int) -> None:
+        self.size = self.free = size
+        self.changed = Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """A block that needs so many bytes; one that needs more than there are runs alone."""
+        amount = min(amount, self.size)
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= amount)
+            self.free -= amount
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += amount
+                self.changed.notify_all()
+
+
+_ROOM = Room(2**30)
+_BYTES_A_PIXEL = 20
+"""At most, while an image is decoded: itself, over white, and as an array."""
 
 
 def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.ndarray:
@@ -39,6 +78,8 @@ def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.
     if not data:
         raise UnusableError("empty file")
     try:
+        if data.startswith(_PNG):
+            _check_png(data)
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise UnusableError(
@@ -47,14 +88,15 @@ def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.
             if size is not None:
                 # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size in a fraction of the time.
                 image.draft(None, (2 * size, 2 * size))
-            return to_array(image, size, channels)
+            with _ROOM.taken(_BYTES_A_PIXEL * image.width * image.height):
+                return to_array(image, size, channels)
     except UnusableError:
         raise
     except UnidentifiedImageError:
         raise UnusableError(f"not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
     except Exception as error:  # a decoder given damaged bytes may raise anything
         lines = str(error).splitlines() or [type(error).__name__]
-        raise UnusableError(lines[0]) from None
+        raise UnusableError(one_line(lines[0], 200)) from None
 
 
 def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
@@ -66,7 +108,7 @@ def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
         UnusableError: its pixel values have no known range.
     """
     ImageOps.exif_transpose(image, in_place=True)
-    image = _over_white(_eight_bit(image)).convert("RGB")
+    image = _over_white(to_srgb(_eight_bit(image))).convert("RGB")
     if channels == 1:
         image = image.convert("L")
     if size is not None and image.size != (size, size):
@@ -74,10 +116,30 @@ def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
     return np.array(image).reshape(image.height, image.width, channels)
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _check_png(data: bytes) -> None:
+    """Compare the checksum of every chunk, which Pillow does not do for the pixels themselves."""
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        end = at + 8 + length
+        if end + 4 > len(data):
+            raise UnusableError("truncated")
+        if zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            name = one_line(kind.decode("latin-1"))
+            raise UnusableError(f"damaged: the checksum of its chunk {name} is wrong")
+        at = end + 4
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        gray = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        if (clear := image.info.get("transparency")) is not None:
+            gray.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        return gray
     if image.mode in ("I", "F"):
         raise UnusableError("32-bit pixels have no known range; save it with 8 or 16 bits")
     return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -11,9 +12,13 @@ from pydantic import Field
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.data.decode import UnusableError, decode, in_threads, quietly
-from imgcollapse.data.files import Parts, Tree, open_tree
+from imgcollapse.data.files import Parts, Tree, home, open_tree, shown
 from imgcollapse.data.layout import Place, arrange
 from imgcollapse.data.stocks import InMemory, stack
+from imgcollapse.data.zips import Limits
+
+MOST_CLASSES = 32_767
+"""Labels are int16."""
 
 
 class Folder(Source):
@@ -25,14 +30,25 @@ class Folder(Source):
         channels: 1 (gray) or 3 (RGB).
         max_bytes: a larger file is left out.
         max_pixels: an image of more pixels is left out.
+        max_files: a folder or zip of more files is refused.
+        max_total: bytes that a zip may unpack to, and that all decoded images may take.
+        max_ratio: a file in a zip that unpacks to more times its size is left out.
     """
 
     kind: Literal["folder"] = "folder"
     path: Path
     size: int | None = Field(default=None, ge=4, le=1024)
     channels: Literal[1, 3] = 3
-    max_bytes: int = Field(default=64 * 2**20, ge=1)
+    max_bytes: int = Field(default=Limits.max_bytes, ge=1)
     max_pixels: int = Field(default=64_000_000, ge=1, le=80_000_000)
+    max_files: int = Field(default=Limits.max_files, ge=1, le=10_000_000)
+    max_total: int = Field(default=Limits.max_total, ge=1)
+    max_ratio: float = Field(default=Limits.max_ratio, ge=1)
+
+    @property
+    def limits(self) -> Limits:
+        """How much is read of its files."""
+        return Limits(self.max_bytes, self.max_files, self.max_total, self.max_ratio)
 
     def load(self) -> Pool:
         """Decode every image; what cannot be used is left out and named in the remarks.
@@ -40,14 +56,22 @@ class Folder(Source):
         Raises:
             UserError: the path is missing, holds no images, or a class has no usable one.
         """
-        with open_tree(self.path.expanduser(), self.max_bytes) as tree, quietly():
+        with open_tree(home(self.path), self.limits) as tree, quietly():
             layout = arrange(tree)
             if not layout.places:
                 raise UserError(
                     f"data.path: {self.path} holds no images in class folders; "
                     "it needs <class>/<file>, such as cat/1.png"
                 )
-            decoded = in_threads(lambda place: self._open(tree, place.file), layout.places)
+            if len(layout.classes) > MOST_CLASSES:
+                raise UserError(
+                    f"data.path: {self.path} holds {len(layout.classes):,} class folders; "
+                    f"{MOST_CLASSES:,} are the most"
+                )
+            held = _Held(self.max_total)
+            decoded = in_threads(
+                lambda place: held.count(self._open(tree, place.file)), layout.places
+            )
 
         usable: list[tuple[Place, np.ndarray]] = []
         unusable: list[tuple[Place, str]] = []
@@ -60,7 +84,7 @@ class Folder(Source):
         if unusable:
             count = f"{len(unusable)} of {len(decoded)} images"
             remarks.append(f"{self.path}: {count} cannot be used and are left out")
-            remarks += [f"{place.name}: left out, {why}" for place, why in unusable]
+            remarks += [f"{shown(place.file)}: left out, {why}" for place, why in unusable]
 
         train = self._stock([both for both in usable if both[0].stock == "train"])
         test = self._stock([both for both in usable if both[0].stock == "test"])
@@ -84,9 +108,31 @@ class Folder(Source):
         filled = set(train.labels.tolist())
         for label, name in enumerate(classes):
             if label not in filled:
-                bad = [f"{place.name}: {why}" for place, why in unusable if place.label == label]
+                bad = [
+                    f"{shown(place.file)}: {why}" for place, why in unusable if place.label == label
+                ]
                 because = f" ({bad[0]}{'; and others' if bad[1:] else ''})" if bad else ""
                 raise UserError(
                     f"data.path: {self.path}: class {name!r} has no usable training image"
                     f"{because}; add some or remove its folder"
                 )
+
+
+class _Held:
+    """Counts what decoded images take, whichever thread has decoded them."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+        self.lock = Lock()
+
+    def count(self, image: np.ndarray | str) -> np.ndarray | str:
+        """The same image, counted."""
+        if isinstance(image, np.ndarray):
+            with self.lock:
+                self.bytes += image.nbytes
+            if self.bytes > self.most:
+                raise UserError(
+                    f"data.path: its images take more than data.max_total={self.most} bytes once "
+                    "decoded; set data.size to a smaller side, or raise the limit"
+                )
+        return image

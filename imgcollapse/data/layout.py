@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from imgcollapse.data.files import Parts, Tree
+from imgcollapse.data.files import Parts, Tree, shown
 
 IMAGE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",
@@ -26,11 +26,6 @@ class Place:
     stock: Literal["train", "test"]
     label: int
     file: Parts
-
-    @property
-    def name(self) -> str:
-        """Its path below the top."""
-        return "/".join(self.file)
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,11 @@ def arrange(tree: Tree) -> Layout:
         for label, name in enumerate(classes)
         for home, file in sorted(members[name], key=lambda member: _natural("/".join(member[1])))
     ]
-    remarks = [f"{name}: left out, its name points out of the zip" for name in tree.unsafe]
-    remarks += [f"{'/'.join(file)}: left out, it lies in no class folder" for file in strays]
+    remarks = [f"{shown(name)}: left out, {why}" for name, why in tree.refused]
+    remarks += [f"{shown(file)}: left out, it lies in no class folder" for file in strays]
+    if others := [file for file in tree.files if not IMAGE.search(file[-1])]:
+        count = f"{len(others)} file{'s' * (len(others) > 1)}"
+        remarks.append(f"{count} passed over, not called like an image: {shown(others[0])}")
     return Layout(classes, places, remarks)
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images
+from imgcollapse.core.images import UNRECOGNISED, Images
 from imgcollapse.core.protocols import Pool, Stock
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.text import LONGEST_NAME, alike, unfit
 from imgcollapse.data.allotment import Splits, allot
 from imgcollapse.data.longtail import Imbalance
 from imgcollapse.data.stocks import Subset
@@ -73,6 +74,11 @@ def split(
     """
     if len(pool.classes) < 2:
         raise UserError(f"data: {', '.join(pool.classes)!r} is one class; at least two are needed")
+    for name in pool.classes:
+        if why := unfit(name) or (
+            "stands for what is none of them" if name == UNRECOGNISED else None
+        ):
+            raise UserError(f"data: class {name[:LONGEST_NAME]!r} {why}; rename it")
     ranking = longtail.ranked(pool.classes)
     classes = tuple(pool.classes[label] for label in ranking)
     rule = fresh if callable(fresh) else lambda n: fresh
@@ -109,7 +115,7 @@ def split(
         classes=classes,
         shares=sizes.train.double() / sizes.train.sum(),
         reserve=Subset(pool.train, rows["reserve"], sizes.reserve.to(torch.int16)),
-        remarks=pool.remarks,
+        remarks=(*pool.remarks, *alike(pool.classes)),
         manifest=rows,
         digest=_digest(classes, rows, sets),
         **sets,

@@ -17,6 +17,7 @@ from torchvision.transforms.v2.functional import resize
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.data.decode import UnusableError, in_threads, quietly, to_array
+from imgcollapse.data.files import home
 from imgcollapse.data.stocks import InMemory, stack
 
 Arguments = Mapping[str, Any]
@@ -93,26 +94,31 @@ class TorchvisionSet(Source):
         Raises:
             UserError: its files are missing or damaged.
         """
-        train_parts, test_parts = SETS[self.name]
-        train = [self._open(arguments) for arguments in train_parts]
-        test = [self._open(arguments) for arguments in test_parts]
-        stocks = [self._stock(part) for part in (train, test) if part]
-        held = stocks[1] if test else None
-        return Pool(_class_names(self.name, train[0], stocks[0].labels), stocks[0], held)
-
-    def _open(self, arguments: Arguments) -> Any:
-        make = getattr(torchvision.datasets, self.name)
-        root = self.root.expanduser()
+        root = home(self.root)
         try:
-            return make(root=str(root), download=self.download, **arguments)
-        except (RuntimeError, OSError, ValueError, AssertionError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+            train, test = ([self._open(root, each) for each in part] for part in SETS[self.name])
+            stocks = [self._stock(part) for part in (train, test) if part]
+            classes = _class_names(self.name, train[0], stocks[0].labels)
+            for stock in stocks:
+                most = 10 if self.name in DIGITS else len(classes)
+                if not 0 <= int(stock.labels.min()) <= int(stock.labels.max()) < most:
+                    raise ValueError("its labels are not those of its classes")
+        except UserError:
+            raise
+        except Exception as error:  # its readers, given other files, may raise anything
+            first = (str(error).splitlines() or [""])[0].partition(". ")[0]
+            reason = first or type(error).__name__
             mend = "set data.download=true, or data.root= to the folder that holds it"
             if self.download:
                 mend = "see to the network or the folder, or set data.root= to one that holds it"
             raise UserError(
                 f"data.root: {root} holds no whole {self.name} ({reason}); {mend}"
             ) from None
+        return Pool(classes, stocks[0], stocks[1] if test else None)
+
+    def _open(self, root: Path, arguments: Arguments) -> Any:
+        make = getattr(torchvision.datasets, self.name)
+        return make(root=str(root), download=self.download, **arguments)
 
     def _stock(self, parts: Sequence[Any]) -> InMemory:
         if hasattr(parts[0], "data"):

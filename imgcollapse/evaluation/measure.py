@@ -16,7 +16,9 @@ from imgcollapse.config import load_study, with_overrides
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
+from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
+from imgcollapse.data.zips import DEFAULT
 from imgcollapse.evaluation.result import Evaluation, check_out
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
@@ -65,7 +67,8 @@ def evaluate(
         check_out(Path(out), path, study.resolved())
     device = choose_device(study)
     real = load_real(study, run, watcher)
-    brought = bring(source, real.train.shape, real.classes)
+    limits = study.data.limits if isinstance(study.data, Folder) else DEFAULT
+    brought = bring(source, real.train.shape, real.classes, limits)
     for remark in brought.remarks:
         watcher.say(remark)
     oracle = freeze_oracle(study, real, run, device, watcher)

@@ -1,7 +1,8 @@
 """Generators: what is trained on images and draws new ones.
 
     vae.py       a convolutional variational autoencoder
-    ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network
+    ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network,
+                 speed.py how that is made fast
     autoregressive.py  a language model over image tokens; tokens.py what they are,
                  transformer.py its network, decoding.py temperature, top-k and top-p
     gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against

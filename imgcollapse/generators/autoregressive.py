@@ -87,6 +87,12 @@ class Autoregressive(Generator):
         """A warm start goes on from the previous weights; learned tokens are handed down."""
         return self.warm_start or self.tokens.learned
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps`, or epochs * n / batch; `warm_steps` from the previous model."""
+        if warm and self.warm_start and self.warm_steps:
+            return self.warm_steps
+        return self.steps or math.ceil(self.epochs * images / self.batch)
+
     def fit(
         self,
         images: Images,
@@ -112,12 +118,10 @@ class Autoregressive(Generator):
         )
         with (seed / "init").lent_to_torch():
             model = self._model(alphabet, classes, device)
-        steps = self.steps or math.ceil(self.epochs * len(images) / self.batch)
         if self.warm_start and handed:
             load(model.network, handed["network"])
-            steps = self.warm_steps or steps
         plan = Plan(
-            steps=steps,
+            steps=self.training_steps(len(images), handed is not None),
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,

@@ -20,6 +20,7 @@ from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
+from imgcollapse.generators.speed import quicken
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -95,6 +96,10 @@ class DDPM(Generator):
             raise ValueError("guidance needs conditional: true and label_dropout above 0")
         return self
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps` from scratch, `warm_steps` from the previous model."""
+        return (self.warm_steps or self.steps) if warm and self.warm_start else self.steps
+
     def fit(
         self,
         images: Images,
@@ -114,12 +119,10 @@ class DDPM(Generator):
         check(images, self.conditional)
         with (seed / "init").lent_to_torch():
             model = self._model(images.shape, classes, device)
-        steps = self.steps
         if self.warm_start and previous is not None:
             load(model.network, previous.state())
-            steps = self.warm_steps or steps
         plan = Plan(
-            steps=steps,
+            steps=self.training_steps(len(images), previous is not None),
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,
@@ -149,6 +152,8 @@ class DDPM(Generator):
         conditions = classes + 1 if self.conditional else None
         network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
+        _, height, width = canvas.inside
+        quicken(network, height * width // 4 ** (len(self.channels) - 1), device)
         process = Process(self.schedule, self.timesteps, self.prediction)
         return Diffusion(self, network, canvas, process, device)
 

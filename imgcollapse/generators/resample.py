@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Resample(Generator):
     n is lost with probability (1 - 1/n)^n, and heterozygosity 1 - sum p_i^2 falls by 1 - 1/n.
     """
 
+    by_heart: ClassVar[bool] = True
     kind: Literal["resample"] = "resample"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -58,6 +58,10 @@ class VAE(Generator):
     decode: Literal["mean", "sample"] = "mean"
     temperature: float = Field(default=1.0, ge=0)
 
+    def training_steps(self, images: int, warm: bool = False) -> int:
+        """`steps`, or epochs * n / batch."""
+        return self.steps or math.ceil(self.epochs * images / self.batch)
+
     def fit(
         self,
         images: Images,
@@ -82,7 +86,7 @@ class VAE(Generator):
             return negative_elbo(network, pixels, self.beta, draws)
 
         plan = Plan(
-            steps=self.steps or math.ceil(self.epochs * len(images) / self.batch),
+            steps=self.training_steps(len(images)),
             batch=self.batch,
             lr=self.lr,
             weight_decay=self.weight_decay,

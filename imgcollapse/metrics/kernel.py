@@ -16,12 +16,12 @@ from torch import Tensor
 from imgcollapse.core.value import Value, about, broken, undefined
 from imgcollapse.metrics.streams import RealAndGenerated
 
-_BLOCK = 1 << 22
-"""Kernel entries in memory at a time, 32 MiB."""
+_BLOCK = 1 << 19
+"""Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
 
 
 @dataclass(frozen=True)
-class _Gram:
+class Gram:
     """Sums over a kernel matrix float64[n, m]; over pairs i != j where both sides are one set."""
 
     rows: Tensor
@@ -30,25 +30,36 @@ class _Gram:
 
     @property
     def total(self) -> float:
+        """The sum of all."""
         return float(self.rows.sum())
 
 
-def _gram(x: Tensor, y: Tensor | None = None) -> _Gram:
-    """Take the sums block by block."""
+def gram(x: Tensor, y: Tensor | None = None) -> Gram:
+    """Take the sums over float[n, D], or between them and float[m, D], block by block."""
     other = x if y is None else y
+    # x.y / D + 1 as one product of vectors that are longer by one.
+    x, other = _and_one(x.double() / x.shape[1]), _and_one(other.double())
     rows, columns, squares = [], torch.zeros_like(other[:, 0]), 0.0
     step = max(1, _BLOCK // max(1, len(other)))
     for start in range(0, len(x), step):
-        block = (x[start : start + step] @ other.T / x.shape[1] + 1) ** 3
+        block = (x[start : start + step] @ other.T).pow_(3)
         if y is None:
             block.diagonal(start).zero_()
         rows.append(block.sum(1))
-        columns += block.sum(0)
-        squares += float(block.square().sum())
-    return _Gram(torch.cat(rows), columns, squares)
+        if y is not None:
+            columns += block.sum(0)
+        flat = block.flatten()
+        squares += float(flat @ flat)
+    return Gram(torch.cat(rows), torch.cat(rows) if y is None else columns, squares)
 
 
-def kid(real: Tensor, generated: Tensor, interval: bool = True) -> Value:
+def _and_one(x: Tensor) -> Tensor:
+    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
+
+
+def kid(
+    real: Tensor, generated: Tensor, interval: bool = True, within: Gram | None = None
+) -> Value:
     """Kernel distance of float[m, D] and float[n, D] features with its 95% interval.
 
     The interval carries the sampling of both sides.
@@ -57,6 +68,7 @@ def kid(real: Tensor, generated: Tensor, interval: bool = True) -> Value:
         real: float[m, D].
         generated: float[n, D].
         interval: whether to compute the interval too.
+        within: `gram(real)`, where it is known already.
     """
     m, n = len(real), len(generated)
     if min(m, n) < 2:
@@ -64,7 +76,7 @@ def kid(real: Tensor, generated: Tensor, interval: bool = True) -> Value:
     if reason := broken(real, generated):
         return undefined(reason)
     x, y = real.double(), generated.double()
-    xx, yy, xy = _gram(x), _gram(y), _gram(x, y)
+    xx, yy, xy = within or gram(x), gram(y), gram(x, y)
     value = xx.total / (m * (m - 1)) + yy.total / (n * (n - 1)) - 2 * xy.total / (m * n)
     if min(m, n) < 4 or not interval:
         return Value(value)
@@ -93,14 +105,14 @@ class KernelDistance(RealAndGenerated):
         return kid(*self.both())
 
 
-def _degenerate(gram: _Gram) -> float:
+def _degenerate(gram: Gram) -> float:
     """Mean square of the doubly centred kernel, unbiased: Székely & Rizzo 2014, equation 3.2."""
     n, rows = len(gram.rows), gram.rows
     total = gram.squares - 2 * float(rows.square().sum()) / (n - 2)
     return max(0.0, (total + gram.total**2 / ((n - 1) * (n - 2))) / (n * (n - 3)))
 
 
-def _degenerate_cross(gram: _Gram) -> float:
+def _degenerate_cross(gram: Gram) -> float:
     m, n = len(gram.rows), len(gram.columns)
     total = gram.squares - float(gram.rows.square().sum()) / n
     total += gram.total**2 / (m * n) - float(gram.columns.square().sum()) / m

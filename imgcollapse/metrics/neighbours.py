@@ -17,8 +17,8 @@ from imgcollapse.metrics.blocks import BLOCKS, jackknife
 from imgcollapse.metrics.streams import RealAndGenerated
 
 METRICS = ("precision", "recall", "density", "coverage")
-_BLOCK = 1 << 22
-"""Distances in memory at a time, 32 MiB."""
+_BLOCK = 1 << 19
+"""Distances at a time: 4 MiB, which stay near the core while they are looked at."""
 
 
 class _Sides(NamedTuple):
@@ -50,7 +50,14 @@ def scores(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
     return _sides(real, generated, k, blocks=0).shares(k)
 
 
-def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
+def reach(real: Tensor, k: int) -> Tensor:
+    """How far the balls of float[m, D] real features reach, squared: float64[m], m above k."""
+    return _radii(real.double() - real.double().mean(0), k, [])[0]
+
+
+def prdc(
+    real: Tensor, generated: Tensor, k: int, reaches: Tensor | None = None
+) -> dict[str, Value]:
     """The four metrics by name with 95% intervals, the real side fixed.
 
     Precision has Wilson's interval, density Student's t over generated images, recall and coverage
@@ -60,6 +67,7 @@ def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
         real: float[m, D].
         generated: float[n, D] in random order: its blocks are runs of rows.
         k: the neighbour a ball reaches out to.
+        reaches: `reach(real, k)`, where it is known already.
     """
     m, n = len(real), len(generated)
     if min(m, n) <= k:
@@ -68,7 +76,7 @@ def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, Value]:
         return dict.fromkeys(METRICS, undefined(reason))
     # Without a block there must still be a k-th neighbour.
     blocks = BLOCKS if n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS)) else 0
-    sides = _sides(real, generated, k, blocks)
+    sides = _sides(real, generated, k, blocks, reaches)
     values = sides.shares(k)
     answers = {name: Value(value) for name, value in values.items()}
     if blocks:
@@ -99,54 +107,93 @@ class NearestNeighbours(RealAndGenerated):
         return prdc(*self.both(), self.k)
 
 
-def _sides(real: Tensor, generated: Tensor, k: int, blocks: int) -> _Sides:
+def _sides(
+    real: Tensor, generated: Tensor, k: int, blocks: int, reaches: Tensor | None = None
+) -> _Sides:
     # Distances from products lose what the features have in common; so take it off first.
     centre = real.double().mean(0)
     x, y = real.double() - centre, generated.double() - centre
-    runs = torch.arange(len(y), device=y.device).tensor_split(blocks) if blocks else ()
-    (reach,), reaches = _radii(x, k), _radii(y, k, runs)
+    runs = _runs(len(y), blocks)
+    theirs = reach(real, k) if reaches is None else reaches
+    radii = _radii(y, k, runs)
     inside, covered, recalled = torch.zeros_like(y[:, 0], dtype=torch.int64), [], []
-    for rows in _portions(x, y):
-        apart = _squared(x[rows], y)
-        within = apart <= reach[rows, None]
+    for rows, apart in _squared(x, y):
+        within = apart <= theirs[rows, None]
         inside += within.sum(0)
-        anywhere = [within.any(1)]
-        if runs:
-            by_block = torch.stack([within[:, run].any(1) for run in runs])
-            anywhere += [(by_block.sum(0) - own) > 0 for own in by_block.long()]
-        covered.append(torch.stack(anywhere))
-        recalled.append(torch.stack([(apart <= radius).any(1) for radius in reaches]))
+        covered.append(_without_each(within, runs))
+        recalled.append(_recalled(apart, radii, runs))
     return _Sides(inside, torch.cat(covered, 1), torch.cat(recalled, 1))
 
 
-def _radii(x: Tensor, k: int, runs: Sequence[Tensor] = ()) -> Tensor:
+def _runs(n: int, blocks: int) -> list[slice]:
+    """The blocks of a jackknife as runs of n rows."""
+    parts = torch.arange(n).tensor_split(blocks) if blocks else ()
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:
+    """bool[m, n] => bool[1 + runs, m], whether a row holds anywhere, and outside each run."""
+    if not runs:
+        return holds.any(1)[None]
+    by_run = torch.stack([holds[:, run].any(1) for run in runs])
+    number = by_run.sum(0)
+    return torch.cat([(number > 0)[None], number - by_run.long() > 0])
+
+
+def _recalled(apart: Tensor, radii: Tensor, runs: Sequence[slice]) -> Tensor:
+    """Whether real images lie in generated balls: bool[1 + runs, m] of float64[m, n] distances.
+
+    Without a run every other ball is as large or larger. So who lies in a ball outside the run is
+    still recalled, and only the others are looked at again.
+    """
+    found = _without_each(apart <= radii[0], runs)
+    for b, radius in enumerate(radii[1:], 1):
+        (unsure,) = (~found[b]).nonzero(as_tuple=True)
+        found[b, unsure] = (apart[unsure] <= radius).any(1)
+    return found
+
+
+def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
     """Squared distance to the k-th nearest other image, and the same without each run of rows.
 
     Returns:
         float64[1 + runs, n]; an image that is itself left out has no ball, -1.
     """
-    parts = []
-    for rows in _portions(x, x):
-        apart = _squared(x[rows], x)
-        apart.diagonal(rows.start).fill_(torch.inf)
-        # The k nearest of all but one run are among the k nearest of each run.
-        near = [apart[:, run].topk(min(k, len(run)), largest=False).values for run in runs]
-        lists = [near[:b] + near[b + 1 :] for b in range(len(runs))]
-        choices = [apart, *(torch.cat(others, 1) for others in lists)]
-        parts.append(torch.stack([each.kthvalue(k, dim=1).values for each in choices]))
-    radii = torch.cat(parts, 1)
+    number, parts = torch.zeros(len(x), dtype=torch.int64, device=x.device), []
     for b, run in enumerate(runs):
-        radii[1 + b, run] = -1
-    return radii
+        number[run] = b
+    # Of three times as many neighbours nearly always k are outside a run.
+    most = min(3 * k if runs else k, len(x))
+    for rows, apart in _squared(x, x):
+        apart.diagonal(rows.start).fill_(torch.inf)
+        near = apart.topk(most, largest=False)
+        radii = [near.values[:, k - 1]]
+        for b, run in enumerate(runs):
+            others = (number[near.indices] != b).cumsum(1)
+            radius = near.values.gather(1, (others >= k).long().argmax(1, keepdim=True))[:, 0]
+            (short,) = (others[:, -1] < k).nonzero(as_tuple=True)
+            if len(short):
+                rest = apart[short]
+                rest[:, run] = torch.inf
+                radius[short] = rest.kthvalue(k, dim=1).values
+            radii.append(radius)
+        parts.append(torch.stack(radii))
+    found = torch.cat(parts, 1)
+    for b, run in enumerate(runs):
+        found[1 + b, run] = -1
+    return found
 
 
-def _portions(x: Tensor, y: Tensor) -> Iterator[slice]:
+def _squared(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Squared distances float64[n, m], some rows at a time; below rounding 0, so that copies touch.
+
+    |x|^2 + |y|^2 - 2 x.y is taken as one product of longer vectors.
+    """
+    sizes = [side.square().sum(1, keepdim=True) for side in (x, y)]
+    one = torch.cat([-2 * x, sizes[0], torch.ones_like(sizes[0])], 1)
+    other = torch.cat([y, torch.ones_like(sizes[1]), sizes[1]], 1).T.contiguous()
+    rounding = 16 * torch.finfo(torch.float64).eps * sum(float(size.max()) for size in sizes)
     step = max(1, _BLOCK // len(y))
-    return (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
-
-
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances float64[n, m]; what lies below rounding is 0, so that copies touch."""
-    size = x.square().sum(1)[:, None] + y.square().sum(1)
-    apart = size - 2 * x @ y.T
-    return torch.where(apart > 16 * torch.finfo(torch.float64).eps * size, apart, 0)
+    for start in range(0, len(x), step):
+        rows = slice(start, min(start + step, len(x)))
+        yield rows, torch.threshold_(one[rows] @ other, rounding, 0.0)

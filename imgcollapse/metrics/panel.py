@@ -20,9 +20,9 @@ from imgcollapse.core.value import Value, spread, undefined
 from imgcollapse.metrics.diversity import vendi
 from imgcollapse.metrics.extrapolation import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
-from imgcollapse.metrics.kernel import kid
+from imgcollapse.metrics.kernel import Gram, gram, kid
 from imgcollapse.metrics.memorization import Copies, nearest
-from imgcollapse.metrics.neighbours import prdc, scores
+from imgcollapse.metrics.neighbours import prdc, reach, scores
 from imgcollapse.metrics.settings import Metrics
 
 COLUMNS = (
@@ -54,6 +54,31 @@ def row(generation: int, metric: str, value: Value, n: int, features: str = "") 
 
 
 @dataclass(frozen=True)
+class _Known:
+    """What is the same in every generation about n real images, found when it is first needed.
+
+    Attributes:
+        real: float[n, D].
+        k: the neighbour that balls reach out to, below n.
+    """
+
+    real: Tensor
+    k: int
+
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        return Gaussian.of(self.real)
+
+    @cached_property
+    def gram(self) -> Gram:
+        return gram(self.real)
+
+    @cached_property
+    def reach(self) -> Tensor:
+        return reach(self.real, self.k)
+
+
+@dataclass(frozen=True)
 class RealSide:
     """What generations are compared with, computed once for a study and only where it is needed.
 
@@ -79,7 +104,7 @@ class RealSide:
     extractor: str = "oracle"
     reference_pixels: Tensor | None = None
     training_pixels: Tensor | None = None
-    _fitted: dict[tuple[int | None, int], Gaussian] = field(default_factory=dict)
+    _known: dict[tuple[int | None, int], _Known] = field(default_factory=dict)
     _floors: dict[tuple[int | None, int], dict[str, Value]] = field(default_factory=dict)
 
     def rows(
@@ -153,14 +178,13 @@ class RealSide:
         return self._floors[key]
 
     def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
-        key = label, len(real)
-        if len(real) > 1 and key not in self._fitted:
-            self._fitted[key] = Gaussian.of(real)
-        values = {"fid": fid(self._fitted.get(key, real), generated)}
+        key, k = (label, len(real)), self.settings.neighbours
+        known = self._known.setdefault(key, _Known(real, k)) if len(real) > k else None
+        values = {"fid": fid(known.gaussian if known else real, generated)}
         if label is None:
             values["fid_infinity"] = fid_infinity(real, generated)
-        values["kid"] = kid(real, generated)
-        values |= prdc(real, generated, self.settings.neighbours)
+        values["kid"] = kid(real, generated, within=known.gram if known else None)
+        values |= prdc(real, generated, k, known.reach if known else None)
         return values | {"vendi": vendi(generated)}
 
     def _floor_values(self, label: int | None, one: Tensor, other: Tensor) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +13,11 @@ from torchvision import models
 from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.weights import Weights
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
@@ -69,8 +68,7 @@ class Backbone(Oracle):
         scratch: Scratch | None = None,
     ) -> None:
         """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
-        net = oracle.body.get_submodule("1")
-        net.load_state_dict(self._pretrained(), strict=False)
+        self._load(oracle.body.get_submodule("1"))
         features = []
         for start in range(0, len(images), BATCH):
             batch = images.pixels[start : start + BATCH]
@@ -94,21 +92,14 @@ class Backbone(Oracle):
         optimizer.step(closure)
         head.requires_grad_(False)
 
-    def _pretrained(self) -> dict[str, Tensor]:
+    def _load(self, net: nn.Module) -> None:
+        """Give the network, all but its last layer, the pretrained weights."""
         url = models.get_model_weights(self.name)["DEFAULT"].url
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-        path = self.weights or cached
-        if not path.is_file():
-            raise UserError(
-                f"oracle.weights: {path} is not there; fetch {url} and name the file, "
-                "or use oracle.kind=cnn"
-            )
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"oracle.weights: {path} is not a state dict ({reason})") from None
+        source = Weights(
+            "oracle.weights", self.weights, [url.rsplit("/", 1)[-1]], url, "oracle.kind=cnn"
+        )
+        state = {name: t for name, t in source.state().items() if not name.startswith("fc.")}
+        source.fill(net, state, assign=False)
 
 
 class _Prepare(nn.Module):

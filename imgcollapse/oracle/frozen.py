@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
@@ -146,7 +147,20 @@ class FrozenOracle:
         return digest(self.state())
 
     def load(self, state: dict[str, Tensor]) -> FrozenOracle:
-        """Take over a saved `state`."""
+        """Take over a saved `state`.
+
+        Raises:
+            UserError: it is another's.
+        """
+        try:
+            return self._load(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"oracle.safetensors: does not hold this study's oracle ({reason}); restore it"
+            ) from None
+
+    def _load(self, state: dict[str, Tensor]) -> FrozenOracle:
         parts: dict[str, dict[str, Tensor]] = {}
         for path, tensor in state.items():
             part, _, name = path.partition("/")

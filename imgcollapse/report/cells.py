@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize, to_pil_image
 from torchvision.utils import make_grid
 
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import SAMPLES, Lineage
 
 MOST_GENERATIONS, MOST_CLASSES = 10, 12
 LOSSLESS = 800
@@ -40,6 +40,17 @@ def shown_generations(generations: int, most: int = MOST_GENERATIONS) -> list[in
     return [round(i * (generations - 1) / max(columns - 1, 1)) for i in range(columns)]
 
 
+def kept_generations(lineage: Lineage, last: int) -> list[int]:
+    """Those of generations 0 .. last whose samples retention has left."""
+    return [g for g in range(last + 1) if SAMPLES not in lineage.pruned(g)]
+
+
+def pictured(lineage: Lineage, last: int, most: int = MOST_GENERATIONS) -> list[int]:
+    """`shown_generations` of 0 .. last, among those whose samples are there."""
+    kept = kept_generations(lineage, last)
+    return [kept[i] for i in shown_generations(len(kept), most)]
+
+
 def shown_classes(classes: int) -> list[int]:
     """All labels, or of more than `MOST_CLASSES` the commonest, the middle and the rarest."""
     if classes <= MOST_CLASSES:
@@ -56,6 +67,14 @@ def class_note(classes: int) -> str:
         return ""
     third = MOST_CLASSES // 3
     return f"the {third} commonest, {third} middle and {third} rarest of {classes} classes"
+
+
+def removed_note(lineage: Lineage, last: int) -> str:
+    """Says of how many generations no samples are left; empty where there are all."""
+    kept = len(kept_generations(lineage, last))
+    if kept == last + 1:
+        return ""
+    return f"the {kept} of {last + 1} generations whose samples were kept"
 
 
 def cells(samples: Images, counted: Tensor, labels: list[int], most: int) -> Iterator[Cell]:

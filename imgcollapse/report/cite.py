@@ -53,6 +53,7 @@ def fingerprint(record: Mapping[str, Any]) -> str:
     with the same ones are the same bit for bit.
     """
     parts = [record["study"], record["data"]["sha256"], record["made_with"]]
+    parts += [drift["to"] for drift in record.get("drifts", ())]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

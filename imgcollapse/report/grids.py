@@ -13,15 +13,16 @@ from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
-from imgcollapse.lineage import Lineage
+from imgcollapse.lineage import Lineage, PrunedError
 from imgcollapse.report.cells import (
     LOSSLESS,
     Cell,
     cells,
     class_note,
     column,
+    pictured,
+    removed_note,
     shown_classes,
-    shown_generations,
 )
 from imgcollapse.report.sheet import (
     BAR,
@@ -51,12 +52,14 @@ def vanishing_grid(lineage: Lineage, side: int = SIDE) -> Image.Image:
     generations only some are shown. The side of an image is about `side` pixels.
     """
     names, shares = _classes(lineage)
-    labels, generations = shown_classes(len(names)), shown_generations(lineage.generations)
+    last = lineage.generations - 1
+    labels, generations = shown_classes(len(names)), pictured(lineage, last)
     columns = [column(lineage, g, labels, most=4) for g in generations]
     headers = ["real" if g == 0 else str(g) for g in generations]
     rows = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
     rows.append((UNRECOGNISED, "like no real image"))
-    return sheet(rows, headers, columns, per_row=2, note=class_note(len(names)), side=side)
+    note = ", ".join(filter(None, [class_note(len(names)), removed_note(lineage, last)]))
+    return sheet(rows, headers, columns, per_row=2, note=note, side=side)
 
 
 def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
@@ -70,7 +73,8 @@ def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
 def animation(lineage: Lineage, path: Path) -> Path:
     """Write a film of a lineage, one frame a generation: samples and share of each class.
 
-    Of more than `MOST_FRAMES` generations it shows that many, evenly.
+    Of more than `MOST_FRAMES` generations it shows that many, evenly; only those whose samples are
+    there.
 
     Args:
         lineage: with at least generation 0.
@@ -80,7 +84,7 @@ def animation(lineage: Lineage, path: Path) -> Path:
     labels = shown_classes(len(names))
     frames = [
         _frame(lineage, g, names, labels)
-        for g in shown_generations(lineage.generations, MOST_FRAMES)
+        for g in pictured(lineage, lineage.generations - 1, MOST_FRAMES)
     ]
     kind = path.suffix.removeprefix(".").upper()
     # The first and the last picture are the ones to compare.
@@ -122,7 +126,7 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
         several = len(opened.lineages) > 1
         folder = storage.make_folder(Path(out) / lineage.path.name if several else Path(out))
         for g in range(lineage.generations):
-            picture = sample_grid(lineage.samples(g))
+            picture = _sample_grid(lineage, g)
             written.append(folder / f"generation_{g:03d}.png")
             storage.write_png(written[-1], picture)
         written.append(folder / "vanishing_grid.png")
@@ -131,6 +135,15 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
     if not written:
         raise UserError(f"{run}: holds no generation yet; run the study first")
     return written
+
+
+def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
+    """The first samples of a generation; what is left of it where they were removed."""
+    try:
+        return sample_grid(lineage.samples(g))
+    except PrunedError:
+        with storage.explained(lineage.folder(g)):
+            return Image.open(lineage.folder(g) / "grid.png")
 
 
 def _classes(lineage: Lineage) -> tuple[list[str], list[float]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.report import curves, distances, kept, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
@@ -56,7 +56,7 @@ def write_report(
         raise UserError("--baseline: one run has nothing to be compared with; name several")
     page = render("report.html.j2", run=_values(Run.open(folders[0])))
     storage.make_folder(out.parent)
-    storage.write_bytes(out, page.encode())
+    sealed.write_page(out, page)
     return out
 
 
@@ -123,7 +123,7 @@ def _values(run: Run) -> dict[str, Any]:
         "time_left": verdict is not None and verdict.left is not None,
         "samples": pictures.samples(first, counts),
         "oracle": _oracle(record),
-        "made_with": record["made_with"] | {"began": record["started"]},
+        "made_with": record["made_with"] | _drifted(run) | {"began": record["started"]},
         "sha256": record["data"]["sha256"],
         "cite": citation(name, record),
     }
@@ -156,6 +156,14 @@ def _facts(record: dict[str, Any], counts: Counts) -> list[tuple[str, str]]:
         ("samples a generation", f"{counts.n[0, counts.last]:,.0f}"),
         ("seed", str(study["seed"])),
     ]
+
+
+def _drifted(run: Run) -> dict[str, str]:
+    """What the run went on with that it had not begun with, by when it did."""
+    return {
+        f"since {drift['when']}": ", ".join(f"{name} {to}" for name, to in drift["to"].items())
+        for drift in run.drifts
+    }
 
 
 def _colour(channels: int) -> str:

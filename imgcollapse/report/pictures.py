@@ -18,8 +18,9 @@ from imgcollapse.report.cells import (
     Cell,
     class_note,
     column,
+    pictured,
+    removed_note,
     shown_classes,
-    shown_generations,
     tile,
 )
 from imgcollapse.report.counts import Counts
@@ -38,7 +39,7 @@ STRIP_EDGE = 8
 def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
     """The vanishing grid of the first lineage that the counts hold."""
     labels = shown_classes(len(counts.classes))
-    generations = shown_generations(counts.last + 1)
+    generations = pictured(lineage, counts.last)
     columns = [column(lineage, g, labels, most=4) for g in generations]
     real = counts.training / counts.training.sum()
     rows = []
@@ -57,21 +58,21 @@ def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
                 ],
             }
         )
-    skipped = len(generations) <= counts.last
+    skipped = removed_note(lineage, counts.last)
+    if not skipped and len(generations) <= counts.last:
+        skipped = f"{len(generations)} of {counts.last + 1} generations"
     return {
         "generations": generations,
         "rows": rows,
         "note": class_note(len(counts.classes)),
-        "skipped": f"{len(generations)} of {counts.last + 1} generations" if skipped else "",
-        "figure": _grid_figure(lineage, counts, generations, rows),
+        "skipped": skipped,
+        "figure": _grid_figure(lineage, generations, rows),
     }
 
 
-def _grid_figure(
-    lineage: Lineage, counts: Counts, generations: list[int], rows: list[dict[str, Any]]
-) -> Figure:
+def _grid_figure(lineage: Lineage, generations: list[int], rows: list[dict[str, Any]]) -> Figure:
     """The vanishing grid to take away."""
-    last = counts.last
+    last = generations[-1]
     gone = [row["name"] for row in reversed(rows) if row["known"] and not row["cells"][-1]["count"]]
     missing = (
         f"no sample of generation {last} is named {listed(gone)}"
@@ -105,7 +106,7 @@ def _below(row: dict[str, Any], cell: dict[str, Any]) -> str:
 
 def samples(lineage: Lineage, counts: Counts) -> dict[str, Any]:
     """The first 64 samples of each generation that is shown, and all of them to take away."""
-    generations = shown_generations(lineage.generations)
+    generations = pictured(lineage, lineage.generations - 1)
     strips, light, columns, named = [], [], [], []
     for g in generations:
         pixels, counted = (

@@ -15,12 +15,14 @@ from imgcollapse.census import Agreement
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
+from imgcollapse.core.lock import owned
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.curation.verdicts import milliseconds, place
 from imgcollapse.lineage import Lineage
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
+PATIENCE = 10.0
+"""Seconds to wait for somebody else who is saving picks."""
 RANDOM = "Random sample"
 RANDOM_SIZE = 100
 """Images of the random sample that are shown first; more of it follows from further reviewing."""
@@ -84,7 +86,7 @@ class Sitting:
         if not 0 <= g <= last:
             raise UserError(f"--generation: {g} is not there; {folder} has 0 to {last}")
         images, classes = lineage.samples(g), run.record["classes"]
-        study = Study.model_validate(run.record["study"])
+        study = run.study
         where = device.choose(study.device, study.precision)
         oracle = study.oracle.build(images.shape, len(classes), where).load(run.oracle())
         answers = oracle.answer(images.pixels)
@@ -110,8 +112,10 @@ class Sitting:
             picks: what is to be taken in.
             now: milliseconds since 1970; what is there is held to be no later either.
         """
-        both = self.picks.not_after(now).merged(picks)
-        both.write(self.lineage.path)
+        path = place(self.lineage.path, self.subject.generation)
+        with owned(path.parent, wait=PATIENCE):  # others may be reviewing too
+            both = self.picks.not_after(now).merged(picks)
+            both.write(self.lineage.path)
         return both
 
     def take_in_file(self, path: Path) -> Path:

@@ -2,25 +2,43 @@
 
 plan.py      a sweep file read into arms, and the sweep's folder
 units.py     the smallest pieces of work, and what one waits for
+agenda.py    which of them are waiting, done, or tried again
 local.py     worker processes that take up units
+ray.py       the machines of a Ray cluster that do
+foresee.py   what a sweep will take
 board.py     how far all of them are, on a terminal or in a log
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from imgcollapse.core import storage
+from imgcollapse.core.lock import owned
 from imgcollapse.run_folder import Run
 from imgcollapse.sweeps.board import Board
+from imgcollapse.sweeps.foresee import foresee
 from imgcollapse.sweeps.local import Local
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
+from imgcollapse.sweeps.ray import Ray
 from imgcollapse.sweeps.units import Key, Unit, units_of
 
-__all__ = ["Arm", "Board", "Local", "Plan", "Sweep", "is_sweep", "load_plan", "open_sweep", "sweep"]
+__all__ = [
+    "Arm",
+    "Board",
+    "Local",
+    "Plan",
+    "Ray",
+    "Sweep",
+    "foresee",
+    "is_sweep",
+    "load_plan",
+    "open_sweep",
+    "sweep",
+]
 
 
 class Backend(Protocol):
@@ -53,6 +71,7 @@ def sweep(
     smoke: bool = False,
     backend: Backend | None = None,
     board: Board | None = None,
+    allow_drift: bool = False,
 ) -> Sweep:
     """Run all arms of a sweep, or what is left of them, in the folder `out`.
 
@@ -66,22 +85,27 @@ def sweep(
         smoke: apply the file's `smoke:` section.
         backend: who runs the units; none is as many processes as there are cores.
         board: told about progress; none is silent.
+        allow_drift: as in `launch.run`.
 
     Raises:
-        UserError: something about the file or the folder must be mended first.
+        UserError: something about the file or the folder must be mended first, or another process
+            works in the folder.
+        Stopped: a signal has asked to stop; what is done is kept.
     """
     if not isinstance(plan, Plan):
         plan = load_plan(plan, overrides, smoke)
     out = Path(out)
     plan.check(out)
-    storage.make_folder(out)
-    plan.write(out)
     board = board or Board(None)
     backend = backend or Local(plan.jobs())
-    failed = backend.run(units_of(plan, out), board)
-    runs = {}
-    for arm in plan.arms:
-        if run := Run.find(out / arm.name, arm.study.resolved()):
-            runs[arm.name] = run
-            run.write_tables()
+    say = partial(print, file=board.stream) if board.stream else None
+    with owned(out, say):
+        plan.write(out)
+        units = [replace(unit, allow_drift=allow_drift) for unit in units_of(plan, out)]
+        failed = backend.run(units, board)
+        runs = {}
+        for arm in plan.arms:
+            if run := Run.find(out / arm.name, arm.study.resolved()):
+                runs[arm.name] = run
+                run.write_tables()
     return Sweep(out, runs, tuple(failed.values()))

@@ -102,7 +102,7 @@ class Board:
 
     def ends(self, unit: Unit, failure: str | None, trace: str = "") -> None:
         """A unit is done, or has failed."""
-        del self.places[unit.key]
+        self.places.pop(unit.key, None)
         if failure is not None:
             self.say(f"FAILED  {failure}")
             # An arm that could not begin has no lineages to wait for.
@@ -114,6 +114,14 @@ class Board:
                 self.traces[unit.key] = trace
         elif unit.lineage is not None:
             self.done[unit.key] = unit.generations
+        self._show()
+
+    def retries(self, unit: Unit, why: str) -> None:
+        """A unit has failed, and is going to be tried again from what it has committed."""
+        self.places.pop(unit.key, None)
+        self.say(f"RETRY   {why}")
+        if unit.lineage is not None:
+            self.done[unit.key] = unit.generations_done()
         self._show()
 
     def say(self, line: str) -> None:

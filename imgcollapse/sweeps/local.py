@@ -10,18 +10,20 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import cast
+from typing import Any, cast
 
+from imgcollapse.core import stop
+from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
 from imgcollapse.study import Study
+from imgcollapse.sweeps.agenda import RETRIES, Agenda
 from imgcollapse.sweeps.board import Board, Step
-from imgcollapse.sweeps.units import Bench, Key, Unit
+from imgcollapse.sweeps.units import Bench, Ended, Key, Unit
 
 POLL = 0.2
 """Seconds between two looks at whether a unit that waits has become ready."""
@@ -30,52 +32,52 @@ POLL = 0.2
 class Local:
     """Runs units in processes of this machine."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, retries: int = RETRIES) -> None:
         """
         Args:
-            jobs: units at a time.
+            jobs: units at a time; each may take its share of a GPU's memory.
+            retries: how often one that fails is tried again.
         """
         if jobs < 1:
             raise UserError(f"--jobs: {jobs} is too few; ask for 1 or more")
-        self.jobs = jobs
+        self.jobs, self.retries = jobs, retries
 
     def run(self, units: Sequence[Unit], board: Board) -> Mapping[Key, str]:
-        """Run units, each once it is ready; returns what failed, and why in one line."""
-        waiting, workers = _left(units), []
-        ended: dict[Key, str | None] = {u.key: None for u in units if u not in waiting}
+        """Run units, each once it is ready; returns what failed, and why in one line.
+
+        Raises:
+            Stopped: a signal has asked to stop, and the units under way have kept their work.
+        """
+        agenda, workers = Agenda(units, board, self.retries), []
         with board.over(units):
             try:
-                while waiting or any(worker.unit for worker in workers):
-                    _drop(waiting, ended)
-                    self._hand_out(waiting, ended, workers, board)
-                    busy = [worker for worker in workers if worker.unit]
-                    for connection in wait([worker.connection for worker in busy], POLL):
-                        worker = next(w for w in busy if w.connection is connection)
-                        _hear(worker, ended, board)
-                    workers = [worker for worker in workers if not worker.dead]
+                while not stop.asked() and (agenda.waiting or any(w.unit for w in workers)):
+                    self._hand_out(agenda, workers, board)
+                    workers = _listen(workers, agenda, board)
+                if stop.asked():
+                    _stop(workers, board)
             finally:
                 for worker in workers:
-                    worker.stop()
-        return {key: why for key, why in ended.items() if why is not None}
+                    worker.ask()
+                for worker in workers:
+                    worker.end()
+        stop.heed()
+        return agenda.failures()
 
-    def _hand_out(
-        self,
-        waiting: list[Unit],
-        ended: Mapping[Key, str | None],
-        workers: list[_Worker],
-        board: Board,
-    ) -> None:
+    def _hand_out(self, agenda: Agenda, workers: list[_Worker], board: Board) -> None:
         """Give every free worker a unit that is ready; start workers while there are too few."""
-        for unit in [unit for unit in waiting if unit.ready(ended)]:
+        if all(worker.unit for worker in workers) and len(workers) == self.jobs:
+            return
+        for unit in agenda.ready():
             free = [worker for worker in workers if worker.unit is None]
             # One that knows the arm already has its images and its oracle at hand.
             free.sort(key=lambda worker: worker.arm != unit.arm)
             if not free and len(workers) < self.jobs:
-                free = [_Worker.start()]
+                free = [_Worker.start(1 / self.jobs)]
                 workers += free
             if not free:
                 return
-            waiting.remove(unit)
+            agenda.begin(unit)
             board.begins(unit)
             free[0].take(unit)
 
@@ -89,10 +91,10 @@ class _Worker:
     dead: bool = False
 
     @classmethod
-    def start(cls) -> _Worker:
+    def start(cls, share: float) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, share), daemon=True)
         process.start()
         theirs.close()  # so that its end is noticed
         return cls(process, cast(Connection, ours))  # on Windows its twin, a PipeConnection
@@ -102,59 +104,62 @@ class _Worker:
         with suppress(OSError):  # it has died: that is heard as the end of the connection
             self.connection.send(unit)
 
-    def stop(self) -> None:
-        self.process.terminate()  # what is half written is swept when the sweep goes on
+    def hear(self) -> Any:
+        """Its next message; its death is one."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            return Ended(f"its process died ({_cause(self.process.exitcode)})", again=True)
+
+    def ask(self) -> None:
+        """If it is at work, ask it to keep what it has and stop."""
+        if self.unit and self.process.is_alive():
+            self.process.terminate()
+
+    def end(self) -> None:
+        """Send it home; one at work has some seconds to keep what it has."""
+        self.ask()
+        self.connection.close()
         self.process.join(5)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        self.connection.close()
 
 
-def _left(units: Sequence[Unit]) -> list[Unit]:
-    """Lineages that have not come to their end, and the beginnings of their arms."""
-    unborn = [u for u in units if u.lineage is not None and u.generations_done() < u.generations]
-    arms = {unit.arm for unit in unborn}
-    return [u for u in units if u in unborn or (u.lineage is None and u.arm in arms)]
+def _listen(workers: list[_Worker], agenda: Agenda, board: Board) -> list[_Worker]:
+    """Take in what busy workers say; returns the workers that live."""
+    busy = [worker for worker in workers if worker.unit]
+    for connection in wait([worker.connection for worker in busy], POLL):
+        worker = next(w for w in busy if w.connection is connection)
+        unit, message = worker.unit, worker.hear()
+        if unit and isinstance(message, Ended):
+            worker.unit = None
+            if message.again:  # it has ended, or does
+                worker.end()
+                worker.dead = True
+            agenda.end(unit, message)
+        elif unit:
+            board.hears(unit, message)
+    return [worker for worker in workers if not worker.dead]
 
 
-def _drop(waiting: list[Unit], ended: dict[Key, str | None]) -> None:
-    """Lineages of an arm that could not begin will not live; the arm has been named once."""
-    for unit in list(waiting):
-        if unit.lineage is not None and ended.get((unit.arm, None)) is not None:
-            waiting.remove(unit)
-            ended[unit.key] = None
-
-
-def _hear(worker: _Worker, ended: dict[Key, str | None], board: Board) -> None:
-    """Take in one message of a worker, or its death."""
-    unit = worker.unit
-    if unit is None:
-        return
-    try:
-        message = worker.connection.recv()
-    except (EOFError, OSError):
-        worker.stop()
-        worker.dead, code = True, worker.process.exitcode
-        message = _Ended(f"its process died ({_cause(code)}); the same command goes on", "")
-    if isinstance(message, _Ended):
-        failure = f"{unit.place}: {message.failure}" if message.failure else None
-        worker.unit, ended[unit.key] = None, failure
-        board.ends(unit, failure, message.trace)
-    else:
-        board.hears(unit, message)
+def _stop(workers: list[_Worker], board: Board) -> None:
+    """Ask the busy ones to keep their work and stop, and wait for them."""
+    busy = [worker for worker in workers if worker.unit]
+    if busy:
+        board.say(f"Stopping: {len(busy)} at work keep what they have.")
+    for worker in busy:
+        worker.ask()
+    while busy := [worker for worker in busy if worker.unit]:
+        for connection in wait([worker.connection for worker in busy]):
+            worker = next(w for w in busy if w.connection is connection)
+            if isinstance(worker.hear(), Ended):
+                worker.unit = None
 
 
 def _cause(code: int | None) -> str:
     return signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """A unit is done; `failure` says in one line why not."""
-
-    failure: str | None
-    trace: str
 
 
 class _Reporter:
@@ -164,32 +169,38 @@ class _Reporter:
         self.connection = connection
 
     def at(self, lineage: int, generation: int, study: Study) -> None:
-        self.connection.send(generation)
+        self.tell(generation)
+        stop.heed()
 
     def say(self, line: str) -> None:
-        self.connection.send(line)
+        self.tell(line)
 
     def __call__(
         self, stage: str, step: int, steps: int, images: int, loss: float | None = None
     ) -> None:
-        self.connection.send(Step(stage, step, steps, loss))
+        self.tell(Step(stage, step, steps, loss))
+
+    def tell(self, message: object) -> None:
+        with suppress(OSError):  # nobody listens any more
+            self.connection.send(message)
 
 
-def _serve(connection: Connection) -> None:
-    """What a worker does: unit after unit, until it is stopped."""
+def _serve(connection: Connection, share: float) -> None:
+    """What a worker does: unit after unit, until it is sent home."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    bench = Bench(_Reporter(connection))
-    while True:
-        unit, failure, trace = connection.recv(), None, ""
-        try:
-            bench.work(unit)
-        except UserError as error:
-            failure = str(error)
-        except Exception as error:
-            lines = str(error).splitlines() or [""]
-            failure, trace = f"{type(error).__name__}: {lines[0]}", traceback.format_exc()
-        connection.send(_Ended(failure, trace))
+    reporter, healthy = _Reporter(connection), True
+    with stop.listening():
+        share_gpus(share)
+        bench = Bench(reporter)
+        while healthy and not stop.asked():
+            try:
+                unit = connection.recv()
+            except (EOFError, OSError):
+                return
+            how = bench.attempt(unit)
+            healthy = not how.again  # a GPU's error, for one, stays with the process
+            reporter.tell(how)
 
 
 def _end_with_parent() -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from imgcollapse.config import (
     take_smoke,
     with_overrides,
 )
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.lock import LOCK
+from imgcollapse.core.text import unfit_folder
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
-FORMAT, RECORD = 1, "sweep.json"
+FORMAT, RECORD = 2, "sweep.json"
 KEYS = ("study", "set", "arms", "grid", SMOKE)
+MOST = 10_000
+"""Arms of a sweep."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
 """What an arm may be called, for its name is a folder's."""
 
@@ -69,7 +74,7 @@ class Plan:
         """
         with storage.explained(folder):
             held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-        if foreign := [] if RECORD in held else [name for name in held if ".tmp" not in name]:
+        if foreign := [] if RECORD in held else [n for n in held if n != LOCK and ".tmp" not in n]:
             raise UserError(
                 f"{folder}: not empty and not a sweep's folder (it holds {foreign[0]}); choose "
                 "another --out"
@@ -84,7 +89,7 @@ class Plan:
             {"name": arm.name, "title": arm.title, "study": arm.study.resolved()}
             for arm in self.arms
         ]
-        storage.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
+        sealed.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
 
 
 def is_sweep(folder: Path) -> bool:
@@ -98,12 +103,7 @@ def open_sweep(folder: Path) -> dict[str, str]:
     Raises:
         UserError: sweep.json cannot be read, or is of a format this program does not know.
     """
-    record = storage.read_json(folder / RECORD, "run the sweep's command again")
-    if record.get("format") != FORMAT:
-        raise UserError(
-            f"{folder / RECORD}: format {record.get('format')} is not {FORMAT}; read it with the "
-            "imgcollapse version that wrote it"
-        )
+    record = sealed.read_json(folder / RECORD, "run the sweep's command again", FORMAT)
     return {arm["name"]: arm["title"] for arm in record["arms"]}
 
 
@@ -169,6 +169,8 @@ def _members(raw: dict[str, Any], path: Path) -> Iterator[tuple[str, str, list[M
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: grid.{key}: {values!r} is no list of values; give it some")
+    if (number := max(1, len(arms)) * prod(map(len, grid.values()))) > MOST:
+        raise UserError(f"{path}: {number:,} arms, more than {MOST:,}; ask for fewer")
     for arm, changes in (arms or {"": {}}).items():
         if not isinstance(changes, dict | None):
             raise UserError(
@@ -200,6 +202,8 @@ def _arm(
     where = f"{path}: arms.{name}"
     if not NAME.fullmatch(name):
         raise UserError(f"{where}: a folder is named so; use letters, digits and .-_ only")
+    if why := unfit_folder(name):
+        raise UserError(f"{where}: a folder is named so, and the name {why}; choose another")
     mine = deepcopy(settings)
     for tree in changes:
         override(mine, tree, where)

@@ -5,11 +5,14 @@ Who does it, and where, is a backend's business: a unit is plain data that may t
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.core.errors import Stopped, UserError
+from imgcollapse.core.lock import owned
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
 from imgcollapse.lineage import Lineage
@@ -22,7 +25,10 @@ from imgcollapse.sweeps.plan import Plan
 Key = tuple[str, int | None]
 """Arm and lineage; no lineage is the beginning of the arm."""
 
-LATER = ("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle")
+LATER = (
+    *("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle"),
+    "retention",
+)
 """Settings that the first model, which learns from real images alone, does not depend on."""
 
 SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "threads")
@@ -40,6 +46,7 @@ class Unit:
         lineage: which repetition; None begins the arm (its record and its oracle).
         sibling: an earlier arm whose oracle, or whose first model, is the same.
         sibling_folder: its run folder.
+        allow_drift: as in `launch.run`.
     """
 
     arm: str
@@ -48,6 +55,7 @@ class Unit:
     lineage: int | None = None
     sibling: str | None = None
     sibling_folder: Path | None = None
+    allow_drift: bool = False
 
     @property
     def key(self) -> Key:
@@ -80,6 +88,21 @@ class Unit:
         return theirs is not None and theirs.generations > 1
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a unit came to its end.
+
+    Attributes:
+        failure: why it is not done, in one line; None if it is.
+        trace: the traceback of what nobody foresaw.
+        again: whether a second try may do better; it may not where a user must mend something.
+    """
+
+    failure: str | None = None
+    trace: str = ""
+    again: bool = False
+
+
 class Bench:
     """Where units are done; what the lineages of an arm share is kept from one to the next."""
 
@@ -95,14 +118,35 @@ class Bench:
         """
         study = Study.model_validate(dict(unit.study))
         if unit.lineage is None:
-            begun = begin(study, unit.folder, self.watcher, unit.sibling_folder)
+            with owned(unit.folder, self.watcher.say):
+                begun = begin(
+                    study, unit.folder, self.watcher, unit.sibling_folder, unit.allow_drift
+                )
             self.kept = (unit.folder, *begun)
             return
         if self.kept is None or self.kept[0] != unit.folder:
             self.kept = None  # two laboratories at a time would need twice the memory
-            self.kept = (unit.folder, *join(study, unit.folder, self.watcher))
+            joined = join(study, unit.folder, self.watcher, unit.allow_drift)
+            self.kept = (unit.folder, *joined)
         _, run, laboratory = self.kept
-        live(laboratory, run.lineages[unit.lineage], _same_first_model(unit, run))
+        lineage = run.lineages[unit.lineage]
+        with owned(lineage.path, self.watcher.say):
+            live(laboratory, lineage, _same_first_model(unit, run))
+
+    def attempt(self, unit: Unit) -> Ended:
+        """Do a unit, and say how it ended; nothing is raised but `KeyboardInterrupt`."""
+        try:
+            self.work(unit)
+        except UserError as error:
+            return Ended(str(error))
+        except Stopped as stopped:
+            return Ended(str(stopped), again=True)
+        except Exception as error:
+            self.kept = None
+            lines = str(error).splitlines() or [""]
+            why = f"{type(error).__name__}: {lines[0]}"
+            return Ended(why, traceback.format_exc(), again=True)
+        return Ended()
 
 
 def units_of(plan: Plan, folder: Path) -> list[Unit]:
@@ -139,11 +183,12 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any], keys: Iterable[str]
 def _same_first_model(unit: Unit, run: Run) -> Lineage | None:
     """The sibling's lineage, if the images and the machine that decide its bits are the same."""
     theirs = _lineage(unit.sibling_folder, unit.lineage)
-    if theirs is None or unit.sibling_folder is None:
+    if theirs is None or unit.sibling_folder is None or theirs.generations < 2:
         return None
     mine, other = run.record, Run.open(unit.sibling_folder).record
     same = mine["data"]["sha256"] == other["data"]["sha256"]
-    return theirs if same and mine["made_with"] == other["made_with"] else None
+    made_with = run.lineages[unit.lineage or 0].made_with
+    return theirs if same and theirs.manifest(1)["made_with"] == made_with else None
 
 
 def _lineage(folder: Path | None, number: int | None) -> Lineage | None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import imgcollapse as ic
+from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
@@ -68,10 +69,10 @@ def first(_begun, tmp_path):
     """The same under other settings, which have had no say in generation 1."""
 
     def begin(**settings):
-        record = json.loads((_begun / "run.json").read_text())
+        record = sealed.read_json(_begun / "run.json", "")
         record["study"]["curation"][0] |= settings
         shutil.copytree(_begun, tmp_path / "run")
-        (tmp_path / "run/run.json").write_text(json.dumps(record))
+        sealed.write_json(tmp_path / "run/run.json", record)
         return ic.Run.open(tmp_path / "run").lineages[0]
 
     return begin
@@ -152,7 +153,7 @@ def test_a_run_waits_until_people_are_done_and_says_how(config, first):
     assert after.training_set(2).row.tolist() == LEFT
     first_line, second_line = reviewer.heard[:2]
     assert first_line.endswith(f": imgcollapse review {lineage.path} --generation 1")
-    assert "no valid picks" in second_line
+    assert "damaged, or changed by hand" in second_line
     assert "\n" not in second_line
 
 

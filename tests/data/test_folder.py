@@ -95,7 +95,10 @@ def test_what_is_hidden_or_no_image_is_skipped_and_a_stray_image_is_named(tmp_pa
     for path in (write(tmp_path / "top", files), pack(tmp_path / "top.zip", files)):
         pool = Folder(path=path).load()
         assert pool.classes == ("a", "b")
-        assert pool.remarks == ("contact-sheet.png: left out, it lies in no class folder",)
+        assert pool.remarks == (
+            "contact-sheet.png: left out, it lies in no class folder",
+            "1 file passed over, not called like an image: a/README.md",
+        )
 
 
 def animation(kind: str) -> bytes:

@@ -130,7 +130,7 @@ def test_missing_or_wrong_weights_are_one_line(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.pth is not there; fetch https"):
         fit(tmp_path / "nowhere.pth")
     (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(UserError, match="is not a state dict"):
+    with pytest.raises(UserError, match="does not hold this network's weights"):
         fit(tmp_path / "text.pth")
     with pytest.raises(ValueError, match="unknown network"):
         Backbone(name="resnet1")

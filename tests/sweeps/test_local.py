@@ -17,20 +17,37 @@ from imgcollapse.sweeps import Board, Local, load_plan, sweep
 
 from .conftest import SWEEP, Here
 
-DYING = """
+DYING = '''
 import os
+import signal
+from pathlib import Path
 from typing import Literal
 from imgcollapse.generators import Resample
 
 class Dying(Resample):
     kind: Literal["dying:Dying"] = "dying:Dying"
 
-    def fit(self, *a):
+    def fit(self, *a, **k):
         os._exit(9)
-"""
+
+
+class Fragile(Resample):
+    """Its second model is killed at the first attempt."""
+
+    kind: Literal["dying:Fragile"] = "dying:Fragile"
+    scars: str
+
+    def fit(self, *a, **k):
+        with Path(self.scars).open("a") as file:
+            file.write("x")
+        if Path(self.scars).read_text() == "xx":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(*a, **k)
+'''
 FAILING = """
   greedy: {longtail.images: 3000}
   dying: {generator: {kind: "dying:Dying"}, lineages: 1}
+  fragile: {generator: {kind: "dying:Fragile", scars: SCARS}, lineages: 1}
 """
 TABLES = [
     f"{arm}/{name}"
@@ -50,11 +67,14 @@ def two_jobs(tmp_path_factory):
     """A sweep by two workers, two of its arms bad: what it came to, and what was shown."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "dying.py").write_text(DYING)
-    (folder / "plan.yaml").write_text(SWEEP.replace("\nsmoke:", f"{FAILING}smoke:"))
+    arms = FAILING.replace("SCARS", str(folder / "scars"))
+    (folder / "plan.yaml").write_text(SWEEP.replace("\nsmoke:", f"{arms}smoke:"))
     sys.path.insert(0, str(folder))
     log = io.StringIO()
     try:
-        done = sweep(folder / "plan.yaml", folder / "out", backend=Local(2), board=Board(log))
+        done = sweep(
+            folder / "plan.yaml", folder / "out", backend=Local(2, retries=1), board=Board(log)
+        )
     finally:
         sys.path.remove(str(folder))
     return done, log.getvalue()
@@ -72,13 +92,26 @@ def test_what_fails_is_named_once_in_one_line_and_the_others_are_whole(two_jobs)
     assert len(done.failures) == 2
     greedy, dying = sorted(done.failures, reverse=True)
     assert greedy.startswith("greedy: data: class ")
-    assert dying.startswith("dying: its process died (exit code 9)")
+    assert dying == (
+        "dying: its process died (exit code 9), 2 times over; the same command goes on"
+    )
     assert log.count("FAILED") == 2
-    assert set(done.runs) == {"replace", "accumulate", "dying"}
+    assert set(done.runs) == {"replace", "accumulate", "dying", "fragile"}
     for arm in ("replace", "accumulate"):
         assert [x.generations for x in done.runs[arm].lineages] == [3, 3]
     assert "accumulate, lineage 1, generation 2:" in log
     assert "\x1b" not in log
+
+
+def test_a_lineage_whose_process_is_killed_goes_on_from_what_it_has_committed(two_jobs):
+    done, log = two_jobs
+    assert done.runs["fragile"].lineages[0].generations == 3
+    # Two models, and the second was begun twice: the first was not made again.
+    assert (done.path.parent / "scars").read_text() == "xxx"
+    assert sorted(line for line in log.splitlines() if line.startswith("RETRY")) == [
+        "RETRY   dying: its process died (exit code 9); try 2 of 2",
+        "RETRY   fragile: its process died (SIGKILL); try 2 of 2",
+    ]
 
 
 def test_finished_work_is_not_taken_up_again(two_jobs, plan_file, monkeypatch):
@@ -117,9 +150,18 @@ def alive(pid):
 @pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize(
-    "end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+    ("end", "code"),
+    [
+        (signal.SIGTERM, 75),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
-def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(plan_file, tmp_path, end):
+def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(
+    plan_file, tmp_path, end, code
+):
     long = plan_file.with_name("long.yaml")
     one_arm = SWEEP.partition("  accumulate:")[0].replace("lineages: 2", "lineages: 1")
     long.write_text(one_arm.replace("generations: 2", "generations: 400"))
@@ -137,8 +179,10 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(plan_file
     assert workers
     while any(alive(worker) for worker in workers):
         time.sleep(0.05)
-    if end == signal.SIGINT:
-        assert process.returncode == 130
+    assert process.returncode == code
+    if end != signal.SIGKILL:
+        assert "Stopping: 1 at work keep what they have." in err
+        assert not list((out / "replace").glob("*.tmp")), "it stopped where everything was kept"
         assert err.splitlines()[-1].startswith("Stopped.")
         assert "Traceback" not in err
 
@@ -152,7 +196,7 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(plan_file
 def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, monkeypatch, capsys):
     from imgcollapse import cli, sweeps
 
-    monkeypatch.setattr(sweeps, "Local", lambda jobs: Here())
+    monkeypatch.setattr(sweeps, "Local", lambda jobs, retries: Here())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--smoke"])
     with pytest.raises(SystemExit) as ended:
@@ -165,7 +209,7 @@ def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, m
             super().run(units[:2], board)
             return {("accumulate", None): "accumulate: no"}
 
-    monkeypatch.setattr(sweeps, "Local", lambda jobs: Failing())
+    monkeypatch.setattr(sweeps, "Local", lambda jobs, retries: Failing())
     monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--out", "other"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -1,7 +1,6 @@
 """Feature extractors: what the metrics see of an image.
 
 extractor.py  what an extractor is, and the study's own oracle as one
-weights.py    state dicts from disk: found, hashed, loaded without running anything
 backbone.py   a torchvision network
 inception.py  the Inception of the FID literature
 dinov2.py     DINOv2

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from torch import nn
 from torchvision import models
 
-from imgcollapse.metrics.features.extractor import Network, Prepare
-from imgcollapse.metrics.features.weights import fill, find, state_dict
+from imgcollapse.core.weights import Weights
+from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 
 class BackboneFeatures(Network):
@@ -36,17 +36,18 @@ class BackboneFeatures(Network):
             raise ValueError(f"unknown network; choose one of {', '.join(known)}")
         return name
 
-    def path(self) -> Path:
+    def source(self) -> Weights:
         """The named file, or the cached one of torchvision's default weights."""
         url = models.get_model_weights(self.name)["DEFAULT"].url
-        return find(self.weights, [url.rsplit("/", 1)[-1]], url)
+        return weights_of_features(self.weights, [url.rsplit("/", 1)[-1]], url)
 
     def build(self) -> nn.Module:
         """The network without its classifier."""
-        path = self.path()
+        source = self.source()
+        state = source.state()
         with torch.device("meta"):  # no random first values: nothing is drawn
             network = models.get_model(self.name, weights=None)
-        fill(network, state_dict(path), path)
+        source.fill(network, state)
         body: Any = network
         body.fc = nn.Identity()
         return nn.Sequential(Prepare(self.size, "bilinear"), body)

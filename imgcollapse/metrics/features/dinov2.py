@@ -16,9 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from imgcollapse.core.errors import UserError
-from imgcollapse.metrics.features.extractor import Network, Prepare
-from imgcollapse.metrics.features.weights import fill, find, state_dict
+from imgcollapse.core.weights import Weights
+from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 PATCH = 14
 _LAYERS_AND_HEADS = {"vits14": (12, 6), "vitb14": (12, 12), "vitl14": (24, 16)}
@@ -39,28 +38,26 @@ class DINOv2Features(Network):
     weights: Path | None = None
     size: Annotated[int, Field(ge=PATCH, multiple_of=PATCH)] = 224
 
-    def path(self) -> Path:
+    def source(self) -> Weights:
         """The named file, or the one torch.hub caches."""
         name = f"dinov2_{self.name}_pretrain.pth"
         url = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{self.name}/{name}"
-        return find(self.weights, [name], url)
+        return weights_of_features(self.weights, [name], url)
 
     def build(self) -> nn.Module:
         """The transformer without a classifier."""
-        path = self.path()
+        source = self.source()
+        published = source.state()
         layers, heads = _LAYERS_AND_HEADS[self.name]
         width = 64 * heads
         with torch.device("meta"):  # no random first values: nothing is drawn
             network: Any = VisionTransformer(self.size, PATCH, layers, heads, width, 4 * width)
         network.heads = nn.Identity()
         try:
-            state = as_torchvision(state_dict(path), layers, self.size // PATCH)
-        except (KeyError, RuntimeError) as error:
-            raise UserError(
-                f"metrics.features.weights: {path} does not hold the weights of DINOv2 "
-                f"{self.name} ({error}); fetch them again, or use metrics.features=oracle"
-            ) from None
-        fill(network, state, path)
+            state = as_torchvision(published, layers, self.size // PATCH)
+        except (KeyError, RuntimeError, IndexError, ValueError) as error:
+            raise source.refused(source.find(), f"of DINOv2 {self.name}: {error}") from None
+        source.fill(network, state)
         return nn.Sequential(Prepare(self.size, "bicubic"), network)
 
     def resize(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +15,22 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.parts import Part
+from imgcollapse.core.weights import Weights, digest
 from imgcollapse.core.world import here
-from imgcollapse.metrics.features.weights import digest
 
 _BATCH = 128
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Extractor(Part, ABC):
-    """A fixed function from images to feature vectors."""
+    """A fixed function from images to feature vectors.
+
+    Attributes:
+        divides: whether `features` shares its work with the processes that are here
+            (core/world.py); what does not is the first process's alone.
+    """
+
+    divides: ClassVar[bool] = False
 
     @abstractmethod
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
@@ -66,12 +74,14 @@ class OracleFeatures(Extractor):
 class Network(Extractor, ABC):
     """A network with pretrained weights on disk."""
 
+    divides = True
+
     @abstractmethod
-    def path(self) -> Path:
-        """The file with its weights.
+    def source(self) -> Weights:
+        """Its weights.
 
         Raises:
-            UserError: it is not there.
+            UserError: they are not there.
         """
 
     @abstractmethod
@@ -100,7 +110,12 @@ class Network(Extractor, ABC):
 
     def identity(self, oracle: str) -> str:
         """Kind, hash and resizing."""
-        return f"{self.kind} {digest(self.path())[:12]} {self.resize()}"
+        return f"{self.kind} {digest(self.source().find())[:12]} {self.resize()}"
+
+
+def weights_of_features(named: Path | None, published: Sequence[str], url: str) -> Weights:
+    """Weights that `metrics.features` asks for."""
+    return Weights("metrics.features.weights", named, published, url, "metrics.features=oracle")
 
 
 class Prepare(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.features.extractor import Network
-from imgcollapse.metrics.features.weights import digest, find, state_dict
+from imgcollapse.core.weights import Weights, digest
+from imgcollapse.metrics.features.extractor import Network, weights_of_features
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of the published weights; its first eight digits are part of the file's name."""
@@ -36,20 +36,21 @@ class InceptionFeatures(Network):
     weights: Path | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = SHA256
 
-    def path(self) -> Path:
+    def source(self) -> Weights:
         """The named file, or the cached one under either of its names; its hash is checked."""
-        path = find(self.weights, _NAMES, _URL)
+        source = weights_of_features(self.weights, _NAMES, _URL)
+        path = source.find()
         if digest(path) != self.sha256:
             raise UserError(
                 f"metrics.features.weights: {path} has sha256 {digest(path)[:12]}..., not "
                 f"{self.sha256[:12]}...; fetch {_URL}, or set metrics.features.sha256 if you "
                 "know this file"
             )
-        return path
+        return source
 
     def build(self) -> nn.Module:
         """torch-fidelity's network."""
-        path = self.path()
+        source = self.source()
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore
                 FeatureExtractorInceptionV3,
@@ -62,7 +63,7 @@ class InceptionFeatures(Network):
         # torch-fidelity unpickles the file it is given, which may run code; so it is given one of
         # nothing but the tensors that were read safely.
         plain = BytesIO()
-        torch.save(state_dict(path), plain)
+        torch.save(source.state(), plain)
         plain.seek(0)
         try:
             network: Any = FeatureExtractorInceptionV3
@@ -70,10 +71,7 @@ class InceptionFeatures(Network):
                 return _First(network("inception", ["2048"], feature_extractor_weights_path=plain))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:120]
-            raise UserError(
-                f"metrics.features.weights: {path} does not hold Inception's weights ({reason}); "
-                f"fetch {_URL}"
-            ) from None
+            raise source.refused(source.find(), reason) from None
 
     def resize(self) -> str:
         """As TensorFlow 1 did it, inside the network."""

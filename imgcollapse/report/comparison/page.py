@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imgcollapse.core import storage
+from imgcollapse.core import sealed, storage
 from imgcollapse.report.comparison import figures, samples, sentences
 from imgcollapse.report.comparison.arms import Arm, Arms
 from imgcollapse.report.comparison.citation import citation
@@ -44,7 +44,7 @@ def write_comparison(
     arms = Arms.of(folders, baseline)
     page = render("comparison.html.j2", **_values(arms, name))
     storage.make_folder(out.parent)
-    storage.write_bytes(out, page.encode())
+    sealed.write_page(out, page)
     return out
 
 

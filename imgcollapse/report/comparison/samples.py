@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.lineage import Lineage
-from imgcollapse.report.cells import Cell, shown_generations
+from imgcollapse.report.cells import Cell, kept_generations, shown_generations
 from imgcollapse.report.comparison.arms import Arms
 from imgcollapse.report.figure import Figure, to_png
 from imgcollapse.report.pictures import image
@@ -33,21 +33,16 @@ WORDS = {"same-samples": "are recognised", "rarest-samples": "samples are named 
 
 def aligned(arms: Arms) -> dict[str, Any]:
     """The first samples of each generation: a row of cells for each arm."""
-    alt = (
-        f"The first {EDGE**2} samples of each generation, a row for each arm. In generation "
-        f"{arms.last}, of these the oracle recognises"
-    )
-    return _grid(arms, _first, EDGE, "same-samples", alt) | {"first": EDGE**2}
+    alt = f"The first {EDGE**2} samples of each generation, a row for each arm."
+    said = ", of these the oracle recognises"
+    return _grid(arms, _first, EDGE, "same-samples", alt, said) | {"first": EDGE**2}
 
 
 def rarest(arms: Arms) -> dict[str, Any]:
     """The first samples that the oracle gives the name of a rare class, rarest first."""
     names = [arms.classes[k] for k in reversed(arms.rare)]
-    alt = (
-        f"Samples that the oracle names {listed(names)}, by generation, a row for each arm. In "
-        f"generation {arms.last} these are"
-    )
-    return _grid(arms, _rare, RARE_ROWS, "rarest-samples", alt) | {"names": names}
+    alt = f"Samples that the oracle names {listed(names)}, by generation, a row for each arm."
+    return _grid(arms, _rare, RARE_ROWS, "rarest-samples", alt, " these are") | {"names": names}
 
 
 @dataclass(frozen=True)
@@ -61,13 +56,23 @@ class _Shown:
 
 
 def _grid(
-    arms: Arms, of: Callable[[Arms, Lineage, int], _Shown], high: int, name: str, alt: str
+    arms: Arms,
+    of: Callable[[Arms, Lineage, int], _Shown],
+    high: int,
+    name: str,
+    alt: str,
+    said: str,
 ) -> dict[str, Any]:
-    """Arms against generations, `high` rows of images in a cell, and the same to take away."""
-    number, generations = _common(arms), shown_generations(arms.last + 1, MOST)
+    """Arms against generations, `high` rows of images in a cell, and the same to take away.
+
+    Only generations whose samples all arms still have.
+    """
+    number = _common(arms)
+    lineages = [arm.lineage(arm.lineages[0] if number is None else number) for arm in arms.all]
+    kept = set.intersection(*(set(kept_generations(x, arms.last)) for x in lineages))
+    generations = [sorted(kept)[i] for i in shown_generations(len(kept), MOST)]
     rows, light, columns, numbers = [], [], [[] for _ in generations], []
-    for arm in arms.all:
-        lineage = arm.lineage(arm.lineages[0] if number is None else number)
+    for arm, lineage in zip(arms.all, lineages, strict=True):
         cells, pale = [], []
         for g, column in zip(generations, columns, strict=True):
             shown = of(arms, lineage, g)
@@ -94,12 +99,12 @@ def _grid(
         rows.append({"title": arm.title, "colour": arm.css, "cells": cells})
         light.append(pale)
     table = pd.DataFrame(numbers)
-    ends = table.loc[table["generation"] == arms.last]
-    said = (
+    ends = table.loc[table["generation"] == generations[-1]]
+    counts = (
         f"{count:,} of {n:,} in {title}"
         for title, count, n in zip(ends["arm"], ends[COLUMNS[name]], ends["n"], strict=True)
     )
-    alt = f"{alt} {', '.join(said)}."
+    alt = f"{alt} In generation {generations[-1]}{said} {', '.join(counts)}."
     headers = ["real" if g == 0 else str(g) for g in generations]
     names = [(short(arm.title), "") for arm in arms.all]
     svg = vector(alt, headers, names, light)

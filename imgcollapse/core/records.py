@@ -1,0 +1,191 @@
+"""What a run folder's files must hold at the least before anything is made of them.
+
+A file may have the hash that it was written with and yet come from a stranger, who wrote the hash
+as well. What is checked here is that names, types and sizes make sense, not that they are true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.text import one_line, unfit
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+MOST = 2**28
+"""Images of a training set: two gigabytes of row numbers."""
+Value = bool | int | float | str | None
+
+
+class _Known(BaseModel):
+    """Keys that are looked at; there may be others."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=True)
+
+
+class _Study(_Known):
+    lineages: Annotated[int, Field(ge=1, le=999)]
+    generations: Annotated[int, Field(ge=1, le=999)]
+    seed: Count
+
+
+class _Data(_Known):
+    sha256: Sha256
+    remarks: list[str] = []
+
+
+class _Oracle(_Known):
+    accuracy: Share
+    held_out: Count
+
+
+class _Run(_Known):
+    study: _Study
+    classes: Annotated[list[str], Field(min_length=1, max_length=32_767)]
+    shares: list[Share]
+    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    data: _Data
+    oracle: _Oracle
+    made_with: dict[str, Any]
+    started: str
+
+
+class _Census(_Known):
+    generation: Count
+    name: Annotated[str, Field(alias="class")]
+    n: Count
+    asked: Count | None = None
+    counted: Count
+    adjusted: float | None = None
+    frequency: float | None = None
+    low: float | None = None
+    high: float | None = None
+    detection_limit: float | None = None
+    noise: float | None = None
+    expected: float | None = None
+    drift_low: float | None = None
+    drift_high: float | None = None
+
+
+class _Metric(_Known):
+    generation: Count
+    name: Annotated[str, Field(alias="class")]
+    metric: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: Count
+    reference_n: Count | None = None
+    features: str | None = None
+    note: str | None = None
+
+
+class _Kept(_Known):
+    generation: Count
+    name: Annotated[str, Field(alias="class")]
+    n: Count
+    kept: Count
+    expected: float
+    low: Count
+    high: Count
+    relabelled: Count
+
+
+class _Manifest(_Known):
+    generation: Count
+    files: dict[Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z]+$")], Sha256]
+    census: list[_Census]
+    metrics: list[_Metric] = []
+    curation: list[_Kept] = []
+
+
+def check_run(path: Path, record: Mapping[str, Any], mend: str) -> None:
+    """See that run.json makes sense.
+
+    Args:
+        path: what to call it.
+        record: what it holds.
+        mend: what to do about it.
+
+    Raises:
+        UserError: it does not.
+    """
+    run = _checked(_Run, path, record, mend)
+    if len(run.shares) != len(run.classes) or len(set(run.classes)) != len(run.classes):
+        raise _nonsense(path, "its classes and shares do not go together", mend)
+    for name in run.classes:
+        if why := unfit(name):
+            raise _nonsense(path, f"its class {name[:40]!r} {why}", mend)
+
+
+def check_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
+    """See that a generation's manifest makes sense; as `check_run`."""
+    checked = _checked(_Manifest, path, manifest, mend)
+    for name in ("census", "metrics", "curation"):
+        for row in getattr(checked, name):
+            # What was kept is told beside the model that was trained on it.
+            off = checked.generation - row.generation
+            if off if name != "curation" else off < 1:
+                raise _nonsense(path, f"its {name} is of generation {row.generation}", mend)
+            extra = row.model_extra or {}
+            if any(not isinstance(value, Value) for value in extra.values()):
+                raise _nonsense(path, f"its {name} holds more than words and numbers", mend)
+
+
+_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
+    "samples.safetensors": {
+        "pixels": (torch.uint8, 4),
+        "labels": (torch.int16, 1),
+        "counted": (torch.int16, 1),
+    },
+    "training_set.safetensors": {
+        "generation": (torch.int16, 1),
+        "start": (torch.int32, 1),
+        "count": (torch.int32, 1),
+    },
+    "kept.safetensors": {"rows": (torch.int32, 1), "labels": (torch.int16, 1)},
+}
+
+
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
+    """See that the tensors of a generation's file are those that it is for; as `check_run`."""
+    wanted = _TENSORS.get(path.name)
+    if wanted is None:
+        return
+    if set(tensors) != set(wanted):
+        raise _nonsense(path, f"it holds {', '.join(sorted(tensors)) or 'nothing'}", mend)
+    for name, (dtype, dimensions) in wanted.items():
+        tensor = tensors[name]
+        if tensor.dtype != dtype or tensor.ndim != dimensions:
+            raise _nonsense(path, f"its {name} is {tensor.dtype} {list(tensor.shape)}", mend)
+    if (count := tensors.get("count")) is not None and not _countable(count):
+        raise _nonsense(path, "its runs are empty, or of more images than there can be", mend)
+    if len({len(tensors[name]) for name in wanted}) > 1:
+        raise _nonsense(path, "its tensors differ in length", mend)
+
+
+def _countable(count: Tensor) -> bool:
+    """Whether runs of so many rows each may be written out."""
+    return not len(count) or (int(count.min()) >= 1 and int(count.long().sum()) <= MOST)
+
+
+def _checked(model: type[_Known], path: Path, held: Any, mend: str) -> Any:
+    try:
+        return model.model_validate(held)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part)[:40] for part in found["loc"])
+        raise _nonsense(path, f"{where}: {found['msg']}".removeprefix(": "), mend) from None
+
+
+def _nonsense(path: Path, why: str, mend: str) -> UserError:
+    return UserError(f"{path}: makes no sense ({one_line(why, 200)}); {mend}")

@@ -1,0 +1,137 @@
+"""State dicts from disk: found, hashed, and loaded without running anything that is in them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.storage import explained, sha256
+
+_NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
+"""Published weights bear the first digits of their sha256 in their name, as torch.hub has them."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights that a setting asks for.
+
+    Attributes:
+        setting: what names the file in a study.
+        named: the file that was named, or none for torch.hub's cache.
+        published: names under which the cache may hold it.
+        url: where it is published. Nothing is ever downloaded.
+        instead: a setting that needs no weights.
+    """
+
+    setting: str
+    named: Path | None
+    published: Sequence[str]
+    url: str
+    instead: str
+
+    def find(self) -> Path:
+        """The file.
+
+        Raises:
+            UserError: it is not there.
+        """
+        choices = [self.named] if self.named else [cache() / name for name in self.published]
+        for path in choices:
+            if path.is_file():
+                return path
+        raise UserError(
+            f"{self.setting}: {choices[0]} is not there; fetch {self.url} and name the file, or "
+            f"use {self.instead}"
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Named tensors of the file, which torch.save wrote; whatever else it holds is refused.
+
+        Raises:
+            UserError: it is not there, is no state dict, or not the one its name says.
+        """
+        path = self.find()
+        claimed = _NAMED_DIGEST.search(path.name)
+        if claimed and not (found := digest(path)).startswith(claimed[1]):
+            raise self.refused(path, f"its sha256 is {found[:12]}..., its name says {claimed[1]}")
+        try:
+            _check_packing(path)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever reading nonsense may end in
+            raise self.refused(path, _reason(error)) from None
+        if not isinstance(state, dict) or not all(
+            isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+        ):
+            raise self.refused(path, "it holds something else")
+        for name, tensor in state.items():
+            if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+                raise self.refused(path, f"{name} is no plain tensor")
+            if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+                raise self.refused(path, f"{name} promises more than it holds")
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise self.refused(path, f"{name} holds values that are no numbers")
+        return state
+
+    def fill(self, network: nn.Module, state: dict[str, Tensor], assign: bool = True) -> None:
+        """Give a network its tensors; every name and shape must be there.
+
+        Args:
+            network: built on the meta device where the tensors are assigned, or else they are
+                copied to where it lies.
+            state: its tensors.
+            assign: whether they become the network's own.
+
+        Raises:
+            UserError: they differ.
+        """
+        try:
+            network.load_state_dict(state, assign=assign)
+        except Exception as error:
+            raise self.refused(self.find(), _reason(error)) from None
+
+    def refused(self, path: Path, reason: str) -> UserError:
+        """What is said of a file that holds something else."""
+        return UserError(
+            f"{self.setting}: {path} does not hold this network's weights ({reason}); fetch them "
+            f"again, or use {self.instead}"
+        )
+
+
+def cache() -> Path:
+    """The folder in which torch.hub keeps weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, read again only when it has changed."""
+    with explained(path):
+        status = path.stat()
+        return _digest(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, changed: int, size: int) -> str:
+    return sha256(path)
+
+
+def _check_packing(path: Path) -> None:
+    """See that nothing in the file grows when it is read: torch.save never compresses."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise ValueError("it is compressed")
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                raise ValueError("it promises more than it holds")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

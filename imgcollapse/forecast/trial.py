@@ -1,0 +1,220 @@
+"""What must be measured to foresee a study's time: a little of each of its stages, on its own data.
+
+Nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.grid import sample_grid
+from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.protocols import Model
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
+from imgcollapse.laboratory import Laboratory
+from imgcollapse.prepare import choose_device, freeze_codebook, load_real, made_with
+from imgcollapse.progress import Silent
+from imgcollapse.study import Study
+from imgcollapse.tables import Tables
+
+BUDGET = 1.5
+"""Seconds of training that are measured, about, and as many again to get there."""
+
+DRAWN = 500
+"""Samples that are drawn at most."""
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training costs: seconds before the first step, and for each."""
+
+    setup: float
+    step: float
+
+    def seconds(self, steps: int | None) -> float:
+        """A training of so many steps."""
+        return self.setup + self.step * (steps or 0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a little of a study took.
+
+    Attributes:
+        real: its real images.
+        device: where, in words.
+        took: seconds of the whole probe.
+        load: seconds to load the real images.
+        oracle: seconds of the oracle's training, as foreseen.
+        once: seconds of what a study does once: words, real features, floors, replays of chance.
+        training: of a model.
+        sample: seconds for an image.
+        measure: seconds for a generation.
+        steps: optimizer steps that were taken and measured.
+        drawn: images that were drawn.
+        shared: bytes of what a study keeps once.
+        model: bytes of a model.
+        generation: bytes of a generation, without samples, model and training set.
+        tables: bytes of a generation's rows in the tables.
+        memory: bytes the process has held at most; None where the system does not say.
+        gpu: bytes of GPU memory, likewise; None without a GPU.
+    """
+
+    real: RealData
+    device: str
+    took: float
+    load: float
+    oracle: float
+    once: float
+    training: Training
+    sample: float
+    measure: float
+    steps: int
+    drawn: int
+    shared: int
+    model: int
+    generation: int
+    tables: int
+    memory: int | None
+    gpu: int | None
+
+
+def probe(study: Study) -> Probe:
+    """Load a study's images, and time a few steps of its oracle, its generator and its measures.
+
+    Raises:
+        UserError: the study cannot begin, or its generator cannot be tried in a few steps.
+    """
+    began = time.perf_counter()
+    device = choose_device(study)
+    real = load_real(study, None, Silent())
+    load, classes, seed = _since(began), len(real.classes), Seed((study.seed, "probe"))
+
+    def judge(part: Any) -> Any:
+        return part.fit(real.oracle, real.calibration, classes, seed, device, Silent())
+
+    oracle, judged, _ = _try(study.oracle, judge, getattr(study.oracle, "steps", None))
+    at = time.perf_counter()
+    codebook = freeze_codebook(study, real, None)
+    laboratory = Laboratory(study, real, oracle, device, Silent(), codebook)
+    once = _since(at)
+
+    def fit(part: Any) -> Any:
+        return part.fit(real.train, classes, seed, device, Silent())
+
+    steps = study.generator.training_steps(len(real.train))
+    model, training, tried = _try(study.generator, fit, steps)
+    n = study.samples or len(real.train)
+    drawn, sample = _draw(study, real, model, seed)
+    samples = drawn[torch.arange(n) % len(drawn)]
+    at = time.perf_counter()
+    laboratory.measure(1, samples)  # the first has floors and replays to make
+    cold, at = _since(at), time.perf_counter()
+    _, findings = laboratory.measure(1, samples)
+    findings["metrics"] += laboratory.foretold(1, model)
+    measure = _since(at)
+    words = findings.pop("words", {})
+    tables = Tables()
+    tables.add(findings)
+    state = {} if study.generator.by_heart else model.state()
+    shared = [oracle.state(), real.manifest, codebook.state() if codebook else {}]
+    return Probe(
+        real=real,
+        device=made_with(device)["device"],  # pyright: ignore[reportArgumentType]
+        took=_since(began),
+        load=load,
+        oracle=judged.seconds(getattr(study.oracle, "steps", None)),
+        once=once + max(cold - measure, 0),
+        training=training,
+        sample=sample,
+        measure=measure,
+        steps=tried,
+        drawn=len(drawn),
+        shared=sum(map(_size, shared)),
+        model=_size(state),
+        generation=len(json.dumps(findings, indent=2)) + _size(words) + _picture(real.train),
+        tables=tables.size,
+        memory=_most_memory(),
+        gpu=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+    )
+
+
+def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, Training, int]:
+    """Train in few steps, then in more; returns what was trained, what it costs, and the steps.
+
+    A part without steps is trained as a whole.
+
+    Raises:
+        UserError: it takes steps and has no setting for them.
+    """
+    if steps is None:
+        at = time.perf_counter()
+        return fit(part), Training(_since(at), 0.0), 0
+    if "steps" not in type(part).model_fields:
+        raise UserError(
+            f"--dry-run: {part.kind} takes steps and has no setting `steps`, so that it cannot be "
+            "tried in a few; give it one"
+        )
+    first = fit(part.model_copy(update={"steps": 1}))  # it loads and allocates
+    at = time.perf_counter()
+    fit(part.model_copy(update={"steps": 1}))
+    setup, few, taken = _since(at), 1, 0.0
+    if setup > 4 * BUDGET:  # a step is slow enough to be seen beside what comes before it
+        return first, Training(0.0, setup), few
+    while few < steps and taken < BUDGET:
+        few = min(4 * few, steps)
+        at = time.perf_counter()
+        first = fit(part.model_copy(update={"steps": few}))
+        taken = _since(at) - setup
+    step = max(taken, 0.0) / max(few - 1, 1)
+    return first, Training(max(setup - step, 0.0), step), few
+
+
+def _draw(study: Study, real: RealData, model: Model, seed: Seed) -> tuple[Images, float]:
+    """A batch of samples, and seconds for each."""
+    n = study.samples or len(real.train)
+    batch = min(n, getattr(study.generator, "sample_batch", DRAWN), DRAWN)
+    labels = torch.full((batch,), UNKNOWN, dtype=torch.int16)
+    if study.generator.conditional:
+        labels = study.labels.draw(real.shares, real.shares, batch, seed / "labels")
+    at = time.perf_counter()
+    drawn = model.sample(labels, seed / "sample", Silent())
+    return drawn, _since(at) / batch
+
+
+def _since(at: float) -> float:
+    return time.perf_counter() - at
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of a safetensors file, about: its header takes some 80 for a tensor."""
+    return sum(t.nbytes + 80 for t in tensors.values()) + (8 if tensors else 0)
+
+
+def _picture(images: Images) -> int:
+    data = BytesIO()
+    sample_grid(images).save(data, "PNG")
+    return len(data.getvalue())
+
+
+def _most_memory() -> int | None:
+    """Bytes this process has held at most; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024

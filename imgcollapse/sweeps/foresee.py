@@ -1,0 +1,31 @@
+"""What a sweep will take, before it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgcollapse.forecast import Forecast, Probe, forecast, probe
+from imgcollapse.sweeps.plan import Arm, Plan
+from imgcollapse.sweeps.units import units_of
+
+CHEAP = ("seed", "regime", "curation", "labels", "generations", "lineages", "retention")
+"""Settings in which arms may differ and still take as long for a step, a sample, a measure."""
+
+
+def foresee(plan: Plan) -> Iterator[tuple[str, Forecast]]:
+    """What each arm takes, by name; arms that cost alike are tried once, shared work is shared."""
+    units, tried = units_of(plan, Path()), dict[str, Probe]()
+    for arm in plan.arms:
+        mine = [unit for unit in units if unit.arm == arm.name]
+        shared = {unit.lineage for unit in mine if unit.sibling}
+        alike = _cost(arm)
+        tried[alike] = tried.get(alike) or probe(arm.study)
+        models = len(shared - {None})
+        yield arm.name, forecast(arm.study, tried[alike], None in shared, models)
+
+
+def _cost(arm: Arm) -> str:
+    study = arm.study.resolved()
+    return json.dumps({key: study[key] for key in study if key not in CHEAP})

@@ -1,0 +1,57 @@
+"""Files of a run folder that have the right hash, for who wrote them wrote the hash: nonsense."""
+
+import os
+
+import pytest
+
+from imgcollapse.core import sealed, storage
+from imgcollapse.curation import Picks
+from imgcollapse.run_folder import FORMAT, Run
+
+from .fuzz.targets import SUBJECT
+from .refusals import refusal
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "[" * 5000, '{"a":' * 5000, "{" + '"n": ' + "9" * 5000 + "}", "\ud800x"],
+    ids=["empty", "list", "null", "deep", "deeper", "digits", "half"],
+)
+def test_json_that_is_no_record(tmp_path, text):
+    path = tmp_path / "run.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    assert str(path) in refusal(storage.read_json, path, "restore it")
+    refusal(Run.open, tmp_path)
+
+
+@pytest.mark.parametrize("class_name", ["\x1b[2J", "\u202egnp", "", "x" * 300])
+def test_a_record_with_names_that_lie(tmp_path, class_name):
+    record = {
+        "format": FORMAT,
+        "study": {"lineages": 1, "generations": 1, "seed": 0},
+        "classes": ["cat", class_name],
+        "shares": [0.5, 0.5],
+        "shape": [1, 8, 8],
+        "data": {"sha256": "0" * 64, "remarks": []},
+        "oracle": {"accuracy": 0.5, "held_out": 1},
+        "made_with": {},
+        "started": "2026",
+    }
+    sealed.write_json(tmp_path / "run.json", record)
+    assert "its class" in refusal(Run.open, tmp_path)
+    record["classes"][1] = "dog"
+    sealed.write_json(tmp_path / "run.json", record)
+    assert Run.open(tmp_path).record == record
+    assert "study.data" in refusal(lambda: Run.open(tmp_path).study)
+
+
+def test_picks_that_lead_out_of_the_run_or_never_come(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "picks").symlink_to(tmp_path / "elsewhere")
+    said = refusal(Picks.none(SUBJECT).write, folder)
+    assert "a link out of the run folder" in said
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    os.mkfifo(tmp_path / "elsewhere/gen_001.json")
+    assert "is a pipe" in refusal(Picks.of, folder, SUBJECT)

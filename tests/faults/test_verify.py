@@ -1,0 +1,226 @@
+"""`imgcollapse verify`: what is not as it was made is named, and what cannot be told is said so."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import imgcollapse as ic
+from imgcollapse.cli import app
+from imgcollapse.core import sealed
+from imgcollapse.core.archive import TrainingSet
+from imgcollapse.core.storage import sha256, write_tensors
+from imgcollapse.lineage import Lineage
+
+KINDS = {
+    "resample": "generator=resample",
+    "gaussian": "generator={kind: gaussian, pca: 5}",
+    "mixture": "generator={kind: mixture, pca: 5, components: 3}",
+    "vae": "generator={kind: vae, epochs: 2, width: 4}",
+    "autoregressive": (
+        "generator={kind: autoregressive, steps: 3, width: 8, sample_batch: 16, warm_start: true, "
+        "tokens: {kind: words, size: 32}}"
+    ),
+    "ddpm": (
+        "generator={kind: ddpm, channels: [8], steps: 5, sample_steps: 4, warmup: 1, "
+        "conditional: true, sample_batch: 16}"
+    ),
+}
+
+
+def verdicts(found) -> dict[str, str]:
+    return {check.name: check.verdict for check in found.checks}
+
+
+def reseal(lineage: Lineage, g: int, name: str, tensors) -> None:
+    """Put other contents into a generation, and a manifest that vouches for them."""
+    path = lineage.folder(g) / "manifest.json"
+    manifest = sealed.read_json(path, "")
+    manifest["files"][name] = write_tensors(lineage.folder(g) / name, tensors)
+    sealed.write_json(path, manifest)
+
+
+def test_a_whole_run_is_sound(finished):
+    before = {p: (p.stat().st_mtime_ns, sha256(p)) for p in finished.rglob("*") if p.is_file()}
+    found = ic.verify(finished)
+    assert not found.wrong
+    assert not found.notes
+    assert set(verdicts(found)) == {"files", "tables", "lineages", "sampling", "training"}
+    assert set(verdicts(found).values()) == {"sound"}
+    assert set(verdicts(ic.verify(finished, quick=True))) == {"files", "tables"}
+    files = [p for p in finished.rglob("*") if p.is_file() and p.suffix != ".csv"]
+    assert found.checks[0].extent.startswith(f"{len(files)} files")
+    assert before == {p: (p.stat().st_mtime_ns, sha256(p)) for p in before}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_generator_is_replayed(study, tmp_path, kind):
+    ic.run(study, tmp_path / "run", [KINDS[kind]])
+    found = ic.verify(tmp_path / "run")
+    assert not found.wrong
+    assert not found.notes
+    assert verdicts(found).pop("sampling") == "sound"
+    by_heart = kind == "resample"  # its model is its training set
+    assert verdicts(found)["training"] == ("nothing to see" if by_heart else "sound")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["curation={kind: watermark}", "regime=accumulate", "samples=50"],
+        ["regime={kind: real-fraction, fraction: 0.2, fresh: true}", "lineages=2"],
+    ],
+)
+def test_marks_and_fresh_real_images_are_replayed_too(study, tmp_path, settings):
+    ic.run(study, tmp_path / "run", settings)
+    found = ic.verify(tmp_path / "run")
+    assert not found.wrong
+    assert not found.notes
+    assert set(verdicts(found).values()) == {"sound"}
+
+
+def test_samples_that_the_model_never_drew_are_found(run_folder):
+    lineage = Lineage(run_folder)
+    tensors = {name: t.clone() for name, t in lineage._load(2, "samples.safetensors").items()}
+    tensors["pixels"][3, 0, 4, 4] ^= 1
+    reseal(lineage, 2, "samples.safetensors", tensors)
+    (line,) = ic.verify(run_folder).wrong
+    assert "gen_002: 80 samples drawn again came out otherwise on the machine" in line
+    assert line.endswith("remove this and all later generations to train them again")
+
+
+def test_a_model_that_was_trained_on_something_else_is_found(run_folder):
+    lineage = Lineage(run_folder)
+    state = {name: t.clone() for name, t in lineage.model(2).items()}
+    name = next(iter(state))
+    state[name] = state[name] + 1
+    reseal(lineage, 2, "model.safetensors", state)
+    wrong = ic.verify(run_folder).wrong
+    assert any("a model trained again came out otherwise" in line for line in wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t["generation"].__setitem__(0, 2), "names generation 2, a later one"),
+        (lambda t: t["row"].__setitem__(0, 80), "names a row that generation 1 has not"),
+        (lambda t: t["row"].__setitem__(0, -5), "names a row that generation 1 has not"),
+    ],
+)
+def test_a_training_set_that_cannot_be_is_found(run_folder, change, said):
+    lineage = Lineage(run_folder)
+    tensors = {n: t.clone() for n, t in vars(lineage.training_set(2)).items()}
+    change(tensors)
+    reseal(lineage, 2, "training_set.safetensors", TrainingSet(**tensors).runs())
+    wrong = ic.verify(run_folder).wrong
+    assert any(f"gen_002/training_set.safetensors: {said}" in line for line in wrong), wrong
+
+
+def test_a_training_image_that_no_filter_kept_is_found(run_folder):
+    lineage = Lineage(run_folder)
+    tensors = {n: t.clone() for n, t in vars(lineage.training_set(2)).items()}
+    dropped = set(range(80)) - set(lineage.kept(1).rows.tolist())
+    tensors["row"][0] = min(dropped)
+    reseal(lineage, 2, "training_set.safetensors", TrainingSet(**tensors).runs())
+    wrong = ic.verify(run_folder).wrong
+    assert any("names a row that no filter has kept" in line for line in wrong), wrong
+
+
+def test_a_census_that_counts_otherwise_is_found(run_folder):
+    path = run_folder / "gen_001/manifest.json"
+    manifest = sealed.read_json(path, "")
+    manifest["census"][0]["counted"] += 1
+    sealed.write_json(path, manifest)
+    Lineage(run_folder).write_tables()
+    (line,) = ic.verify(run_folder).wrong
+    assert "manifest.json: its census counts other classes than samples.safetensors names" in line
+
+
+def test_other_software_is_told_and_not_called_wrong(run_folder, monkeypatch):
+    lineage = Lineage(run_folder)
+    tensors = {name: t.clone() for name, t in lineage._load(2, "samples.safetensors").items()}
+    tensors["pixels"][3, 0, 4, 4] ^= 1  # as another version might have drawn it
+    reseal(lineage, 2, "samples.safetensors", tensors)
+    path = run_folder / "gen_002/manifest.json"
+    manifest = sealed.read_json(path, "")
+    manifest["made_with"]["torch"] = "0.1"
+    sealed.write_json(path, manifest)
+    found = ic.verify(run_folder)
+    assert not found.wrong
+    (note,) = found.notes
+    assert "as they may (torch 0.1 then and" in note
+    assert verdicts(found)["sampling"] == "not replayed"
+    assert verdicts(found)["training"] == "sound"  # the same bits all the same
+
+
+def test_what_retention_removed_is_no_damage(run_folder):
+    path = run_folder / "gen_002/manifest.json"
+    manifest = sealed.read_json(path, "")
+    manifest["pruned"] = ["model.safetensors"]
+    sealed.write_json(path, manifest)
+    (run_folder / "gen_002/model.safetensors").unlink()
+    found = ic.verify(run_folder)
+    assert not found.wrong
+    assert len(found.notes) == 2
+    assert all("model.safetensors was removed to save space" in note for note in found.notes)
+    assert verdicts(found)["training"] == verdicts(found)["sampling"] == "not replayed"
+
+
+def test_a_sweep_is_verified_arm_by_arm(finished, tmp_path):
+    record = sealed.read_json(finished / "run.json", "")
+    arms = [{"name": n, "title": n, "study": record["study"]} for n in ("a", "b", "c")]
+    for arm in ("a", "b"):
+        shutil.copytree(finished, tmp_path / arm)
+    sealed.write_json(tmp_path / "sweep.json", {"format": 2, "arms": arms})
+    found = ic.verify(tmp_path, quick=True)
+    assert not found.wrong
+    assert found.notes == [f"{tmp_path / 'c'}: has not begun"]
+    data = bytearray((tmp_path / "b/gen_001/model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "b/gen_001/model.safetensors").write_bytes(data)
+    (line,) = ic.verify(tmp_path, quick=True).wrong
+    assert line.startswith(str(tmp_path / "b/gen_001/model.safetensors"))
+    text = (tmp_path / "sweep.json").read_text()
+    (tmp_path / "sweep.json").write_text(text.replace('"title": "a"', '"title": "A"'))
+    assert any("sweep.json: cannot be read (damaged" in x for x in ic.verify(tmp_path, True).wrong)
+
+
+def test_the_command_says_what_is_wrong_and_fails(run_folder):
+    sound = CliRunner().invoke(app, ["verify", str(run_folder), "--quick"])
+    assert sound.exit_code == 0
+    assert "every file is the one that was written" in sound.stdout
+    (run_folder / "oracle.safetensors").write_bytes(b"")
+    torch.manual_seed(0)
+    broken = CliRunner().invoke(app, ["verify", str(run_folder), "--quick"])
+    assert broken.exit_code == 1
+    assert f"imgcollapse: {run_folder}/oracle.safetensors: cannot be read" in broken.stderr
+    assert "1 thing is wrong" in broken.stdout
+    for path in run_folder.rglob("manifest.json"):
+        path.unlink()
+    assert "Traceback" not in CliRunner().invoke(app, ["verify", str(run_folder)]).output
+
+
+def test_no_run_is_refused(tmp_path):
+    with pytest.raises(ic.UserError, match="not a run folder"):
+        ic.verify(tmp_path)
+
+
+def test_people_may_go_on_with_their_picks(run_folder):
+    path = run_folder / "gen_002/manifest.json"
+    manifest = sealed.read_json(path, "")
+    manifest["evidence"] = {"picks/gen_001.json": "0" * 64}
+    sealed.write_json(path, manifest)
+    (run_folder / "picks").mkdir()
+    picks = run_folder / "picks/gen_001.json"
+    sealed.write_json(picks, {"format": 1})
+    found = ic.verify(run_folder, quick=True)
+    assert not found.wrong
+    assert "picks/gen_001.json: is not what generation 2 was trained on" in found.notes[0]
+    text = picks.read_text().replace("1", "2", 1)
+    picks.write_text(text)
+    (line,) = ic.verify(run_folder, quick=True).wrong
+    assert line.startswith(f"{picks}: cannot be read (damaged")
+    picks.write_text(json.dumps({"format": 1}))  # by hand: no seal, and nothing to say of it
+    assert not ic.verify(run_folder, quick=True).wrong

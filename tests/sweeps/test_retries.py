@@ -1,0 +1,100 @@
+"""What fails by no mistake is tried again; a sweep is read while it runs, and stopped."""
+
+import io
+import os
+import signal
+import time
+
+import pytest
+
+from imgcollapse.core import stop
+from imgcollapse.core.errors import Stopped, UserError
+from imgcollapse.progress import Silent
+from imgcollapse.report import write_report
+from imgcollapse.sweeps import Board, Local, sweep
+from imgcollapse.sweeps.agenda import Agenda
+from imgcollapse.sweeps.units import Bench, Ended, Unit
+
+from .conftest import Here
+
+
+@pytest.fixture
+def two_units(tmp_path):
+    return [Unit(arm, {"lineages": 1, "generations": 1}, tmp_path, 0) for arm in "ab"]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_units, retries):
+    log = io.StringIO()
+    board, (one, other) = Board(log), two_units
+    agenda = Agenda(two_units, board, retries)
+    with board.over(two_units):
+        agenda.begin(one)
+        agenda.end(one, Ended("lr: is too high; lower it"))
+        tries = 0
+        while other in agenda.waiting:
+            agenda.begin(other)
+            agenda.end(other, Ended("its process died (SIGSEGV)", "trace", again=True))
+            tries += 1
+    assert tries == retries + 1
+    assert log.getvalue().count("RETRY") == retries
+    assert agenda.failures()["a", 0] == "a: lr: is too high; lower it"
+    assert agenda.failures()["b", 0].startswith("b: its process died (SIGSEGV)")
+    assert board.traces == {("b", 0): "trace"}
+    with pytest.raises(UserError, match="--retries: -1"):
+        Agenda([], board, -1)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "again"),
+    [
+        (RuntimeError("a fluke\nand its details"), "RuntimeError: a fluke", True),
+        (UserError("lr: is too high; lower it"), "lr: is too high; lower it", False),
+        (Stopped("SIGTERM asked to stop"), "SIGTERM asked to stop", True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_worker_says_whether_a_second_try_may_do_better(
+    two_units, monkeypatch, error, failure, again
+):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(Bench, "work", fails)
+    how = Bench(Silent()).attempt(two_units[0])
+    assert (how.failure, how.again) == (failure, again)
+    assert ("Traceback" in how.trace) == isinstance(error, RuntimeError)
+
+
+def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
+    class Reading(Here):
+        """Reports after every unit that has left something to report."""
+
+        pages = 0
+
+        def run(self, units, board):
+            work = self.bench.work
+
+            def and_read(unit):
+                work(unit)
+                if unit.lineage is not None:
+                    self.pages += write_report(
+                        [unit.folder.parent], tmp_path / "page.html"
+                    ).exists()
+
+            self.bench.work = and_read
+            return super().run(units, board)
+
+    reading = Reading()
+    sweep(plan_file, tmp_path / "out", smoke=True, backend=reading)
+    assert reading.pages == 4
+
+
+def test_who_is_asked_to_stop_begins_nothing_more(plan_file, tmp_path):
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        while not stop.asked():
+            time.sleep(0.01)
+        with pytest.raises(Stopped):
+            sweep(plan_file, tmp_path / "out", backend=Local(1))
+    assert not (tmp_path / "out/replace").exists()
