@@ -7,11 +7,13 @@ import torch
 
 from imgcollapse import distributed, metrics
 from imgcollapse.core import world
+from imgcollapse.core.device import choose
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here
 from imgcollapse.generators import training
 from imgcollapse.launch import run
+from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.progress import Silent
 from imgcollapse.study import Study
 
@@ -132,6 +134,32 @@ def _synced(seed):
     return found
 
 
+class Projection(Network):
+    """Stands for a network with pretrained weights."""
+
+    kind: str = "projection"
+
+    def source(self):
+        raise NotImplementedError
+
+    def resize(self):
+        return "no resize"
+
+    def build(self):
+        with Seed(("projection",)).lent_to_torch():
+            linear = torch.nn.Linear(3 * 8 * 8, 4)
+        return torch.nn.Sequential(Prepare(8, "bilinear"), torch.nn.Flatten(), linear)
+
+
+def project(folder):
+    """Features of images that are more than a batch, twice by one extractor."""
+    pixels = torch.randint(256, (300, 1, 6, 6), generator=Seed(("pixels",)).torch()).byte()
+    extractor, seen = Projection(), torch.zeros(300, 1)
+    device = choose("cpu", "float32")
+    found = [distributed.features(extractor, pixels, seen, device) for _ in range(2)]
+    torch.save(found, folder / "features.pt")
+
+
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     training.REPORT_SECONDS = -1.0  # look at every step
@@ -145,4 +173,5 @@ if __name__ == "__main__":
                 pass
             with world.joined(share, out):
                 share(out)
+            project(out)
             torch.save({kind: live(kind, out) for kind in GENERATORS}, out / "losses.pt")

@@ -47,6 +47,7 @@ def one(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "REPORT_SECONDS", -1.0)
         job.share(out)
+        job.project(out)
         torch.save({kind: job.live(kind, out) for kind in job.GENERATORS}, out / "losses.pt")
     return out
 
@@ -72,6 +73,12 @@ def test_metric_states_of_two_processes_come_together(one, two):
         # The others put their samples in an order that does not depend on who has seen them.
         assert found == {name: value for name, value in alone.items() if name in found}
         assert len(found) == 5
+
+
+def test_features_are_those_that_one_process_extracts(one, two):
+    alone, found = (torch.load(run / "features.pt") for run in (one, two))
+    assert all(map(torch.equal, found, alone))
+    assert alone[0].shape == (300, 4)
 
 
 @pytest.mark.parametrize("kind", ["vae", "ddpm"])
