@@ -103,7 +103,7 @@ class Display:
             parts.append(f"{(images - self.first_images) / seconds:,.0f} images/s")
         if left := self._left(now, step, steps):
             parts.append(left)
-        line = Text(" · ".join(parts))
+        line = Text(" · ".join(filter(None, parts)))
         if self.console.is_terminal:
             self.live.update(line, refresh=True)
         else:
