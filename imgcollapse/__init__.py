@@ -28,6 +28,7 @@ The map of the house, from the door to the cellar:
     pruning.py      removing what a study's retention does not keep
     lineage.py      a lineage's folder: commit, resume, read back
     config.py       reading a study from YAML
+    distributed.py  what all processes of a job do together
     chance.py       what chance alone would do to a study's classes
     study.py        what a study is
     tables.py       rows of census and metrics as tables

@@ -65,17 +65,22 @@ def run(
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, probe(study)), Console(highlight=False))
         return
-    from imgcollapse.core import stop
+    from imgcollapse.core import stop, world
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or _folder(config, smoke)
-    with Display() as display, stop.listening():
+    with world.entered() as leads, Display() as display, stop.listening():
+        if not leads:
+            return  # all is done, and the leader says what there is to say
         try:
             begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
         except (KeyboardInterrupt, Stopped) as why:
-            display.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+            lost = f"{why}. " if isinstance(why, world.Lost) else ""
+            display.say(
+                f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
+            )
             raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
     print(write_report([folder]))
     if any(lineage.diverged for lineage in begun.lineages):
@@ -453,6 +458,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except Stopped as why:
+        print(f"Stopped. {why}. The same command goes on.", file=sys.stderr)
+        sys.exit(REQUEUE)
     except UserError as error:
         _refuse(str(error))
     except OSError as error:  # of a file or folder that nobody thought could be closed to us

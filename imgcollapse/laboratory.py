@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcollapse import census, chance, metrics
+from imgcollapse import census, chance, distributed, metrics
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Likelihood, Model
@@ -88,7 +88,8 @@ class Laboratory:
         The last answers are kept: what filters judge are the samples that have just been measured.
         """
         if self._last is None or not torch.equal(self._last[0], pixels):
-            self._last = pixels, self.oracle.answer(pixels)
+            answers = distributed.answer(self.study.oracle, self.oracle, pixels, self.device)
+            self._last = pixels, answers
         return self._last[1]
 
     def measure(
@@ -131,4 +132,4 @@ class Laboratory:
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features
-        return extractor.features(pixels, answers.features, self.device)
+        return distributed.features(extractor, pixels, answers.features, self.device)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.config import load_study
-from imgcollapse.core import storage
+from imgcollapse.core import storage, world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
@@ -94,7 +94,8 @@ def begin(
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
     """
-    device = choose_device(study)
+    with world.joined(choose_device, study):
+        device = choose_device(study)
     begun = Run.find(out, study.resolved())
     changed = _changed(begun, study, device, watcher, allow_drift) if begun else {}
     real = load_real(study, begun, watcher)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcollapse import metrics
+from imgcollapse import distributed, metrics
 from imgcollapse.core import stop
 from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.checkpoint import digest
@@ -65,7 +65,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
             model = model or _fit(laboratory, lineage, g, images, seed / "fit", scratch)
             clock.lap("fit")
             labels = _asked(laboratory, archive, training_set, seed / "labels")
-            drawn = model.sample(labels, seed / "sample", watcher, scratch)
+            drawn = _sample(laboratory, model, labels, seed / "sample", scratch)
         samples = gate.marked(drawn, seed / "mark")
         clock.lap("sample")
         watcher("measure", 0, 1, 0)
@@ -96,7 +96,19 @@ def _fit(
     device, previous = laboratory.device, None
     if generator.needs_previous and g > 1:
         previous = generator.restore(lineage.model(g - 1), images.shape, classes, device)
-    return generator.fit(images, classes, seed, device, laboratory.watcher, previous, scratch)
+    watcher = laboratory.watcher
+    return distributed.fit(generator, images, classes, seed, device, watcher, previous, scratch)
+
+
+def _sample(
+    laboratory: Laboratory, model: Model, labels: Tensor, seed: Seed, scratch: Scratch
+) -> Images:
+    """Draw from a model."""
+    real, device, watcher = laboratory.real, laboratory.device, laboratory.watcher
+    generator, shape = laboratory.study.generator, real.train.shape
+    return distributed.sample(
+        generator, model, shape, len(real.classes), labels, seed, device, watcher, scratch
+    )
 
 
 def _scratch(

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from imgcollapse.core import device as devices
+from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.scratch import Scratch
@@ -38,8 +39,14 @@ def choose_device(study: Study) -> Device:
     """The study's device; torch and linear algebra are held to its number of threads from here on.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the device is not there, or is to be several processes'.
     """
+    if world.whole().size > 1 and ":" in study.device:
+        kind = study.device.partition(":")[0]
+        raise UserError(
+            f"device: {study.device} is a single one; say device={kind}, and each process takes "
+            "its own"
+        )
     if study.threads:
         torch.set_num_threads(study.threads)
         # NumPy and SciPy have threads of their own, which change bits too, and fight over the cores
@@ -139,6 +146,7 @@ def made_with(device: Device) -> dict[str, str | int]:
         "device": f"{kind} ({hardware})",
         "precision": str(device.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "processes": world.whole().size,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "code": code(),

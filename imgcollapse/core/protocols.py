@@ -116,9 +116,12 @@ class Generator(Part, ABC):
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
         by_heart: whether a model is nothing but its training set, so that none is saved.
+        divides: whether `fit` and `sample` share their work with the processes that are here
+            (core/world.py); what does not is the first process's alone.
     """
 
     by_heart: ClassVar[bool] = False
+    divides: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 

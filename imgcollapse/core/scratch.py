@@ -16,6 +16,7 @@ from torch import Tensor
 
 from imgcollapse.core import sealed, stop, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.world import here
 
 KEPT = 2
 """Checkpoints of a stage that are kept: should the newest be damaged there is another."""
@@ -80,6 +81,9 @@ class Scratch:
         Args:
             ends: whether this stage is at its end; it is kept where earlier work was.
         """
+        return here().agree(self._due(ends))
+
+    def _due(self, ends: bool) -> bool:
         if self.folder is None or stop.asked():
             return stop.asked()
         wait = max(self.every, self._cost / SHARE) if self.every else 0.0
@@ -121,6 +125,10 @@ class Scratch:
 
         Neither the clock nor the age of a file says which it is.
         """
+        found, self.facts = here().agree((self._latest(stage), self.facts))
+        return found
+
+    def _latest(self, stage: str) -> Checkpoint | None:
         if self.folder is None or not self.folder.is_dir():
             return None
         manifests = [m for path in self._manifests(stage) if (m := self._manifest(path))]

@@ -55,6 +55,7 @@ class Autoregressive(Generator):
         sample_batch: images drawn at once; the draws do not depend on it.
     """
 
+    divides = True
     kind: Literal["autoregressive"] = "autoregressive"
     conditional: bool = False
     tokens: AnyTokens = Pixels()

@@ -57,6 +57,7 @@ class DDPM(Generator):
         compile: whether training compiles the network; auto does on a GPU where it pays back.
     """
 
+    divides = True
     kind: Literal["ddpm"] = "ddpm"
     conditional: bool = False
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.scratch import Scratch
+from imgcollapse.core.world import here
 
 MICRO_BATCH, SAMPLE_BATCH = "micro_batch", "sample_batch"
 """Facts: images at a time in training and in sampling, where that had to be lowered."""
@@ -19,7 +20,8 @@ def descend(
 ) -> Tensor:
     """Leave the gradient of a batch's loss in the network; where memory ends, part by part.
 
-    The batch stays what it is: its gradient is the sum over the parts', to float rounding.
+    The batch stays what it is: its gradient is the sum over the parts', to float rounding. Where
+    several processes are here each takes its rows, and all have the whole batch's gradient.
 
     Args:
         network: what the gradient is of.
@@ -31,13 +33,22 @@ def descend(
         Mean loss over the batch, without a gradient.
 
     Raises:
-        UserError: there is not memory enough for one image.
+        UserError: there is not memory enough for one image, or there are more processes than
+            images.
     """
+    world = here()
+    rows = range(batch)[world.part(batch)]
+    if batch < world.size:
+        raise UserError(
+            f"generator.batch: {batch} images cannot be divided over {world.size} processes; "
+            "raise it, or start fewer"
+        )
     while True:
         network.zero_grad()
-        size = scratch.facts.get(MICRO_BATCH, batch)
+        size = min(scratch.facts.get(MICRO_BATCH, batch), len(rows))
         try:
-            return _descend(batch, size, loss_of)
+            loss = _descend(rows, batch, size, loss_of)
+            break
         except torch.OutOfMemoryError:
             pass  # what it holds of the batch is free only after this line
         _halve(MICRO_BATCH, size, scratch)
@@ -45,6 +56,8 @@ def descend(
             f"out of memory: going on with {scratch.facts[MICRO_BATCH]} images at a time; a step "
             f"is still over {batch}"
         )
+    world.add_up([loss, *(w.grad for w in network.parameters() if w.grad is not None)])
+    return loss
 
 
 def draw_some(size: int, draw: Callable[[int], Tensor], scratch: Scratch) -> Tensor:
@@ -71,14 +84,14 @@ def draw_some(size: int, draw: Callable[[int], Tensor], scratch: Scratch) -> Ten
         )
 
 
-def _descend(batch: int, size: int, loss_of: Callable[[slice], Tensor]) -> Tensor:
+def _descend(rows: range, batch: int, size: int, loss_of: Callable[[slice], Tensor]) -> Tensor:
     losses = []
-    for first in range(0, batch, size):
-        part = slice(first, min(first + size, batch))
+    for first in rows[::size]:
+        part = slice(first, min(first + size, rows.stop))
         loss = loss_of(part) * ((part.stop - part.start) / batch)
         loss.backward()
         losses.append(loss.detach())
-    return torch.stack(losses).sum()
+    return torch.stack(losses).sum().float()
 
 
 def _halve(fact: str, size: int, scratch: Scratch) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from imgcollapse.core import stop
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.scratch import Scratch
+from imgcollapse.core.world import here
 from imgcollapse.generators.memory import draw_some
 
 STAGE = "sample"
@@ -24,7 +26,7 @@ def in_batches(
     progress: Progress,
     scratch: Scratch | None,
 ) -> Tensor:
-    """Draw n images, or what is left of them.
+    """Draw n images, or what is left of them; processes that are here take a batch each.
 
     Args:
         n: how many.
@@ -41,25 +43,45 @@ def in_batches(
         UserError: there is not memory enough for one image.
     """
     scratch = scratch or Scratch()
-    kept, lucks = scratch.latest(STAGE), list[Tensor]()
+    kept = scratch.latest(STAGE)
     done, parts = (kept.number, [kept.tensors["pixels"]]) if kept else (0, [])
     for _ in range(done):
         luck()
 
-    def next_ones(size: int) -> Tensor:
-        lucks.extend(luck() for _ in range(size - len(lucks)))
-        return draw(torch.stack(lucks[:size]), slice(done, done + size))
+    def batches() -> Iterator[tuple[int, Tensor]]:
+        for first in range(done, n, batch):
+            yield first, torch.stack([luck() for _ in range(first, min(first + batch, n))])
 
-    while done < n:
-        part = draw_some(min(batch, n - done), next_ones, scratch)
+    def draw_all(some: tuple[int, Tensor]) -> Tensor:
+        return _draw_all(*some, draw, scratch)
+
+    for part in here().spread(draw_all, batches()):
         parts.append(part)
-        del lucks[: len(part)]
         done += len(part)
         progress("sample", done, n, done)
         if scratch.due(ends=done == n):
             scratch.keep(STAGE, done, {"pixels": torch.cat(parts)})
             stop.heed()
     return torch.cat(parts)
+
+
+def _draw_all(
+    first: int, lucks: Tensor, draw: Callable[[Tensor, slice], Tensor], scratch: Scratch
+) -> Tensor:
+    """The images that have these lucks, row `first` and after, in one go where memory allows."""
+    parts = list[Tensor]()
+    while len(lucks):
+        row = first + sum(map(len, parts))
+        some = partial(_draw_first, lucks, row, draw)
+        parts.append(draw_some(len(lucks), some, scratch))
+        lucks = lucks[len(parts[-1]) :]
+    return torch.cat(parts)
+
+
+def _draw_first(
+    lucks: Tensor, row: int, draw: Callable[[Tensor, slice], Tensor], size: int
+) -> Tensor:
+    return draw(lucks[:size], slice(row, row + size))
 
 
 def numbers(drawn: Tensor) -> Tensor:

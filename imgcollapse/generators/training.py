@@ -16,6 +16,7 @@ from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.world import here
 from imgcollapse.generators.course import Course
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.memory import descend
@@ -80,7 +81,8 @@ def train(
         course.advance(descend(network, plan.batch, loss, scratch))
         last = course.step == plan.steps
         keeps = scratch.due(ends=last)
-        if not (last or keeps or time.monotonic() - reported > REPORT_SECONDS):
+        looks = last or keeps or time.monotonic() - reported > REPORT_SECONDS
+        if not here().agree(looks):
             continue
         reported, value = time.monotonic(), course.look()
         if value is None:

@@ -16,6 +16,7 @@ from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
@@ -43,6 +44,7 @@ class VAE(Generator):
         temperature: standard deviation of the prior that images are drawn from.
     """
 
+    divides = True
     kind: Literal["vae"] = "vae"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     latent: int = Field(default=20, ge=1)
@@ -175,16 +177,18 @@ class Autoencoder:
         n = len(labels)
         latent = (n, self.settings.latent)
         z = torch.randn(latent, generator=(seed / "latent").torch()) * self.settings.temperature
-        uniform, parts = (seed / "pixels").torch(), []
-        for start in range(0, n, BATCH):
-            part = z[start : start + BATCH].to(self.device.torch)
-            with self.device.autocast():
-                means = numbers(self.network.decode(part).sigmoid()).cpu()
+        uniform, parts, done = (seed / "pixels").torch(), [], 0
+        for means in here().spread(self._means, z.split(BATCH)):
             if self.settings.decode == "sample":
                 means = (torch.rand(means.shape, generator=uniform) < means).float()
             parts.append(to_uint8(2 * means - 1))
-            progress("sample", start + len(part), n, start + len(part))
+            done += len(means)
+            progress("sample", done, n, done)
         return unlabelled(torch.cat(parts))
+
+    def _means(self, z: Tensor) -> Tensor:
+        with self.device.autocast():
+            return numbers(self.network.decode(z.to(self.device.torch)).sigmoid()).cpu()
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:

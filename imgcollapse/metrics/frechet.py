@@ -16,6 +16,7 @@ import torch
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.value import Value, about, broken, undefined
 
@@ -193,7 +194,7 @@ class FrechetDistance(Metric):
         kept.append(features.double())
         if getattr(self, f"{side}_n") > 0 or sum(map(len, kept)) > self.width:
             self._absorb(side, torch.cat(kept))
-            kept.clear()
+            kept[:] = [features[:0].double()]  # of one shape on every process that has any
 
     def compute(self) -> Value:
         """The distance, without an interval."""
@@ -213,12 +214,15 @@ class FrechetDistance(Metric):
             setattr(self, f"{side}_{state}", getattr(self, f"{side}_{state}") + more)
 
     def _fitted(self, side: str) -> Gaussian | None:
-        kept, n = getattr(self, f"{side}_kept"), int(getattr(self, f"{side}_n"))
+        kept = getattr(self, f"{side}_kept")
+        features = dim_zero_cat(kept) if len(kept) else torch.zeros(0, self.width)
+        n, total, outer = (getattr(self, f"{side}_{state}") for state in ("n", "total", "outer"))
         if n == 0:
-            features = torch.cat(list(kept)) if len(kept) else torch.zeros(0, self.width)
             return Gaussian.of(features) if len(features) > 1 else None
-        total, outer = getattr(self, f"{side}_total"), getattr(self, f"{side}_outer")
-        return Gaussian.of_sums(n, total, outer)
+        # With states of several processes put together, some may have kept theirs.
+        return Gaussian.of_sums(
+            int(n) + len(features), total + features.sum(0), outer + features.T @ features
+        )
 
 
 def _above_rounding(eigenvalues: Tensor) -> Tensor:

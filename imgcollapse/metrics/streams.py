@@ -31,7 +31,7 @@ class RealAndGenerated(Metric):
 
     def both(self) -> tuple[Tensor, Tensor]:
         """All real and all generated features, each in an order that does not depend on arrival."""
-        sides = [dim_zero_cat(side) if side else None for side in (self.real, self.generated)]
+        sides = [dim_zero_cat(side) if len(side) else None for side in (self.real, self.generated)]
         width = next((side.shape[1] for side in sides if side is not None), 0)
         empty = torch.zeros(0, width, dtype=torch.float64, device=self.device)
         real, generated = (empty if side is None else in_order(side) for side in sides)

@@ -19,6 +19,7 @@ from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.world import here
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.typicality import Sight, Typicality, signature
 
@@ -186,19 +187,23 @@ class FrozenOracle:
 
     @torch.inference_mode()
     def _look(self, pixels: Tensor) -> Sight:
-        seen: list[list[Tensor]] = [[] for _ in self.watched]
+        watched: list[list[Tensor]] = [[] for _ in self.watched]
         hooks = [
             layer.register_forward_hook(_keep(kept))
-            for layer, kept in zip(self.watched, seen, strict=True)
+            for layer, kept in zip(self.watched, watched, strict=True)
         ]
+
+        def see(batch: Tensor) -> list[Tensor]:
+            features = self.body(batch.to(self.device.torch)).float().cpu()
+            return [features, *(kept.pop() for kept in watched)]
+
         try:
-            features = [
-                self.body(b.to(self.device.torch)).float().cpu() for b in pixels.split(BATCH)
-            ]
+            seen = [*here().spread(see, pixels.split(BATCH))]
         finally:
             for hook in hooks:
                 hook.remove()
-        return Sight(torch.cat(features), [torch.cat(kept) for kept in seen])
+        features, *signatures = (torch.cat(of_batches) for of_batches in zip(*seen, strict=True))
+        return Sight(features, signatures)
 
 
 def _keep(kept: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,21 @@ from torchvision.transforms.functional import normalize
 from imgcollapse.core.device import Device
 from imgcollapse.core.parts import Part
 from imgcollapse.core.weights import Weights, digest
+from imgcollapse.core.world import here
 
 _BATCH = 128
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Extractor(Part, ABC):
-    """A fixed function from images to feature vectors."""
+    """A fixed function from images to feature vectors.
+
+    Attributes:
+        divides: whether `features` shares its work with the processes that are here
+            (core/world.py); what does not is the first process's alone.
+    """
+
+    divides: ClassVar[bool] = False
 
     @abstractmethod
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
@@ -66,6 +74,8 @@ class OracleFeatures(Extractor):
 class Network(Extractor, ABC):
     """A network with pretrained weights on disk."""
 
+    divides = True
+
     @abstractmethod
     def source(self) -> Weights:
         """Its weights.
@@ -90,11 +100,12 @@ class Network(Extractor, ABC):
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
         """Run the network in float32, batch by batch."""
         network = self.network.to(device.torch)
+
+        def see(batch: Tensor) -> Tensor:
+            return network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
+
         with torch.inference_mode():
-            parts = [
-                network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
-                for batch in pixels.split(_BATCH)
-            ]
+            parts = [*here().spread(see, pixels.split(_BATCH))]
         return torch.cat(parts).clone()
 
     def identity(self, oracle: str) -> str:

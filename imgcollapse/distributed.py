@@ -1,0 +1,183 @@
+"""What all processes of a job do together: train a model, draw from it, look at images.
+
+Each function is the leader's side, and the one below it with the same name is what the others do
+meanwhile. In a job of one process they are what they call and nothing more.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcollapse.core import world
+from imgcollapse.core.checkpoint import digest
+from imgcollapse.core.device import Device
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images
+from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.scratch import Scratch
+from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics import Extractor
+from imgcollapse.oracle import Answers, FrozenOracle, Oracle
+
+Shape = tuple[int, int, int]
+
+
+def fit(
+    generator: Generator,
+    images: Images,
+    classes: int,
+    seed: Seed,
+    device: Device,
+    progress: Progress,
+    previous: Model | None = None,
+    scratch: Scratch | None = None,
+) -> Model:
+    """Train a model; where the generator divides, by all.
+
+    Raises:
+        UserError: as `generator.fit`, or the processes ended with different weights.
+    """
+    if not _divides(generator):
+        return generator.fit(images, classes, seed, device, progress, previous, scratch)
+    images = Images(images.pixels, images.labels)  # read once, wherever they are
+    before = previous.state() if previous else None
+    with world.joined(_fit, generator, images, classes, seed, device, before):
+        model = generator.fit(images, classes, seed, device, progress, previous, scratch)
+        _compare(model)
+    return model
+
+
+def _fit(
+    generator: Generator,
+    images: Images,
+    classes: int,
+    seed: Seed,
+    device: Device,
+    before: dict[str, Tensor] | None,
+) -> None:
+    device = _own(device)
+    previous = generator.restore(before, images.shape, classes, device) if before else None
+    _compare(generator.fit(images, classes, seed, device, _nobody, previous))
+
+
+def sample(
+    generator: Generator,
+    model: Model,
+    shape: Shape,
+    classes: int,
+    labels: Tensor,
+    seed: Seed,
+    device: Device,
+    progress: Progress,
+    scratch: Scratch | None = None,
+) -> Images:
+    """Draw one image for each label; where the generator divides, a batch here and a batch there.
+
+    Args:
+        generator: whose model it is.
+        model: draws.
+        shape: channels, height, width.
+        classes: that it may be asked for.
+        labels: int16[N].
+        seed: names the draws.
+        device: where.
+        progress: is told how far it is.
+        scratch: where those drawn so far are kept.
+    """
+    if not _divides(generator):
+        return model.sample(labels, seed, progress, scratch)
+    with world.joined(_sample, generator, model.state(), shape, classes, labels, seed, device):
+        return model.sample(labels, seed, progress, scratch)
+
+
+def _sample(
+    generator: Generator,
+    state: dict[str, Tensor],
+    shape: Shape,
+    classes: int,
+    labels: Tensor,
+    seed: Seed,
+    device: Device,
+) -> None:
+    generator.restore(state, shape, classes, _own(device)).sample(labels, seed, _nobody)
+
+
+def answer(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Answers:
+    """What the oracle says of uint8[N, C, H, W] images; a batch is named here, and one there.
+
+    Args:
+        kind: what the oracle was made by.
+        oracle: names them.
+        pixels: the images.
+        device: where the others look.
+    """
+    if world.whole().size == 1:
+        return oracle.answer(pixels)
+    shape, classes = tuple(pixels.shape[1:]), oracle.head.out_features
+    with world.joined(_answer, kind, shape, classes, oracle.state(), pixels, device):
+        return oracle.answer(pixels)
+
+
+def _answer(
+    kind: Oracle,
+    shape: Shape,
+    classes: int,
+    state: dict[str, Tensor],
+    pixels: Tensor,
+    device: Device,
+) -> None:
+    kind.build(shape, classes, _own(device)).load(state).answer(pixels)
+
+
+def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
+    """What the metrics see of uint8[N, C, H, W] images, float32[N, D]; divided as `answer`.
+
+    Args:
+        extractor: sees them.
+        pixels: the images.
+        seen: float32[N, E], the features that the oracle sees.
+        device: where.
+    """
+    if not _divides(extractor):
+        return extractor.features(pixels, seen, device)
+    settings = extractor.model_dump()  # not the network that it may have built
+    with world.joined(_features, type(extractor), settings, pixels, seen, device):
+        return extractor.features(pixels, seen, device)
+
+
+def _features(
+    kind: type[Extractor], settings: dict[str, Any], pixels: Tensor, seen: Tensor, device: Device
+) -> None:
+    _kept(kind.model_validate(settings)).features(pixels, seen, _own(device))
+
+
+@cache
+def _kept(extractor: Extractor) -> Extractor:
+    """The extractor with these settings that has its network already."""
+    return extractor
+
+
+def _divides(part: Generator | Extractor) -> bool:
+    return part.divides and world.whole().size > 1
+
+
+def _own(device: Device) -> Device:
+    """The same kind of device, but this process's own."""
+    return Device(torch.empty(0, device=device.torch.type).device, device.dtype)
+
+
+def _compare(model: Model) -> None:
+    """Equal sums and equal steps make equal weights, unless the machines differ."""
+    if len(set(world.here().gather(digest(model.state())))) > 1:
+        raise UserError(
+            "processes: they ended with different weights, for they do not calculate alike; use "
+            "machines with equal processors, GPUs and software"
+        )
+
+
+def _nobody(stage: str, step: int, steps: int, images: int, loss: float | None = None) -> None:
+    """Is told how far the work is, and does not pass it on."""
