@@ -6,6 +6,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse import cli
+from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.storage import sha256
 from imgcollapse.lineage import PrunedError
@@ -77,8 +78,7 @@ def test_a_removal_that_was_cut_short_is_finished(both, tmp_path):
     config = whole.path.parent / "study.yaml"
     ic.run(config, tmp_path / "run", [VAE])
     manifest = tmp_path / "run/gen_001/manifest.json"
-    said = json.loads(manifest.read_text()) | {"pruned": PRUNED}
-    manifest.write_text(json.dumps(said))
+    sealed.write_json(manifest, sealed.read_json(manifest, "") | {"pruned": PRUNED})
     again = ic.run(config, tmp_path / "run", [VAE, "generations=4"])
     assert not [name for name in PRUNED if (tmp_path / "run/gen_001" / name).exists()]
     assert all((tmp_path / "run/gen_002" / name).exists() for name in PRUNED)

@@ -172,9 +172,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that appears under its name only when the block has ended well."""
     aside = path.with_name(path.name + ASIDE)
     shutil.rmtree(aside, ignore_errors=True)
-    make_folder(aside)
     try:
-        yield aside
+        yield make_folder(aside)
         with explained(path):
             _flush_folder(aside)
             aside.rename(path)
