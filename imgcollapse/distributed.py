@@ -7,7 +7,6 @@ meanwhile. In a job of one process they are what they call and nothing more.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -144,21 +143,21 @@ def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device)
     """
     if not _divides(extractor):
         return extractor.features(pixels, seen, device)
-    settings = extractor.model_dump()  # not the network that it may have built
+    settings = extractor.model_dump_json()  # not the network that it may have built
     with world.joined(_features, type(extractor), settings, pixels, seen, device):
         return extractor.features(pixels, seen, device)
 
 
 def _features(
-    kind: type[Extractor], settings: dict[str, Any], pixels: Tensor, seen: Tensor, device: Device
+    kind: type[Extractor], settings: str, pixels: Tensor, seen: Tensor, device: Device
 ) -> None:
-    _kept(kind.model_validate(settings)).features(pixels, seen, _own(device))
+    _extractor(kind, settings).features(pixels, seen, _own(device))
 
 
 @cache
-def _kept(extractor: Extractor) -> Extractor:
-    """The extractor with these settings that has its network already."""
-    return extractor
+def _extractor(kind: type[Extractor], settings: str) -> Extractor:
+    """One for the same settings, which has its network the second time."""
+    return kind.model_validate_json(settings)
 
 
 def _divides(part: Generator | Extractor) -> bool:

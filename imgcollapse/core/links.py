@@ -72,7 +72,7 @@ class Links:
                 return kind, bool(number)
             data = torch.empty(number, dtype=torch.uint8)
             dist.broadcast(data, 0, self._words)
-        return kind, pickle.loads(data.numpy().tobytes())  # noqa: S301 - of a process of this job
+        return kind, pickle.loads(data.numpy().data)  # noqa: S301 - of a process of this job
 
     def agree(self, value: T) -> T:
         """The leader's value; raises `Left` where the leader has left."""
