@@ -6,7 +6,7 @@ trained once on real images, names what the models draw; the census counts the n
 
 The map of the house, from the door to the cellar:
 
-    cli.py          one verb per command
+    cli/            one verb per command
     validate/       published laws, theory and this program side by side
     bench/          speed, against what a user would otherwise run
     doctor/         what is wrong with this machine, and how to mend it

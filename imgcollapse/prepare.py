@@ -29,8 +29,8 @@ PACKAGES = (
     *("numpy", "scipy", "scikit-learn"),
 )
 DECIDES_NOTHING = (
-    *("__main__.py", "cli.py", "sweeps", "report", "review", "export.py"),
-    *("verification", "validate", "evaluation", "bench", "doctor.py"),
+    *("__main__.py", "cli", "sweeps", "report", "review", "export.py", "forecast"),
+    *("verification", "validate", "evaluation", "bench", "doctor", "chaos"),
 )
 """What of this package no generation's bits depend on: it starts runs, or reads them."""
 

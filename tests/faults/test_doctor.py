@@ -13,7 +13,7 @@ from rich.console import Console
 from imgcollapse import cli
 from imgcollapse.doctor import Finding, as_json, examine, show
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(cli.__file__).parents[2]
 
 
 def doctor(tmp_path, *arguments, path=(), **variables):

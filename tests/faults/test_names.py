@@ -96,7 +96,7 @@ def give_up_roots_rights() -> None:
 
 def bare(arguments, cwd, **variables):
     """The command in an environment that holds next to nothing."""
-    there = {"PYTHONPATH": str(Path(cli.__file__).parents[1]), "PATH": os.defpath}
+    there = {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "PATH": os.defpath}
     return subprocess.run(
         [sys.executable, "-m", "imgcollapse", *map(str, arguments)],
         cwd=cwd,

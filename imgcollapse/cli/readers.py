@@ -1,0 +1,152 @@
+"""Verbs that read what studies leave, and images of other programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgcollapse.cli.app import Folder, Overrides, Smoke, app
+
+
+@app.command()
+def evaluate(
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder, zip, npz or safetensors file of images.", show_default=False
+        ),
+    ],
+    config: Annotated[
+        Path, typer.Argument(help="A study's YAML file, or a run folder.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("evaluation"),
+    smoke: Smoke = False,
+) -> None:
+    """Count the classes of any generator's images, and compare them with real ones."""
+    from rich.console import Console
+
+    from imgcollapse.evaluation import evaluate as measure
+    from imgcollapse.evaluation import show
+    from imgcollapse.progress import Display
+
+    with Display() as display:
+        found = measure(images, config, out, overrides or [], smoke, display)
+    show(found, Console(highlight=False))
+    print(out)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or a sweep's.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The page.", show_default="RUN/report.html")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Of several, the one to compare with.", show_default="the first"),
+    ] = None,
+) -> None:
+    """Write one HTML page, without network, over one run, or one that compares several."""
+    from imgcollapse.report import write_report
+
+    print(write_report(runs, out, baseline))
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a sweep's.", show_default=False)
+    ],
+    quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
+) -> None:
+    """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
+    from rich.console import Console
+
+    from imgcollapse.progress import Display
+    from imgcollapse.verification import verify as look
+
+    with Display() as display:
+        found = look(folder, quick, display)
+    Console(highlight=False).print(found.table())
+    for note in found.notes:
+        print(f"note: {note}")
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def grid(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the pictures go.", show_default="RUN/grids")
+    ] = None,
+) -> None:
+    """Write sample grids, the vanishing grid and an animation."""
+    from imgcollapse.report import write_grids
+
+    for path in write_grids(folder, out or folder / "grids"):
+        print(path)
+
+
+@app.command()
+def review(
+    folder: Folder,
+    generation: Annotated[
+        int | None, typer.Option(help="Whose samples.", show_default="the last")
+    ] = None,
+    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the page as one file instead, for another machine.")
+    ] = None,
+    take_in: Annotated[
+        Path | None, typer.Option("--import", help="Take in the picks.json of an exported page.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print what people said against the oracle.")
+    ] = False,
+) -> None:
+    """Keep, reject and name samples in the browser; a study with picks trains on what is kept."""
+    from rich.console import Console
+
+    from imgcollapse import review as page
+
+    sitting = page.Sitting.open(folder, generation, lineage)
+    if export:
+        print(page.export(sitting, export))
+        return
+    if take_in:
+        print(sitting.take_in_file(take_in))
+    if take_in or summary:
+        page.summarise(sitting, Console(highlight=False))
+        return
+    page.serve(sitting, host, port, print)
+    print(page.progress(sitting))
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The diffusers folder to write.")],
+    generation: Annotated[
+        int | None, typer.Option(help="Which model.", show_default="the last")
+    ] = None,
+    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Of a conditional model, the class to draw.")
+    ] = None,
+) -> None:
+    """Export a trained DDPM as a folder that diffusers' DDPMPipeline opens."""
+    from imgcollapse.export import export as write_pipeline
+
+    print(write_pipeline(folder, out, generation, lineage, class_name))

@@ -1,0 +1,168 @@
+"""Verbs that run studies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgcollapse.cli.app import REQUEUE, Config, Drift, DryRun, Overrides, Smoke, app, place_for
+from imgcollapse.core.errors import Stopped, UserError
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
+    ] = None,
+    smoke: Smoke = False,
+    allow_drift: Drift = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a study, or resume it: the same command goes on where the last one stopped.
+
+    Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
+    """
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.config import load_study
+        from imgcollapse.forecast import forecast, probe, show
+
+        study = load_study(config, overrides or [], smoke)
+        show(forecast(study, probe(study)), Console(highlight=False))
+        return
+    from imgcollapse.core import stop, world
+    from imgcollapse.launch import run as launch
+    from imgcollapse.progress import Display
+    from imgcollapse.report import write_report
+
+    folder = out or place_for(config, smoke)
+    with world.entered() as leads, Display() as display, stop.listening():
+        if not leads:
+            return  # all is done, and the leader says what there is to say
+        try:
+            begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
+        except (KeyboardInterrupt, Stopped) as why:
+            lost = f"{why}. " if isinstance(why, world.Lost) else ""
+            display.say(
+                f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
+            )
+            raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
+    print(write_report([folder]))
+    if any(lineage.diverged for lineage in begun.lineages):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sweep(
+    plan: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="A sweep file.", show_default=False)
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The sweep's folder.", show_default="runs/SWEEP")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster instead: auto, host:port, or local to start one here.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="With --ray, GPUs a lineage holds, such as 0.25.", show_default="1 if there are"
+        ),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(help="How often a lineage whose process fails is tried again.")
+    ] = 2,
+    smoke: Smoke = False,
+    allow_drift: Drift = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run many studies side by side, or resume them; exit code 1 if a member fails."""
+    from imgcollapse.core import stop
+    from imgcollapse.report import write_report
+    from imgcollapse.sweeps import Board, Local, Ray, foresee, load_plan
+    from imgcollapse.sweeps import sweep as launch
+
+    folder = out or place_for(plan, smoke)
+    arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
+    at_a_time = arms.jobs() if jobs is None else jobs
+    if dry_run:
+        from rich.console import Console
+
+        from imgcollapse.forecast import show_arms
+
+        show_arms(dict(foresee(arms)), at_a_time, Console(highlight=False))
+        return
+    if ray and jobs is not None:
+        raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
+    backend = Ray(ray, gpus, retries) if ray else Local(at_a_time, retries)
+    try:
+        with stop.listening():
+            done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
+    except (KeyboardInterrupt, Stopped) as stopped:
+        board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+        raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
+    for trace in board.traces.values():
+        print(trace, file=sys.stderr)
+    for failure in done.failures:
+        print(f"imgcollapse: {failure}", file=sys.stderr)
+    if any(run.lineages[0].generations for run in done.runs.values()):
+        print(write_report([folder]))
+    if done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def data(
+    config: Config,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("data.png"),
+    smoke: Smoke = False,
+) -> None:
+    """Show a study's long-tailed set before anyone trains: counts, and a picture."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from imgcollapse.config import load_study
+    from imgcollapse.core.storage import write_png
+    from imgcollapse.report import class_grid
+
+    real = load_study(config, overrides or [], smoke).real()
+    write_png(out, class_grid(real.train, real.classes))
+    table = Table("class", "share")
+    columns = {
+        "train": real.train.labels,
+        "oracle": real.oracle.labels,
+        "calibration": real.calibration.labels,
+        "reference": real.reference.labels,
+        "reserve": real.reserve.labels,
+    }
+    for name in columns:
+        table.add_column(name, justify="right")
+    for label, name in enumerate(real.classes):
+        counts = (f"{int((labels == label).sum()):,}" for labels in columns.values())
+        table.add_row(name, f"{real.shares[label]:.2%}", *counts)
+    table.add_section()
+    table.add_row("all", "100%", *(f"{len(labels):,}" for labels in columns.values()))
+    console = Console()
+    console.print(table)
+    for remark in real.remarks:
+        console.print(remark, markup=False, highlight=False)
+    channels, height, width = real.train.shape
+    print(f"images {channels} x {height} x {width}, sha256 {real.digest}")
+    print(out)

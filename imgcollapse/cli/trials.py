@@ -1,0 +1,121 @@
+"""Verbs that put this program, and this machine, to the test."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgcollapse.cli.app import Config, Overrides, Smoke, app
+
+
+@app.command()
+def validate(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A law such as T3; may be repeated.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Eight times the replicates; T1 as published.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("validation"),
+    data: Annotated[Path, typer.Option(help="Where MNIST lies, for T1.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Names every draw.")] = 0,
+) -> None:
+    """Put this program to the published laws; exit code 1 if it breaks one."""
+    from rich.console import Console
+
+    from imgcollapse import validate as laws
+    from imgcollapse.core.storage import check_writable
+    from imgcollapse.progress import Display
+
+    check_writable(out)
+    with Display() as display:
+        results = laws.validate(only or [], full, data, seed, say=display.say)
+    Console().print(laws.table(results))
+    print(laws.summary(results))
+    print(laws.write(results, out))
+    if any(result.verdict == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part such as vae; may be repeated.", show_default="all that is promised"
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="smoke, small, real or gpu.")] = "real",
+    repeats: Annotated[int, typer.Option(help="Pairs of every comparison.", min=1)] = 3,
+    out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("bench.json"),
+    device: Annotated[str, typer.Option(help="As in a study.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of this program's side.")] = "auto",
+) -> None:
+    """Measure speed, against what a user would otherwise run."""
+    from rich.console import Console
+
+    from imgcollapse import bench as speed
+    from imgcollapse.core.storage import check_writable
+
+    check_writable(out.absolute().parent)
+    command = shlex.join(["imgcollapse", *sys.argv[1:]])
+    console = Console(highlight=False)
+    found = speed.bench(only or [], size, repeats, device, precision, command, console.print)
+    for part in speed.tables(found):
+        console.print(part)
+    print(speed.write(found, out))
+
+
+@app.command()
+def chaos(
+    config: Config,
+    overrides: Overrides = None,
+    kills: Annotated[int, typer.Option(help="How often.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.", show_default="runs/chaos_CONFIG")
+    ] = None,
+    smoke: Smoke = False,
+    seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
+) -> None:
+    """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
+    from rich.console import Console
+
+    from imgcollapse.chaos import drill
+    from imgcollapse.config import load_study
+    from imgcollapse.progress import Display
+
+    study = load_study(config, overrides or [], smoke)
+    folder = out or Path("runs") / f"chaos_{config.stem}"
+    with Display() as display:
+        found = drill(study, folder, kills, seed, display)
+    Console(highlight=False).print(found.table())
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where runs are to be written.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at this machine and this installation; exit code 1 if something must be mended."""
+    from rich.console import Console
+
+    from imgcollapse import doctor as checks
+
+    findings = checks.examine(folder)
+    if as_json:
+        print(checks.as_json(findings))
+    else:
+        checks.show(findings, Console(highlight=False))
+    if any(finding.verdict == "broken" for finding in findings):
+        raise typer.Exit(1)
