@@ -26,6 +26,7 @@ GENERATORS = {
 KILLS = 2
 
 
+@pytest.mark.faults  # tests/faults/test_chaos.py kills sooner, in a process that is forked
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_killed_runs_end_as_unbroken_ones(tmp_path, kind):
     config = tmp_path / "study.yaml"

@@ -8,6 +8,6 @@ trials.py    validate, bench, chaos, doctor
 
 from imgcollapse.cli import studies  # isort: skip
 from imgcollapse.cli import readers, trials  # isort: skip
-from imgcollapse.cli.app import app, main
+from imgcollapse.cli.app import REQUEUE, app, main
 
-__all__ = ["app", "main", "readers", "studies", "trials"]
+__all__ = ["REQUEUE", "app", "main", "readers", "studies", "trials"]

@@ -22,7 +22,7 @@ HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert(1)</script>",
     "a\" b'&c",
-    "é\u2028",
+    'é "quoted" &amp;',
 ]
 
 
