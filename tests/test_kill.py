@@ -57,6 +57,7 @@ def test_killed_runs_end_as_unbroken_ones(tmp_path, kind):
     assert ic.Run.open(broken).lineages[0].generations == 4
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_leaves_a_run_that_goes_on_and_says_so(tmp_path):
     config = tmp_path / "study.yaml"
