@@ -13,7 +13,6 @@
     peak.py         the machine's matrix-product peak; operations of a piece of work
     memory.py       the most memory held at a time
     result.py       what is found, as JSON;  table.py  as a table
-    evidence.py     the same on a GPU, with its tests and a study, as a page
 
 A ratio is the median over pairs measured in turns, never of two runs at different times. Beside it
 stands what came out, for it is easy to be fast by doing less.
@@ -100,7 +99,8 @@ def bench(
             say(f"bench: {name}")
             for item in part(frame):
                 found[_PLACE[type(item)]].append(item)
-    frame.peak(torch.float32), frame.peak()
+    frame.peak(torch.float32)
+    frame.peak()
     return Report.model_validate(
         found
         | {

@@ -5,6 +5,7 @@ units.py     the smallest pieces of work, and what one waits for
 agenda.py    which of them are waiting, done, or tried again
 local.py     worker processes that take up units
 ray.py       the machines of a Ray cluster that do
+             ray_cluster.py connects to it, ray_task.py is what its machines do
 foresee.py   what a sweep will take
 board.py     how far all of them are, on a terminal or in a log
 """

@@ -6,40 +6,22 @@ again, and says so.
 
 from __future__ import annotations
 
-import os
 import pickle
-import secrets
-import signal
-import socket
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from imgcollapse.core import stop, storage
-from imgcollapse.core.device import share_gpus
+from imgcollapse.core import stop
 from imgcollapse.core.errors import UserError
-from imgcollapse.study import Study
 from imgcollapse.sweeps.agenda import RETRIES, Agenda
-from imgcollapse.sweeps.board import Board, Step
-from imgcollapse.sweeps.units import Bench, Ended, Key, Unit
+from imgcollapse.sweeps.board import Board
+from imgcollapse.sweeps.ray_cluster import connected, shared
+from imgcollapse.sweeps.ray_task import Place, work
+from imgcollapse.sweeps.units import Ended, Key, Unit
 
 POLL = 0.5
 """Seconds between two looks at what has been said and done."""
-
-TELL_EVERY = 1.0
-"""Seconds between two steps that a unit tells of."""
-
-HERE = "local"
-"""The address of a cluster of this machine alone, which is started for the sweep."""
-
-
-LOOPBACK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Makes Ray stay on the loopback address of this machine, as it does on Windows and macOS."""
 
 
 class Ray:
@@ -69,39 +51,11 @@ class Ray:
         units = [_absolute(unit) for unit in units]
         agenda = Agenda(units, board, self.retries)
         if agenda.waiting:
-            with _cluster(self.address) as ray, _shared(ray, agenda.waiting) as place:
+            with connected(self.address) as ray, shared(ray, agenda.waiting) as place:
                 with board.over(units):
                     _Flight(ray, agenda, board, place, self.gpus).complete()
                 stop.heed()
         return agenda.failures()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where work is done, on every machine.
-
-    Attributes:
-        folder: the working folder, in which a study's relative paths are looked up.
-        token: a file in the sweep's folder that is there until the sweep is to stop.
-        path: where modules are imported from.
-    """
-
-    folder: Path
-    token: Path
-    path: tuple[str, ...]
-
-    def enter(self, node: str) -> None:
-        """Go there.
-
-        Raises:
-            UserError: this machine does not see the folders.
-        """
-        if not self.token.is_file():
-            raise UserError(_unseen(node, self.token.parent))
-        if not self.folder.is_dir():
-            raise UserError(_unseen(node, self.folder))
-        os.chdir(self.folder)
-        sys.path += [entry for entry in self.path if entry not in sys.path]
 
 
 class _Flight:
@@ -178,154 +132,6 @@ def _ear() -> type:
             return said
 
     return Ear
-
-
-class _Reporter:
-    """A watcher that tells the ear."""
-
-    def __init__(self) -> None:
-        self.told = 0.0
-
-    def about(self, key: Key, ear: Any, token: Path) -> None:
-        self.key, self.ear, self.token = key, ear, token
-
-    def at(self, lineage: int, generation: int, study: Study) -> None:
-        self._tell(generation)
-        self._look()
-        stop.heed()
-
-    def say(self, line: str) -> None:
-        self._tell(line)
-
-    def __call__(
-        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
-    ) -> None:
-        if time.monotonic() - self.told > TELL_EVERY:
-            self.told = time.monotonic()
-            self._tell(Step(stage, step, steps, loss))
-            self._look()
-
-    def _look(self) -> None:
-        """Stop as by a signal if the sweep is to stop: Ray's interrupt may be ignored here."""
-        if not stop.asked() and not self.token.is_file():
-            signal.raise_signal(signal.SIGTERM)
-
-    def _tell(self, message: Any) -> None:
-        self.ear.tell.remote(self.key, pickle.dumps(message))  # nobody waits for an answer
-
-
-_REPORTER = _Reporter()
-_BENCH = Bench(_REPORTER)
-"""A worker process does one task after another, and keeps what an arm's lineages share."""
-
-
-def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
-    """What a task does: a unit."""
-    ray: Any = import_module("ray")
-    _REPORTER.about(unit.key, ear, place.token)
-    try:
-        with stop.listening():
-            place.enter(ray.util.get_node_ip_address())
-            share_gpus(gpus or 1)
-            return _BENCH.attempt(unit)
-    except UserError as error:
-        return Ended(str(error))
-    except KeyboardInterrupt:
-        return Ended("cancelled", again=True)
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster."""
-    if address == HERE:
-        os.environ |= LOOPBACK
-    try:
-        ray: Any = import_module("ray")
-    except ImportError:
-        raise UserError(
-            "--ray: ray is not installed; pip install 'imgcollapse[ray]', or use --jobs"
-        ) from None
-    ours = not ray.is_initialized()
-    if ours:
-        before = [(number, signal.getsignal(number)) for number in stop.SIGNALS]
-        quiet = {"logging_level": "ERROR", "log_to_driver": False}
-        try:
-            if address == HERE:
-                ray.init(HERE, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-            else:
-                _knock(address)
-                ray.init(address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"--ray: no cluster at {address!r} ({reason}); start one with ray start --head, "
-                "name its host:port, or use --ray local"
-            ) from None
-        for number, handler in before:  # Ray takes them for itself, and SIGTERM would be a crash
-            signal.signal(number, handler)
-    try:
-        yield ray
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """See that somebody answers at host:port; Ray itself would try for minutes.
-
-    Raises:
-        OSError: nobody does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-@contextmanager
-def _shared(ray: Any, units: Sequence[Unit]) -> Iterator[Place]:
-    """The sweep's folder, after seeing that all machines share it and have room for the units."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    for unit in units:
-        _check_room(nodes, unit)
-    token = units[0].folder.parent / f"{secrets.token_hex(8)}{storage.ASIDE}"
-    storage.write_bytes(token, b"a sweep is running here\n")
-    try:
-        _check_seen(ray, nodes, token)
-        yield Place(Path.cwd(), token, tuple(sys.path))
-    finally:
-        token.unlink(missing_ok=True)
-
-
-def _check_room(nodes: Sequence[Mapping[str, Any]], unit: Unit) -> None:
-    threads = unit.study["threads"] or 1
-    most = max(node["Resources"].get("CPU", 0) for node in nodes)
-    if most < threads:
-        raise UserError(
-            f"threads: {threads} are asked for and no machine of the cluster has more than "
-            f"{most:g} cores; set fewer"
-        )
-
-
-def _check_seen(ray: Any, nodes: Sequence[Mapping[str, Any]], token: Path) -> None:
-    """Ask every machine whether the token is there."""
-    strategies = import_module("ray.util.scheduling_strategies")
-    path = str(token)
-    look = ray.remote(lambda path: Path(path).is_file())
-    answers = []
-    for node in nodes:
-        there = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        answers.append(look.options(num_cpus=0, scheduling_strategy=there).remote(path))
-    for node, seen in zip(nodes, ray.get(answers), strict=True):
-        if not seen:
-            raise UserError(_unseen(node["NodeManagerAddress"], token.parent))
-
-
-def _unseen(node: str, folder: Path) -> str:
-    return (
-        f"{folder}: machine {node} of the cluster does not see this folder; a sweep over Ray works "
-        "in one folder that all machines share under the same path: put --out, and the working "
-        "folder, on a shared file system"
-    )
 
 
 def _absolute(unit: Unit) -> Unit:

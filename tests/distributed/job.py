@@ -140,7 +140,7 @@ class Projection(Network):
     kind: str = "projection"
 
     def source(self):
-        raise NotImplementedError
+        return None  # it is built from nothing
 
     def resize(self):
         return "no resize"

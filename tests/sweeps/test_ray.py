@@ -14,7 +14,8 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.storage import sha256
 from imgcollapse.sweeps import Board, Ray, load_plan, sweep
-from imgcollapse.sweeps.ray import LOOPBACK, Place
+from imgcollapse.sweeps.ray_cluster import LOOPBACK
+from imgcollapse.sweeps.ray_task import Place
 from imgcollapse.sweeps.units import units_of
 
 from .conftest import SWEEP, Here
