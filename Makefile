@@ -10,7 +10,7 @@ demo: install
 	$(BIN)/imgcollapse grid runs/demo
 
 test: install lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,7 @@ def begin(
         if changed:
             begun.drift(changed)
     Scratch(work).drop()
-    _signed(begun, device)
-    return begun, Laboratory(study, real, oracle, device, watcher, codebook)
+    return begun, _laboratory(begun, Laboratory(study, real, oracle, device, watcher, codebook))
 
 
 def join(
@@ -136,8 +135,7 @@ def join(
     real = load_real(study, begun, Silent())
     oracle = freeze_oracle(study, real, begun, device, watcher)
     codebook = freeze_codebook(study, real, begun)
-    _signed(begun, device)
-    return begun, Laboratory(study, real, oracle, device, watcher, codebook)
+    return begun, _laboratory(begun, Laboratory(study, real, oracle, device, watcher, codebook))
 
 
 def _splits(real: RealData) -> dict[str, Tensor]:
@@ -162,10 +160,16 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
     }
 
 
-def _signed(run: Run, device: Device) -> None:
-    """Each generation made from here on says by what."""
+def _laboratory(run: Run, laboratory: Laboratory) -> Laboratory:
+    """The laboratory, with what the run has found about its real images already."""
     for lineage in run.lineages:
-        lineage.made_with = made_with(device)
+        lineage.made_with = made_with(laboratory.device)
+        for g in {0, lineage.generations - 1} if lineage.generations else ():
+            with suppress(UserError):  # whoever needs a damaged manifest says so
+                manifest = lineage.manifest(g)
+                if manifest.get("made_with") == lineage.made_with:  # its bits would be ours
+                    laboratory.real_side.recall(manifest["metrics"], laboratory.real.classes)
+    return laboratory
 
 
 def _changed(

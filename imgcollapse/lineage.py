@@ -111,8 +111,11 @@ class Lineage:
     def diverged(self) -> dict[str, Any] | None:
         """The generation whose training could not be saved, and why; None of a sound lineage."""
         path = self.path / DIVERGED
+        if not path.is_file():
+            return None
         mend = "remove it to train that generation again"
-        return sealed.read_json(path, mend) if path.is_file() else None
+        records.check_diverged(path, ended := sealed.read_json(path, mend), mend)
+        return ended
 
     @property
     def census(self) -> pd.DataFrame:

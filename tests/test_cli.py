@@ -151,3 +151,12 @@ def test_the_installed_command_answers_without_a_traceback():
     wrong = subprocess.run([*command, "run", "nowhere.yaml"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.count("\n") == 1
+
+
+def test_only_a_run_may_be_started_as_several_processes(imgcollapse, config, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for arguments in (["sweep", "s.yaml"], ["report", "run"], ["run", config, "--dry-run"]):
+        code, out, err = imgcollapse(*arguments)
+        assert (code, out) == (2, "")
+        assert "started 2 times" in err
+        assert err.count("\n") == 1

@@ -40,6 +40,25 @@ DryRun = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
+@app.callback()
+def _verb(context: typer.Context) -> None:
+    if (verb := context.invoked_subcommand) not in (None, "run"):
+        alone(verb)
+
+
+def alone(what: str) -> None:
+    """See that what is asked was not started as one of several processes.
+
+    Raises:
+        UserError: it was.
+    """
+    if (size := os.environ.get("WORLD_SIZE") or "1") != "1":
+        raise UserError(
+            f"{what}: was started {size} times (WORLD_SIZE), but only a run divides its work among "
+            "processes; start it without accelerate and torchrun"
+        )
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
     if sys.getfilesystemencoding() != "utf-8":

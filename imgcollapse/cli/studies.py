@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from imgcollapse.cli.app import REQUEUE, Config, Drift, DryRun, Overrides, Smoke, app, place_for
+from imgcollapse.cli.app import (
+    REQUEUE,
+    Config,
+    Drift,
+    DryRun,
+    Overrides,
+    Smoke,
+    alone,
+    app,
+    place_for,
+)
 from imgcollapse.core.errors import Stopped, UserError
 
 
@@ -33,6 +43,7 @@ def run(
         from imgcollapse.config import load_study
         from imgcollapse.forecast import forecast, probe, show
 
+        alone("run --dry-run")
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, probe(study)), Console(highlight=False))
         return

@@ -68,10 +68,14 @@ class TrainingSet:
     @classmethod
     def of_runs(cls, generation: Tensor, start: Tensor, count: Tensor) -> TrainingSet:
         """The training set whose `runs` these are."""
-        times = count.long()
-        within = torch.arange(int(times.sum())) - (times.cumsum(0) - times).repeat_interleave(times)
-        row = start.repeat_interleave(times) + within.to(torch.int32)
-        return cls(generation.repeat_interleave(times), row)
+        images, first = int(count.sum()), count.long().cumsum(0) - count
+        # From one image to the next, and no index of each: a few runs may stand for millions.
+        row = torch.ones(images, dtype=torch.int32)
+        source = torch.zeros(images, dtype=torch.int16)
+        row[first] = start.diff(prepend=start.new_zeros(1))
+        row[first[1:]] -= count[:-1] - 1
+        source[first] = generation.diff(prepend=generation.new_zeros(1))
+        return cls(source.cumsum(0, dtype=torch.int16), row.cumsum(0, dtype=torch.int32))
 
     def by_generation(self) -> Iterator[tuple[int, Tensor]]:
         """Each generation that images come from, and their positions here, int64."""

@@ -7,11 +7,11 @@ as well. What is checked here is that names, types and sizes make sense, not tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
@@ -21,9 +21,18 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-MOST = 2**28
-"""Images of a training set: two gigabytes of row numbers."""
+FileName = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z]+$")]
+MOST = 2**26
+"""Images of a training set: some 700 MB while its runs are written out."""
 Value = bool | int | float | str | None
+
+
+def _inside(name: str) -> str:
+    """A file in a folder, by its path from there."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+        raise ValueError("names a file elsewhere")
+    return name
 
 
 class _Known(BaseModel):
@@ -48,6 +57,12 @@ class _Oracle(_Known):
     held_out: Count
 
 
+class _Drift(_Known):
+    when: str
+    before: Annotated[dict[str, Any], Field(alias="from")]
+    after: Annotated[dict[str, Any], Field(alias="to")]
+
+
 class _Run(_Known):
     study: _Study
     classes: Annotated[list[str], Field(min_length=1, max_length=32_767)]
@@ -57,36 +72,39 @@ class _Run(_Known):
     oracle: _Oracle
     made_with: dict[str, Any]
     started: str
+    files: dict[FileName, Sha256]
+    coming: dict[FileName, Sha256] = {}
+    drifts: list[_Drift] = []
 
 
 class _Census(_Known):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     n: Count
-    asked: Count | None = None
+    asked: Count | None
     counted: Count
-    adjusted: float | None = None
-    frequency: float | None = None
-    low: float | None = None
-    high: float | None = None
-    detection_limit: float | None = None
-    noise: float | None = None
-    expected: float | None = None
-    drift_low: float | None = None
-    drift_high: float | None = None
+    adjusted: float | None
+    frequency: float | None
+    low: float | None
+    high: float | None
+    detection_limit: float | None
+    noise: float | None
+    expected: float | None
+    drift_low: float | None
+    drift_high: float | None
 
 
 class _Metric(_Known):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     metric: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    value: float | None
+    low: float | None
+    high: float | None
     n: Count
-    reference_n: Count | None = None
-    features: str | None = None
-    note: str | None = None
+    reference_n: Count | None
+    features: str | None
+    note: str | None
 
 
 class _Kept(_Known):
@@ -102,10 +120,21 @@ class _Kept(_Known):
 
 class _Manifest(_Known):
     generation: Count
-    files: dict[Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z]+$")], Sha256]
-    census: list[_Census]
+    files: dict[FileName, Sha256]
+    census: Annotated[list[_Census], Field(min_length=1)]
     metrics: list[_Metric] = []
     curation: list[_Kept] = []
+    seconds: dict[str, float | None] = {}
+    training: dict[str, Any] = {}
+    remarks: list[str] = []
+    made_with: dict[str, Any] = {}
+    pruned: list[FileName] = []
+    evidence: dict[Annotated[str, AfterValidator(_inside)], Sha256] = {}
+
+
+class _Diverged(_Known):
+    generation: Count
+    why: str
 
 
 def check_run(path: Path, record: Mapping[str, Any], mend: str) -> None:
@@ -139,6 +168,11 @@ def check_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
             extra = row.model_extra or {}
             if any(not isinstance(value, Value) for value in extra.values()):
                 raise _nonsense(path, f"its {name} holds more than words and numbers", mend)
+
+
+def check_diverged(path: Path, record: Mapping[str, Any], mend: str) -> None:
+    """See that the end of a lineage makes sense; as `check_run`."""
+    _checked(_Diverged, path, record, mend)
 
 
 _TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {

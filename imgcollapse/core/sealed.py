@@ -116,4 +116,8 @@ def lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """The objects of a log; None for a line that is not as it was written."""
     with storage.explained(path), path.open("rb") as file:
         for line in file:
-            yield json.loads(line) if LINE.holds(line) else None
+            try:
+                value = json.loads(line) if LINE.holds(line) else None
+            except (ValueError, RecursionError):
+                value = None
+            yield value if isinstance(value, dict) else None

@@ -125,5 +125,7 @@ def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """A network's weights as named tensors on the CPU."""
-    return {name: weight.detach().cpu() for name, weight in network.state_dict().items()}
+    """A network's weights as named tensors on the CPU, in the order of their indices."""
+    return {
+        name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()
+    }

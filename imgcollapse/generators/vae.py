@@ -78,7 +78,7 @@ class VAE(Generator):
             UserError: there are none, or training diverges.
         """
         with (seed / "init").lent_to_torch():
-            network = Coder(images.shape, self.latent, self.width)
+            network = self._network(images.shape)
         if self.warm_start and previous is not None:
             load(network, previous.state())
 
@@ -103,9 +103,13 @@ class VAE(Generator):
             UserError: it is another network's.
         """
         with torch.random.fork_rng(devices=[]):
-            network = Coder(shape, self.latent, self.width).to(device.torch).eval()
+            network = self._network(shape).to(device.torch).eval()
         load(network, state)
         return Autoencoder(self, network, device)
+
+    def _network(self, shape: tuple[int, int, int]) -> Coder:
+        # Convolutions with a stride want the channels of a pixel side by side, on a CPU too.
+        return Coder(shape, self.latent, self.width).to(memory_format=torch.channels_last)
 
 
 class Coder(nn.Module):

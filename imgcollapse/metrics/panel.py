@@ -7,7 +7,7 @@ two disjoint sets of real images of that size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from imgcollapse.metrics.memorization import Copies, nearest
 from imgcollapse.metrics.neighbours import prdc, reach, scores
 from imgcollapse.metrics.settings import Metrics
 
+_FLOOR = "_floor"
 COLUMNS = (
     "generation",
     "class",
@@ -146,36 +147,51 @@ class RealSide:
             for metric, value in self._values(label, real[:n], generated[:n]).items():
                 yield equal | {"metric": metric} | value._asdict()
                 if value.value is not None:
-                    floor = self.floor(label, n)[metric]
-                    yield equal | {"metric": f"{metric}_floor"} | floor._asdict()
+                    floor = self.floor(label, n, metric)
+                    yield equal | {"metric": metric + _FLOOR} | floor._asdict()
             yield from self._memorized(row, label, near, counted)
 
-    def floor(self, label: int | None, n: int) -> dict[str, Value]:
-        """Each metric between two disjoint sets of n real images of a class, or of all.
+    def floor(self, label: int | None, n: int, metric: str) -> Value:
+        """A metric between two disjoint sets of n real images of a class, or of all.
 
         Returns:
-            Mean, 2.5% and 97.5% points over the halvings, by metric.
+            Mean, 2.5% and 97.5% points over the halvings.
         """
         key = label, n
-        if key not in self._floors:
-            pool = torch.cat(
-                [
-                    _of(label, self.features, self.labels),
-                    _of(label, self.spare, self.spare_labels),
-                ]
-            )
-            found: dict[str, list[float]] = {}
-            for split in range(self.settings.splits):
-                draw = (self.seed / str(label) / n / split).torch()
-                chosen = torch.randperm(len(pool), generator=draw)
-                one, other = pool[chosen[:n]].double(), pool[chosen[n : 2 * n]].double()
-                for metric, value in self._floor_values(label, one, other).items():
-                    found.setdefault(metric, []).append(value)
-            self._floors[key] = {
-                metric: spread(torch.tensor(values, dtype=torch.float64))
-                for metric, values in found.items()
-            }
-        return self._floors[key]
+        if metric not in self._floors.get(key, {}):
+            self._floors[key] = self._halved(label, n)
+        return self._floors[key][metric]
+
+    def recall(self, rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> None:
+        """Take over the floors in rows that this study has had before.
+
+        Args:
+            rows: what `rows` gave then, by the same software on the same machine.
+            classes: K names.
+        """
+        labels = {"": None, **{name: label for label, name in enumerate(classes)}}
+        for row in rows:
+            if row["features"] == self.extractor and row["metric"].endswith(_FLOOR):
+                known = self._floors.setdefault((labels[row["class"]], row["n"]), {})
+                known[row["metric"].removesuffix(_FLOOR)] = Value(
+                    *(row[name] for name in Value._fields)
+                )
+
+    def _halved(self, label: int | None, n: int) -> dict[str, Value]:
+        pool = torch.cat(
+            [_of(label, self.features, self.labels), _of(label, self.spare, self.spare_labels)]
+        )
+        found: dict[str, list[float]] = {}
+        for split in range(self.settings.splits):
+            draw = (self.seed / str(label) / n / split).torch()
+            chosen = torch.randperm(len(pool), generator=draw)
+            one, other = pool[chosen[:n]].double(), pool[chosen[n : 2 * n]].double()
+            for metric, value in self._floor_values(label, one, other).items():
+                found.setdefault(metric, []).append(value)
+        return {
+            metric: spread(torch.tensor(values, dtype=torch.float64))
+            for metric, values in found.items()
+        }
 
     def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
         key, k = (label, len(real)), self.settings.neighbours
@@ -228,7 +244,7 @@ class RealSide:
         yield row | {"metric": "memorized"} | value._asdict()
         if value.value is not None:
             floor = copies.expected(len(near))
-            yield row | {"metric": "memorized_floor"} | floor._asdict()
+            yield row | {"metric": "memorized" + _FLOOR} | floor._asdict()
 
 
 def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:

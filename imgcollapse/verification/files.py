@@ -109,10 +109,11 @@ def _check_log(lineage: Lineage) -> None:
             raise UserError(
                 f"{path}: line {number} is not as it was written; nothing depends on it, remove it"
             )
-        if event["event"] == "generation":
-            told = max(told, event["generation"] + 1)
-        elif event["event"] == "start":
-            told = max(told, event["generations"])
+        match event:
+            case {"event": "generation", "generation": int(g)}:
+                told = max(told, g + 1)
+            case {"event": "start", "generations": int(count)}:
+                told = max(told, count)
     if told < lineage.generations:
         raise UserError(
             f"{path}: ends before generation {told}; nothing depends on it, run the study's "

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import imgcollapse as ic
 from imgcollapse.config import load_study
 from imgcollapse.core import yaml
 from imgcollapse.core.errors import UserError
 
 from .fuzz.mutation import as_yaml, mutated, near
-from .fuzz.targets import STUDIES, SWEEPS, TARGETS, put, run_target
+from .fuzz.runs import RECORDS, RUNS, bare, example
+from .fuzz.targets import FILES, STUDIES, SWEEPS, put
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow, numpy and torch on nonsense
 
@@ -29,8 +29,8 @@ QUICK = {
     "picks": 80,
     "study": 25,
     "sweep": 20,
+    "weights": 40,
 }
-QUICK["weights"] = 40
 LONG = 1500
 
 
@@ -51,18 +51,18 @@ def tried(strategy, work, number):
     trial()
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", FILES)
 def test_bytes_near_valid_ones(tmp_path, name):
-    target = TARGETS[name]
+    target = FILES[name]
     for seed in target.seeds():
         assert put(target, seed, tmp_path) is None, "the seeds are valid"
     tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), QUICK[name])
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", FILES)
 def test_many_bytes_near_valid_ones(tmp_path, name):
-    target = TARGETS[name]
+    target = FILES[name]
     tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), LONG)
     tried(st.binary(max_size=500), lambda data: put(target, data, tmp_path), LONG)
 
@@ -75,14 +75,14 @@ TREES = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_settings_near_valid_ones(tmp_path, name):
-    target = TARGETS[name]
+    target = FILES[name]
     tried(near(TREES[name]), lambda tree: put(target, as_yaml(tree).encode(), tmp_path), 60)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", TREES)
 def test_many_settings_near_valid_ones(tmp_path, name):
-    target = TARGETS[name]
+    target = FILES[name]
     tried(near(TREES[name]), lambda tree: put(target, as_yaml(tree).encode(), tmp_path), LONG)
 
 
@@ -104,49 +104,40 @@ def test_a_study_that_is_read_is_split_or_refused(tmp_path):
     tried(near([base]), split, 500)
 
 
-STUDY = """
-samples: 40
-generations: 1
-data: digits
-longtail: {kind: exponential, factor: 8, images: 40}
-splits: {oracle: 60, calibration: 30, reference: 40}
-generator: resample
-oracle: {kind: cnn, steps: 8, width: 8}
-metrics: {vocabulary: null}
-precision: float32
-threads: 1
-"""
+@pytest.mark.parametrize("name", RUNS)
+def test_files_of_a_run_near_valid_ones(tmp_path, name):
+    target = RUNS[name]
+    for seed in target.seeds():
+        assert put(target, seed, tmp_path) is None, "the seeds are valid"
+    tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), 40)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A whole run of one generation."""
-    top = tmp_path_factory.mktemp("run")
-    (top / "study.yaml").write_text(STUDY)
-    return ic.run(top / "study.yaml", top / "run").path
+def record(name):
+    """What one of a run's records holds."""
+    return json.loads(bare(example(), name))
 
 
-FILES = ("run.json", "gen_000/manifest.json", "gen_001/samples.safetensors")
+def hostile(name):
+    """Reads a run whose record of that name is another, as `put` takes it."""
+    target, first = RUNS["run-records"], bytes([2 * RECORDS.index(name) + 1])
+    return lambda tree, folder: put(target, first + json.dumps(tree).encode(), folder)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_files_of_a_run_near_valid_ones(tmp_path, run, name):
-    target = run_target(run, name)
-    assert put(target, target.seeds()[0], tmp_path) is None
-    tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), 25)
-
-
-@pytest.mark.parametrize("name", FILES[:2])
-def test_records_near_valid_ones(tmp_path, run, name):
-    tree, target = json.loads((run / name).read_text()), run_target(run, name)
-    tried(near([tree]), lambda tree: put(target, json.dumps(tree).encode(), tmp_path), 40)
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_near_valid_ones(tmp_path, name):
+    read = hostile(name)
+    tried(near([record(name)]), lambda tree: read(tree, tmp_path), 40)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", FILES)
-def test_many_files_of_a_run_near_valid_ones(tmp_path, run, name):
-    target = run_target(run, name)
+@pytest.mark.parametrize("name", RUNS)
+def test_many_files_of_a_run_near_valid_ones(tmp_path, name):
+    target = RUNS[name]
     tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), LONG)
-    if name.endswith(".json"):
-        tree = json.loads((run / name).read_text())
-        tried(near([tree]), lambda tree: put(target, json.dumps(tree).encode(), tmp_path), LONG)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", RECORDS)
+def test_many_records_near_valid_ones(tmp_path, name):
+    read = hostile(name)
+    tried(near([record(name)]), lambda tree: read(tree, tmp_path), LONG)

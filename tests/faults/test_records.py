@@ -1,10 +1,12 @@
 """Files of a run folder that have the right hash, for who wrote them wrote the hash: nonsense."""
 
 import os
+from pathlib import Path
 
 import pytest
+import torch
 
-from imgcollapse.core import sealed, storage
+from imgcollapse.core import records, sealed, storage
 from imgcollapse.curation import Picks
 from imgcollapse.run_folder import FORMAT, Run
 
@@ -36,6 +38,7 @@ def test_a_record_with_names_that_lie(tmp_path, class_name):
         "oracle": {"accuracy": 0.5, "held_out": 1},
         "made_with": {},
         "started": "2026",
+        "files": {},
     }
     sealed.write_json(tmp_path / "run.json", record)
     assert "its class" in refusal(Run.open, tmp_path)
@@ -43,6 +46,17 @@ def test_a_record_with_names_that_lie(tmp_path, class_name):
     sealed.write_json(tmp_path / "run.json", record)
     assert Run.open(tmp_path).record == record
     assert "study.data" in refusal(lambda: Run.open(tmp_path).study)
+
+
+@pytest.mark.parametrize("count", [[records.MOST + 1], [2**31 - 1] * 3, [0], [-1, 2]])
+def test_a_few_bytes_do_not_stand_for_more_images_than_there_is_memory_for(count):
+    runs = {
+        "generation": torch.zeros(len(count), dtype=torch.int16),
+        "start": torch.zeros(len(count), dtype=torch.int32),
+        "count": torch.tensor(count, dtype=torch.int32),
+    }
+    path = Path("training_set.safetensors")
+    assert "its runs" in refusal(records.check_tensors, path, runs, "restore it")
 
 
 def test_picks_that_lead_out_of_the_run_or_never_come(tmp_path):

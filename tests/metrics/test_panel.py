@@ -1,4 +1,6 @@
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,6 +125,16 @@ def test_one_class_only(normal):
 def test_the_same_seed_gives_the_same_floors(real_side, normal):
     once = measure(real_side, normal(9, 250), torch.zeros(250).short())
     assert once == measure(real_side, normal(9, 250), torch.zeros(250).short())
+
+
+def test_floors_are_taken_over_from_rows_and_not_found_again(real_side, normal):
+    samples, counted = normal(9, 250), (torch.arange(250) % 3).short()
+    rows = measure(real_side, samples, counted)
+    forgotten = replace(real_side, spare=real_side.spare + 5, _floors={}, _known={})
+    forgotten.recall(json.loads(json.dumps(rows)), ["a", "b", "c", "d"])
+    assert measure(forgotten, samples, counted) == rows
+    others = measure(forgotten, samples[:240], counted[:240])
+    assert rows_by(others)["", "fid_floor"]["value"] > 2 * rows_by(rows)["", "fid_floor"]["value"]
 
 
 def test_classes_may_be_left_out(real_side, normal):

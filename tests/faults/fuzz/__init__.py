@@ -3,7 +3,8 @@
     python -m tests.faults.fuzz                 what can be fuzzed
     python -m tests.faults.fuzz image 600       one reader, for so many seconds
 
-targets.py    the readers, and what must hold whatever they are given
+targets.py    the readers of a file, and what must hold whatever they are given
+runs.py       the readers of a run folder, one file of which a stranger has changed
 mutation.py   valid input, changed: as hypothesis strategies
 __main__.py   a campaign: with atheris (libFuzzer, guided by coverage) where it is installed, or
               else without guidance

@@ -19,7 +19,10 @@ WATCHED = ["imgcollapse", "PIL", "ruamel", "zipfile"]
 """Packages whose branches lead a guided campaign; it must be told before they are imported."""
 
 with atheris.instrument_imports(include=WATCHED) if atheris else nullcontext():
-    from .targets import TARGETS, put
+    from .runs import RUNS
+    from .targets import FILES, put
+
+TARGETS = FILES | RUNS
 
 
 def main() -> None:
@@ -48,10 +51,14 @@ def guided(name: str, seconds: float, folder: Path) -> None:
     seeds, place = folder / "seeds", folder / "place"
     for each in (seeds, place):
         each.mkdir()
-    for i, data in enumerate(TARGETS[name].seeds()):
+    valid = TARGETS[name].seeds()
+    for i, data in enumerate(valid):
         (seeds / str(i)).write_bytes(data)
-    options = [f"-max_total_time={seconds:.0f}", "-max_len=8192", "-rss_limit_mb=4096"]
-    options += ["-timeout=60", "-print_final_stats=1", str(seeds)]
+    longest = max(8192, *map(len, valid))
+    # A run's readers read all of it: a file more brings no new branch, and is a seed all the same.
+    options = [f"-max_total_time={seconds:.0f}", f"-max_len={longest}", "-len_control=0"]
+    options += ["-keep_seed=1", "-rss_limit_mb=4096", "-timeout=60", "-print_final_stats=1"]
+    options += [str(seeds)]
     atheris.Setup([sys.argv[0], *options], lambda data: tried(name, data, place))
     atheris.Fuzz()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
 from imgcollapse.data.decode import UnusableError, decode, quietly
 from imgcollapse.data.zips import Limits
-from imgcollapse.run_folder import Run
 from imgcollapse.sweeps import load_plan
 
 SHAPE, CLASSES = (3, 8, 8), ("cat", "dog")
@@ -55,16 +53,17 @@ def put(target: Target, data: bytes, folder: Path) -> UserError | None:
     try:
         target.read(path)
     except UserError as error:
-        return _one_line(error)
+        one_line(error)
+        return error
     finally:
         assert _listing(folder) == before, "something was written"
     return None
 
 
-def _one_line(error: UserError) -> UserError:
-    assert str(error).isprintable(), error
-    assert len(str(error)) < 3000, error
-    return error
+def one_line(said: UserError | str) -> None:
+    """See that what is said is a line, of characters that show."""
+    assert str(said).isprintable(), said
+    assert len(str(said)) < 3000, said
 
 
 def _listing(folder: Path) -> dict[str, int]:
@@ -240,7 +239,7 @@ def _weights(path: Path) -> object:
     source.fill(torch.nn.Linear(2, 2), source.state(), assign=False)
 
 
-TARGETS = {
+FILES = {
     "image": Target(pictures, "a.png", _image),
     "zip": Target(zips, "a.zip", _zip),
     "npz": Target(arrays, "a.npz", _arrays),
@@ -251,34 +250,3 @@ TARGETS = {
     "weights": Target(weights, "w.pth", _weights),
 }
 """The readers of a single file, by name."""
-
-
-def read_run(folder: Path) -> None:
-    """All that is read of a run folder by those who look at it."""
-    run = Run.open(folder)
-    run.study.resolved()
-    for lineage in run.lineages:
-        for g in range(min(lineage.generations, 3)):
-            lineage.manifest(g)
-            lineage.samples(g)
-            lineage.counted(g)
-            Subject.at(lineage.path, g)
-            if g:
-                lineage.training_set(g)
-    for table in (run.census, run.metrics, run.curation):
-        table.to_csv()
-
-
-def run_target(example: Path, name: str) -> Target:
-    """A file of a run folder, of which `example` is one that is whole; others stay as they are."""
-
-    def read(path: Path) -> None:
-        folder = path.parent / "run"
-        try:
-            shutil.copytree(example, folder)
-            shutil.copyfile(path, folder / name)
-            read_run(folder)
-        finally:
-            shutil.rmtree(folder)
-
-    return Target(lambda: [(example / name).read_bytes()], Path(name).name, read)
