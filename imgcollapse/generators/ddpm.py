@@ -18,7 +18,7 @@ from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.noise import Process
+from imgcollapse.generators.noise import Process, Sampler
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.speed import Compile, compiled, compiles, failure, quicken
@@ -48,9 +48,10 @@ class DDPM(Generator):
         timesteps: noise levels T.
         prediction: what the network predicts: the noise, or v (Salimans & Ho 2022), which stays
             well-posed at pure noise.
-        sampler: ddpm (ancestral), ddim (Song et al. 2021) or dpm++ (2M, Lu et al. 2022).
+        sampler: ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022).
+            Those that add noise, ddpm and sde-dpm++, come nearer to real images (docs/speed.md).
         sample_steps: noise levels visited when an image is drawn.
-        sample_batch: images drawn at once. The ddpm sampler's noise depends on it.
+        sample_batch: images drawn at once. The noise that a sampler adds depends on it.
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
             prediction in w * conditional + (1 - w) * unconditional; 1 is none.
         label_dropout: share of labels hidden in training, for the unconditional prediction.
@@ -73,7 +74,7 @@ class DDPM(Generator):
     schedule: Literal["cosine", "linear"] = "cosine"
     timesteps: int = Field(default=1000, ge=50)
     prediction: Literal["epsilon", "v"] = "v"
-    sampler: Literal["ddim", "ddpm", "dpm++"] = "dpm++"
+    sampler: Sampler = "dpm++"
     sample_steps: int = Field(default=20, ge=1)
     sample_batch: int = Field(default=500, ge=1)
     guidance: float = Field(default=1.0, ge=1)

@@ -10,6 +10,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 
+Sampler = Literal["ddim", "ddpm", "dpm++", "sde-dpm++"]
 Scheduler = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler
 
 
@@ -61,13 +62,12 @@ class Process:
         alphas = self.alphas.to(like.device)[t].view(-1, 1, 1, 1)
         return alphas.sqrt(), (1 - alphas).sqrt()
 
-    def sampler(
-        self, name: Literal["ddpm", "ddim", "dpm++"], steps: int, of_clean: bool
-    ) -> Scheduler:
+    def sampler(self, name: Sampler, steps: int, of_clean: bool) -> Scheduler:
         """A diffusers scheduler for this process, about to take its first step.
 
         Args:
-            name: ancestral (Ho et al. 2020), DDIM (Song et al. 2021) or DPM-Solver++ 2M (Lu et al.
+            name: ancestral (Ho et al. 2020), DDIM (Song et al. 2021), DPM-Solver++ 2M, or SDE-
+                DPM-Solver++ 2M, which adds noise on the way as ancestral sampling does (Lu et al.
                 2022).
             steps: noise levels it visits.
             of_clean: whether it is told the clipped x_0, or the network's answer, which it clips
@@ -80,16 +80,19 @@ class Process:
         elif name == "ddim":
             scheduler = DDIMScheduler(**settings)
         else:
-            scheduler = _dpm_solver(settings, clips=not of_clean)
+            scheduler = _dpm_solver(settings, clips=not of_clean, stochastic=name == "sde-dpm++")
         # The solver hands tensors to numpy 2 in a way that numpy will one day refuse.
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
             scheduler.set_timesteps(steps)
         return scheduler
 
 
-def _dpm_solver(settings: dict[str, Any], clips: bool) -> DPMSolverMultistepScheduler:
+def _dpm_solver(
+    settings: dict[str, Any], clips: bool, stochastic: bool
+) -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(
         **settings,
+        algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
         # The cosine schedule ends at a log-SNR where the solver is unstable.
         lambda_min_clipped=-5.1,
         # With this maximum, thresholding is plain clipping to [-1, 1].

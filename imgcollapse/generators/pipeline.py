@@ -43,10 +43,16 @@ def export_pipeline(model: Diffusion, folder: Path, label: int | None = None) ->
         raise UserError(f"label: there is no class {label}; use 0 to {model.any_class - 1}")
     # DDPMPipeline is annotated for one scheduler, and works with all of them.
     scheduler: Any = model.process.sampler(settings.sampler, settings.sample_steps, of_clean=False)
-    DDPMPipeline(_unconditional(model, label), scheduler).save_pretrained(folder)
+    DDPMPipeline(without_classes(model, label), scheduler).save_pretrained(folder)
 
 
-def _unconditional(model: Diffusion, label: int | None) -> UNet2DModel:
+def without_classes(model: Diffusion, label: int | None) -> UNet2DModel:
+    """A network that draws one class, or any, and is told of none.
+
+    Args:
+        model: a trained model.
+        label: the class that a conditional one shall draw; None is any class.
+    """
     settings, state = model.settings, model.state()
     if settings.conditional:
         condition = model.any_class if label is None else label

@@ -36,7 +36,7 @@ def conditional() -> Diffusion:
     return settings.fit(two_colours(64), 2, Seed(("learn",)), cpu, Watcher())
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 def test_every_sampler_draws_what_was_learned(
     sampler: str, learned: Diffusion, seed: Seed, watcher: Watcher
 ) -> None:
@@ -70,7 +70,7 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 def test_a_perfect_answer_leads_every_sampler_back_to_the_image(
     sampler: str, prediction: str, schedule: str, seed: Seed
 ) -> None:

@@ -19,7 +19,7 @@ TINY = DDPM(channels=(8, 16), steps=2, batch=4)
 
 # diffusers' DPM-Solver hands tensors to numpy 2 in a way that numpy will one day refuse.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 @pytest.mark.parametrize("label", [None, 1])
 def test_diffusers_opens_and_draws(
     sampler: str, label: int | None, cpu: Device, seed: Seed, watcher: Watcher, tmp_path: Path
