@@ -214,4 +214,4 @@ def _flops(model: Diffusion) -> float:
     x = torch.zeros(8, *model.canvas.inside, device=model.device.torch)
     t = torch.zeros(8, dtype=torch.int64, device=model.device.torch)
     with torch.no_grad():
-        return flops(lambda: model.network(x, t)) / len(x)
+        return flops(lambda: model.network(x, t, t)) / len(x)
