@@ -32,8 +32,8 @@ study:
   generations: 4
   samples: 500
   data: {kind: digits}
-  longtail: {kind: exponential, factor: 20, images: 300}
-  splits: {oracle: 200, calibration: 200, reference: 300}
+  longtail: {kind: exponential, factor: 20, images: 200}
+  splits: {oracle: 40, calibration: 20, reference: 100}
   generator: {kind: ddpm, channels: [16, 32], attention: false, steps: 250, sample_steps: 10}
   oracle: {kind: cnn, steps: 100, width: 8}
 arms: {replace: {regime: replace}}
