@@ -78,15 +78,18 @@ def generations(found: Sequence[Generation]) -> Table:
     return rows
 
 
+QUALITY = ("fid", "kid", "precision", "recall")
+"""Columns that fit beside a solver's name and speed."""
+
+
 def solvers(found: Sequence[Solver]) -> Table:
-    """Quality against steps."""
-    names = list(dict.fromkeys(name for each in found for name in each.metrics))
-    rows = _table("sampler", "steps", "images/s", *names)
+    """Quality against steps; what has no column here is in the JSON."""
+    rows = _table("sampler", "steps", "images/s", *QUALITY)
     for each in found:
         cells = []
-        for name in names:
+        for name in QUALITY:
             value, low, high = each.metrics.get(name, (None, None, None))
-            spread = f" ({low:.3g} to {high:.3g})" if low is not None and high is not None else ""
+            spread = "" if low is None or high is None else f"\n[dim]{low:.2g} to {high:.2g}"
             cells.append("" if value is None else f"{value:.3g}{spread}")
         rows.add_row(each.name, str(each.steps), f"{each.rate:,.0f}", *cells)
     return rows
