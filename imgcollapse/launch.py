@@ -167,8 +167,9 @@ def _laboratory(run: Run, laboratory: Laboratory) -> Laboratory:
         for g in {0, lineage.generations - 1} if lineage.generations else ():
             with suppress(UserError):  # whoever needs a damaged manifest says so
                 manifest = lineage.manifest(g)
-                if manifest.get("made_with") == lineage.made_with:  # its bits would be ours
+                if manifest["made_with"] == lineage.made_with:  # its bits would be ours
                     laboratory.real_side.recall(manifest["metrics"], laboratory.real.classes)
+                lineage.forget(g)  # others may work there, and it has megabytes of findings
     return laboratory
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse import distributed, metrics
-from imgcollapse.core import stop
+from imgcollapse.core import records, stop
 from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.errors import Diverged, UserError
@@ -58,6 +58,11 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         training_set = study.regime.select(archive, g, seed / "select")
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
+        if len(training_set) > records.MOST:
+            raise UserError(
+                f"{lineage.path}: generation {g} would train on {len(training_set):,} images, and "
+                f"{records.MOST:,} is the most; use regime accumulate-subsample"
+            )
         images = archive.gather(training_set)
         scratch = _scratch(laboratory, lineage, g, archive, training_set)
         with _saved_or_ended(lineage, g, scratch):

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 import imgcollapse as ic
 from imgcollapse import census, metrics
 from imgcollapse.config import load_study
-from imgcollapse.core import sealed
+from imgcollapse.core import records, sealed
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
@@ -290,3 +290,12 @@ def test_a_damaged_file_is_named_in_one_line(config, tmp_path, damage):
 def test_a_study_holds_all_libraries_to_its_threads(config, tmp_path):
     ic.run(config, tmp_path / "run", ["generations=1"])
     assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+
+
+def test_a_training_set_too_large_to_be_recorded_is_refused_before_it_is_trained_on(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(records, "MOST", 50)
+    with pytest.raises(ic.UserError, match=r"would train on 80 images, and 50 is the most"):
+        ic.run(config, tmp_path / "run", ["regime=accumulate"])
+    assert ic.Run.open(tmp_path / "run").lineages[0].generations == 2

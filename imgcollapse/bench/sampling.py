@@ -169,6 +169,7 @@ def _studio(bench: Bench, size: Drawing) -> _Studio:
         lr=3e-3,
         steps=training,
         conditional=True,
+        sample_batch=size.images,
     )
     model = part.fit(
         real.train, len(real.classes), bench.seed / "sampling" / "fit", bench.device, Silent()

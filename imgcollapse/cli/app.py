@@ -55,7 +55,7 @@ def alone(what: str) -> None:
     if (size := os.environ.get("WORLD_SIZE") or "1") != "1":
         raise UserError(
             f"{what}: was started {size} times (WORLD_SIZE), but only a run divides its work among "
-            "processes; start it without accelerate and torchrun"
+            "processes; start it without accelerate and torchrun, or unset WORLD_SIZE"
         )
 
 

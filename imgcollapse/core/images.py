@@ -74,5 +74,9 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def to_uint8(floats: Tensor) -> Tensor:
-    """Floats in [-1, 1] => uint8 in [0, 255], on the CPU; what lies outside is clipped."""
-    return ((floats.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+    """Floats in [-1, 1] => uint8 in [0, 255], on the CPU; what lies outside is clipped.
+
+    They lie in memory as they do after they were saved: sums over them depend on that.
+    """
+    whole = ((floats.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return whole.cpu().contiguous()

@@ -49,7 +49,7 @@ class DDPM(Generator):
         prediction: what the network predicts: the noise, or v (Salimans & Ho 2022), which stays
             well-posed at pure noise.
         sampler: ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022).
-            Those that add noise, ddpm and sde-dpm++, come nearer to real images (docs/speed.md).
+            sde-dpm++ adds noise on the way, and comes nearer to real images (docs/speed.md).
         sample_steps: noise levels visited when an image is drawn.
         sample_batch: images drawn at once. The noise that a sampler adds depends on it.
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional

@@ -171,7 +171,8 @@ class RealSide:
         """
         labels = {"": None, **{name: label for label, name in enumerate(classes)}}
         for row in rows:
-            if row["features"] == self.extractor and row["metric"].endswith(_FLOOR):
+            ours = row["features"] == self.extractor and row["class"] in labels
+            if ours and row["metric"].endswith(_FLOOR):
                 known = self._floors.setdefault((labels[row["class"]], row["n"]), {})
                 known[row["metric"].removesuffix(_FLOOR)] = Value(
                     *(row[name] for name in Value._fields)

@@ -136,5 +136,12 @@ def _changed_picks(lineage: Lineage) -> Iterator[str]:
             continue
         for name, digest in evidence.items():
             path = lineage.path / name
-            if not path.is_file() or storage.sha256(path) != digest:
+            if not _is(path, digest):
                 yield f"{path}: is not what generation {g} was trained on; what it kept is recorded"
+
+
+def _is(path: Path, digest: str) -> bool:
+    try:
+        return path.is_file() and storage.sha256(path) == digest
+    except OSError:  # it is closed to us
+        return False
