@@ -9,8 +9,11 @@ from imgcollapse.run_folder import Run
 from .parsed import Page
 
 
+DEMO = Path(__file__).parents[2] / "configs/demo.yaml"
+
+
 def record(made_with: str = "0.1.0") -> dict:
-    study = load_study("configs/demo.yaml", ["data.seed=3"]).resolved()
+    study = load_study(DEMO, ["data.seed=3"]).resolved()
     return {
         "study": study,
         "data": {"sha256": "0" * 64},

@@ -24,6 +24,7 @@ from imgcollapse.sweeps import load_plan
 from .conftest import write_run
 from .parsed import Page
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 DIGITS = 1e-5
 """Six digits are written."""
 
@@ -151,8 +152,8 @@ def test_the_box_of_a_sweep_is_the_same_sweep_again(path: Path, tmp_path: Path) 
 
 def test_any_two_studies_are_a_sweep(tmp_path: Path) -> None:
     studies = [
-        load_study(path, ["threads=2"]).resolved()
-        for path in ("configs/demo.yaml", "configs/gaussian.yaml", "configs/mnist_ddpm.yaml")
+        load_study(CONFIGS / name, ["threads=2"]).resolved()
+        for name in ("demo.yaml", "gaussian.yaml", "mnist_ddpm.yaml")
     ]
     named = [("run", "a/run"), ("run", "b/run"), ("_ü", "_ü")]
     text = sweep_file([(*names, study) for names, study in zip(named, studies, strict=True)])

@@ -31,7 +31,8 @@ def test_without_ray_one_line_says_what_to_install(plan_file, tmp_path, monkeypa
         sweep(plan_file, tmp_path / "out", backend=Ray())
 
 
-def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path):
+def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a task goes where the sweep was started; tests after this do not
     there = tmp_path / "token"
     there.touch()
     Place(tmp_path, there, ()).enter("10.0.0.3")
