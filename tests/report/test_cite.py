@@ -8,7 +8,6 @@ from imgcollapse.run_folder import Run
 
 from .parsed import Page
 
-
 DEMO = Path(__file__).parents[2] / "configs/demo.yaml"
 
 
