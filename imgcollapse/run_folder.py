@@ -231,7 +231,9 @@ class Run:
         return path
 
     def _load(self, name: str) -> dict[str, Tensor]:
-        return storage.read_tensors(self.check(name), RESTORE)
+        tensors = storage.read_tensors(path := self.check(name), RESTORE)
+        records.check_tensors(path, tensors, RESTORE)
+        return tensors
 
     def _has_splits(self) -> bool:
         """Whether they are good; where they are not, the source and the study give them again."""

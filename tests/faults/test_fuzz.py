@@ -16,7 +16,7 @@ from imgcollapse.core import yaml
 from imgcollapse.core.errors import UserError
 
 from .fuzz.mutation import as_yaml, mutated, near
-from .fuzz.runs import RECORDS, RUNS, bare, example
+from .fuzz.runs import RECORDS, RUNS, TENSORS, bare, example
 from .fuzz.targets import FILES, STUDIES, SWEEPS, put
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow, numpy and torch on nonsense
@@ -110,6 +110,16 @@ def test_files_of_a_run_near_valid_ones(tmp_path, name):
     for seed in target.seeds():
         assert put(target, seed, tmp_path) is None, "the seeds are valid"
     tried(mutated(target.seeds()), lambda data: put(target, data, tmp_path), 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [(TENSORS[0], TENSORS[1]), (TENSORS[1], TENSORS[0]), (TENSORS[3], TENSORS[0])],
+)
+def test_a_file_of_a_run_with_another_s_tensors_is_named(tmp_path, name, other):
+    first = bytes([2 * TENSORS.index(name) + 1])
+    said = put(RUNS["run-tensors"], first + bare(example(), other), tmp_path)
+    assert f"{name}: makes no sense (it holds " in str(said)
 
 
 def record(name):
