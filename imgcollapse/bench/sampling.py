@@ -87,7 +87,7 @@ class _Studio:
 
 
 def compare(bench: Bench) -> Iterator[Comparison]:
-    """The fewest steps that draw as well against diffusers' DDPMPipeline, class by class."""
+    """A few steps of `SAMPLER` against diffusers' DDPMPipeline, class by class."""
     size = SIZES[bench.size]
     studio = _studio(bench, size)
     model = _with(studio.model, SAMPLER, IN)
