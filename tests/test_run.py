@@ -61,7 +61,7 @@ def test_every_generator_leaves_a_whole_run_folder(config, tmp_path, kind):
 
 
 def test_held_out_bits_are_those_of_the_model_that_was_kept(config, tmp_path):
-    run = ic.run(config, tmp_path / "run", TINY["autoregressive"])
+    run = ic.run(config, tmp_path / "run", [*TINY["autoregressive"], "device=cpu"])
     rows = run.metrics.loc[run.metrics.metric == "bits_per_dim"].set_index("generation")
     assert rows.index.tolist() == [1, 2, 3]
     # The words of the first generation are handed down: one scale for all.

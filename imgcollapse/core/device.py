@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.utils.deterministic
 
 from imgcollapse.core.errors import UserError
 
@@ -30,6 +34,39 @@ class Device:
             self.torch.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         )
 
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """A block in which a GPU's convolutions of float32 are taken in it, and not in TF32."""
+        before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = before and self.torch.type != "cuda"
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """A block in which a GPU adds numbers in the same order every time, as a CPU does.
+
+        Raises:
+            RuntimeError: in the block, at an operation that torch has no such algorithm for.
+        """
+        if self.torch.type != "cuda":
+            yield
+            return
+        filled, enabled, warns = (
+            torch.utils.deterministic.fill_uninitialized_memory,  # of no use: nothing here reads it
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(enabled, warn_only=warns)
+            torch.utils.deterministic.fill_uninitialized_memory = filled
+
 
 def choose(name: str = "auto", precision: Precision = "auto") -> Device:
     """Pick a device: "auto" is the first GPU where there is one, else the CPU.
@@ -48,6 +85,8 @@ def choose(name: str = "auto", precision: Precision = "auto") -> Device:
         raise UserError(
             f"device: {name!r} cannot be used here ({reason}); use cpu, cuda or auto"
         ) from None
+    if device.type == "cuda":  # matrix products in a fixed order ask for it before the first one
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if precision == "auto":
         precision = "bfloat16" if _has_native_bfloat16(device) else "float32"
     return Device(device, getattr(torch, precision))

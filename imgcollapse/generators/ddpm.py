@@ -21,7 +21,7 @@ from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process, Sampler
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.speed import Compile, compiled, compiles, failure, quicken
+from imgcollapse.generators.speed import Compile, compiled, failure, quicken
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -55,7 +55,8 @@ class DDPM(Generator):
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
             prediction in w * conditional + (1 - w) * unconditional; 1 is none.
         label_dropout: share of labels hidden in training, for the unconditional prediction.
-        compile: whether training compiles the network; auto does on a GPU where it pays back.
+        compile: auto records a training step on a GPU and replays it, on has torch.compile translate
+            the network as well (on a CPU too; it takes a minute), off does neither (docs/speed.md).
     """
 
     divides = True
@@ -133,6 +134,7 @@ class DDPM(Generator):
             anneal=True,
             clip=1.0,
             ema=self.ema,
+            replay=self.compile != "off",
         )
         learner = self._learner(model, images, plan, seed, scratch or Scratch())
         train(model.network, images, learner.loss, plan, seed, device, progress, scratch=scratch)
@@ -141,20 +143,19 @@ class DDPM(Generator):
     def _learner(
         self, model: Diffusion, images: Images, plan: Plan, seed: Seed, scratch: Scratch
     ) -> Diffusion:
-        """The model itself, or the same weights compiled where that is chosen and can be done."""
-        if not compiles(self.compile, plan.steps, model.device):
+        """The model itself, or the same weights compiled where that is asked for."""
+        if self.compile != "on":
             return model
-        learner = replace(model, network=compiled(model.network, model.device))
-        model.network.train()
+        learner = replace(model, network=compiled(model.network))
         where = model.device.torch
         draws = Draws(seed / "compile", self.batch, where)
         rows = draws.below(len(images)).to("cpu")
         pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
         why = failure(lambda: learner.loss(to_float(pixels), labels, draws), model.network)
-        if why and self.compile == "on":
+        if why:
             raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
-        scratch.record("compiled", f"failed: {why}" if why else "yes")
-        return model if why else learner
+        scratch.record("compiled", "yes")
+        return learner
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
@@ -176,7 +177,8 @@ class DDPM(Generator):
         network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
         _, height, width = canvas.inside
-        quicken(network, height * width // 4 ** (len(self.channels) - 1), device)
+        places = height * width // 4 ** (len(self.channels) - 1)
+        quicken(network, places, device, fuses=self.compile != "on")
         process = Process(self.schedule, self.timesteps, self.prediction)
         return Diffusion(self, network, canvas, process, device)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Literal
 
+import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
@@ -38,6 +39,7 @@ class Process:
             "timestep_spacing": "trailing",
         }
         self.alphas = DDPMScheduler(**self._settings).alphas_cumprod
+        self._there: dict[torch.device, Tensor] = {}
 
     def noisy(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t of clean images [B, C, H, W] at timesteps t [B]."""
@@ -59,7 +61,10 @@ class Process:
         return (signal * noisy - spoil * answer).clamp(-1, 1)
 
     def _amplitudes(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        alphas = self.alphas.to(like.device)[t].view(-1, 1, 1, 1)
+        # Brought to a device once: a step that copies waits for the one before it.
+        if like.device not in self._there:
+            self._there[like.device] = self.alphas.to(like.device)
+        alphas = self._there[like.device][t].view(-1, 1, 1, 1)
         return alphas.sqrt(), (1 - alphas).sqrt()
 
     def sampler(self, name: Sampler, steps: int, of_clean: bool) -> Scheduler:

@@ -6,25 +6,31 @@ alone: two workers on one machine, or a run and its resumption, must choose alik
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from importlib.util import find_spec
+from typing import Any, Literal, cast
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
+from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
 
 Compile = Literal["auto", "on", "off"]
+"""How a GPU takes a training step: recorded, recorded and translated by torch.compile, or neither.
+
+On a CPU only `on` does anything.
+"""
 
 SHORT = 256
-"""Places that attend to one another, up to which plain products beat fused attention on a CPU."""
-PAYS_BACK = 2000
-"""Steps that a compiled network is trained on a GPU at least: compiling takes a minute."""
+"""Places that attend to one another, up to which plain products beat fused attention on a CPU, and
+cost little on a GPU, where they add in the same order every time."""
 
 
-def quicken(network: nn.Module, places: int, device: Device) -> None:
-    """Choose how a network attends and how its images lie in memory.
+def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
+    """Choose how a network attends and normalises, and how its images lie in memory.
 
     On a CPU the backward pass of fused attention is slow where few places attend. On a GPU
     convolutions in bfloat16 want the channels last; on a CPU that gains nothing (docs/speed.md).
@@ -33,39 +39,34 @@ def quicken(network: nn.Module, places: int, device: Device) -> None:
         network: the UNet.
         places: H x W where it attends.
         device: where it runs.
+        fuses: whether its blocks may become those of fused.py, which torch.compile cannot translate.
     """
-    kind = device.torch.type
-    if kind == "cpu" and places <= SHORT:
+    if places <= SHORT:
         for layer in network.modules():
             if isinstance(layer, Attention):
                 layer.set_processor(AttnProcessor())
-    if kind == "cuda":
-        network.to(memory_format=torch.channels_last)
+    if device.torch.type == "cuda":
+        cast(nn.Module, network).to(memory_format=torch.channels_last)
+        if (
+            fuses
+            and find_spec("triton")
+            and torch.cuda.get_device_capability(device.torch) >= (8, 0)
+        ):
+            from imgcollapse.generators.fused import fuse  # its kernels are written in triton
+
+            fuse(network)
 
 
-def compiles(asked: Compile, steps: int, device: Device) -> bool:
-    """Whether a network that is trained for `steps` is compiled.
-
-    By itself only on a GPU, where a small network waits for its kernels to be launched, and only
-    where that pays back.
-    """
-    if asked == "auto":
-        return device.torch.type == "cuda" and steps >= PAYS_BACK
-    return asked == "on"
-
-
-def compiled(network: nn.Module, device: Device) -> Any:
-    """The same network with the same weights, translated when it is first called.
-
-    On a GPU into CUDA graphs, which launch all kernels of a step at once.
-    """
-    return torch.compile(network, mode="reduce-overhead" if device.torch.type == "cuda" else None)
+def compiled(network: nn.Module) -> Any:
+    """The same network with the same weights, translated when it is first called."""
+    return torch.compile(network)
 
 
 def failure(loss: Callable[[], Tensor], network: nn.Module) -> str:
     """Take one gradient, so that what is to be translated is; why that failed, or nothing."""
     try:
-        loss().backward()
+        with warnings.catch_warnings(action="ignore"):  # of how the translator goes about it
+            loss().backward()
     except Exception as error:  # whatever compilers, drivers and translators come up with
         return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
     finally:

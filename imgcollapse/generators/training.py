@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from imgcollapse.generators.course import Course
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.memory import descend
 from imgcollapse.generators.plan import Plan
+from imgcollapse.generators.replay import Gradient, recorded
 
 REPORT_SECONDS = 0.5
 
@@ -64,21 +64,33 @@ def train(
     """
     check(images)
     scratch = scratch or Scratch()
-    network.to(device.torch).train()
+    network.to(device.torch)
     seen = (images.pixels if tokens is None else tokens).to(device.torch)
     labels = images.labels.long().to(device.torch)
 
-    def loss_over(name: Seed, part: slice) -> Tensor:
-        draws = Draws(name, plan.batch, device.torch, part)
+    def loss(draws: Draws) -> Tensor:
         rows = draws.below(len(seen))
         with device.autocast():
             shown = to_float(seen[rows]) if tokens is None else seen[rows]
             return loss_of(shown, labels[rows], draws)
 
-    course, reported = Course(network, plan, scratch), time.monotonic()
+    def by_parts(name: Seed) -> Tensor:
+        def loss_over(part: slice) -> Tensor:
+            return loss(Draws(name, plan.batch, device.torch, part))
+
+        return descend(network, plan.batch, loss_over, scratch)
+
+    with device.in_order():
+        step = recorded(network, plan, loss, seed, device, scratch) or by_parts
+        _follow(Course(network, plan, scratch), step, seed, progress)
+    network.zero_grad()
+
+
+def _follow(course: Course, step: Gradient, seed: Seed, progress: Progress) -> None:
+    """Go the course to its end."""
+    plan, scratch, reported = course.plan, course.scratch, time.monotonic()
     while course.step < plan.steps:
-        loss = partial(loss_over, course.seed(seed))
-        course.advance(descend(network, plan.batch, loss, scratch))
+        course.advance(step(course.seed(seed)))
         last = course.step == plan.steps
         keeps = scratch.due(ends=last)
         looks = last or keeps or time.monotonic() - reported > REPORT_SECONDS

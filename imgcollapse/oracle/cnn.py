@@ -90,21 +90,24 @@ class CNN(Oracle):
             rate.last_epoch = done - 1  # what it says of a step depends on nothing else
             with warnings.catch_warnings(category=UserWarning, action="ignore"):
                 rate.step()  # before any step of this optimizer, which it takes for a mistake
-        for step in range(done, self.steps):
-            draw = (seed / "step" / step).torch()
-            rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
-            with device.autocast():
-                scores = net(self._moved(pixels[rows], draw))
-                loss = F.cross_entropy(scores.float(), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rate.step()
-            if step % 50 == 49 or step == self.steps - 1:
-                progress("train", step + 1, self.steps, (step + 1) * batch, float(loss.detach()))
-            if scratch.due(ends=step == self.steps - 1):
-                scratch.keep(STAGE, step + 1, pack(net, optimizer))
-                stop.heed()
+        with device.in_order():
+            for step in range(done, self.steps):
+                draw = (seed / "step" / step).torch()
+                rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
+                with device.autocast():
+                    scores = net(self._moved(pixels[rows], draw))
+                    loss = F.cross_entropy(scores.float(), labels[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                rate.step()
+                if step % 50 == 49 or step == self.steps - 1:
+                    progress(
+                        "train", step + 1, self.steps, (step + 1) * batch, float(loss.detach())
+                    )
+                if scratch.due(ends=step == self.steps - 1):
+                    scratch.keep(STAGE, step + 1, pack(net, optimizer))
+                    stop.heed()
         net.eval().requires_grad_(False)
 
     def _moved(self, pixels: Tensor, draw: torch.Generator) -> Tensor:

@@ -194,7 +194,8 @@ class FrozenOracle:
         ]
 
         def see(batch: Tensor) -> list[Tensor]:
-            features = self.body(batch.to(self.device.torch)).float().cpu()
+            with self.device.in_float32():
+                features = self.body(batch.to(self.device.torch)).float().cpu()
             return [features, *(kept.pop() for kept in watched)]
 
         try:

@@ -6,6 +6,7 @@ STUDY = """
 generations: 1
 samples: 60
 data: {kind: digits}
+device: cpu
 longtail: {kind: exponential, factor: 4, images: 250}
 splits: {oracle: 50, calibration: 20, reference: 250}
 generator: {kind: resample}

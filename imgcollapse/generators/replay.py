@@ -1,0 +1,102 @@
+"""A training step that is recorded once and then replayed.
+
+A small network keeps a GPU waiting: starting a kernel takes longer than running it. A CUDA graph
+starts all those of a step at once (Nguyen et al. 2021, "Accelerating PyTorch with CUDA Graphs").
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.scratch import Scratch
+from imgcollapse.core.seeds import Seed
+from imgcollapse.core.world import here
+from imgcollapse.generators.draws import Draws, Redrawn
+from imgcollapse.generators.memory import MICRO_BATCH
+from imgcollapse.generators.plan import Plan
+
+REPLAYED = "replayed"
+"""Fact: whether the steps were, or why not."""
+REHEARSALS = 3
+"""Steps before the one that is recorded: libraries set themselves up in the first ones."""
+
+Gradient = Callable[[Seed], Tensor]
+"""Name of a step's draws => its loss, and the gradient is in the network."""
+
+
+def recorded(
+    network: nn.Module,
+    plan: Plan,
+    loss_of: Callable[[Draws], Tensor],
+    seed: Seed,
+    device: Device,
+    scratch: Scratch,
+) -> Gradient | None:
+    """A step as one CUDA graph; None where that is not to be, or cannot be.
+
+    Args:
+        network: what the gradient is of.
+        plan: how many images a step has, and whether it may be recorded.
+        loss_of: draws of a whole batch => mean loss over it.
+        seed: names the draws of the rehearsals.
+        device: where.
+        scratch: is told.
+    """
+    alone = here().size == 1 and MICRO_BATCH not in scratch.facts
+    if device.torch.type != "cuda" or not (plan.replay and alone):
+        return None
+    try:
+        step = _Recording(network, Redrawn(seed / "rehearsal", plan.batch, device.torch), loss_of)
+    except (RuntimeError, AssertionError) as error:  # out of memory is one, too
+        network.zero_grad()
+        scratch.record(REPLAYED, f"failed: {str(error).strip().splitlines()[0]}")
+        return None
+    scratch.record(REPLAYED, "yes")
+    return step
+
+
+class _Recording:
+    def __init__(
+        self, network: nn.Module, draws: Redrawn, loss_of: Callable[[Draws], Tensor]
+    ) -> None:
+        def step() -> Tensor:
+            network.zero_grad()
+            loss = loss_of(draws)
+            loss.backward()
+            draws.rewind()
+            return loss.detach().float()
+
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(REHEARSALS - 1):
+                step()
+            with _without_waiting():
+                step()
+        torch.cuda.current_stream().wait_stream(aside)
+        self.draws, self.graph = draws, torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            self.loss = step()
+
+    def __call__(self, name: Seed) -> Tensor:
+        self.draws.again(name)
+        self.graph.replay()
+        return self.loss.clone()  # the next step overwrites it
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """A block in which it is an error to wait for the GPU: what waits cannot be recorded."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # "a prototype feature"
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
