@@ -58,35 +58,24 @@ SIZES = {
     "small": [Network(8, (32, 64), 150), Network(16, (32, 64), 40), Network(32, (32, 64, 64), 20)],
     "real": [Network(8, (32, 64), 600), Network(16, (32, 64), 200), Network(32, (32, 64, 64), 100)],
     "gpu": [
-        Network(32, (128, 256, 256), 1000, layers=2, batch=128),
-        Network(64, (128, 256, 256, 512), 400, layers=2, batch=64),
+        Network(32, (128, 256, 256), 300, layers=2, batch=128),
+        Network(64, (128, 256, 256, 512), 150, layers=2, batch=64),
     ],
 }
 
 
 class Recorded(DDPM):
-    """The same generator, whose models remember the loss of every step."""
+    """The same generator, which remembers the loss of every step of its last training."""
 
-    _losses: list[Tensor] = PrivateAttr(default_factory=list)
+    _losses: list[float] = PrivateAttr(default_factory=list)
 
-    def _model(self, *of: Any, **more: Any) -> Diffusion:
-        return _Remembers(**vars(super()._model(*of, **more)), losses=self._losses)
+    def _train(self, *of: Any, **more: Any) -> list[float]:
+        self._losses = super()._train(*of, **more)
+        return self._losses
 
     def curve(self) -> list[float]:
-        """The losses since it was last asked."""
-        found = torch.stack(self._losses).tolist()
-        self._losses.clear()
-        return found
-
-
-@dataclass(frozen=True)
-class _Remembers(Diffusion):
-    losses: list[Tensor] = field(default_factory=list)
-
-    def loss(self, *of: Any, **more: Any) -> Tensor:
-        found = super().loss(*of, **more)
-        self.losses.append(found.detach())  # kept where it is: reading it would wait
-        return found
+        """Those losses."""
+        return self._losses
 
 
 def compare(bench: Bench) -> Iterator[Comparison]:

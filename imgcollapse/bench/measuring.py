@@ -74,6 +74,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
 def _as_torchmetrics_asks(oracle: FrozenOracle) -> torch.nn.Module:
     class Body(torch.nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            return oracle.body(images).float()
+            with oracle.device.in_float32():  # as it is asked on the other side
+                return oracle.body(images).float()
 
     return Body()

@@ -44,7 +44,7 @@ SIZES = {
     "smoke": Training(512, width=8),
     "small": Training(10_000),
     "real": Training(60_000),
-    "gpu": Training(60_000, epochs=5),
+    "gpu": Training(60_000, epochs=2),
 }
 
 

@@ -25,6 +25,7 @@ class Course:
 
     Attributes:
         step: steps taken.
+        losses: of those taken here, as far as somebody has looked.
     """
 
     def __init__(self, network: nn.Module, plan: Plan, scratch: Scratch) -> None:
@@ -34,7 +35,8 @@ class Course:
         self.optimizer = torch.optim.Adam(
             self.weights, plan.lr, weight_decay=plan.weight_decay, fused=True
         )
-        self._losses: list[Tensor] = []  # of the steps since somebody looked
+        self.losses: list[float] = []
+        self._unseen: list[Tensor] = []
         self._start = self._state()
         self._go_on_from_latest()
 
@@ -54,7 +56,7 @@ class Course:
             if self.average:  # all at once: weights are many and small
                 get_ema_multi_avg_fn(plan.decay_at(step))(self.average, self.weights, step)
         self.step += 1
-        self._losses.append(loss)
+        self._unseen.append(loss)
         if step == 0 and FIRST_STEP not in self.scratch.facts:
             self.scratch.record(FIRST_STEP, digest(self.network.state_dict()))
 
@@ -66,7 +68,7 @@ class Course:
         Raises:
             Diverged: numbers ended a second time.
         """
-        losses, self._losses = torch.stack(self._losses).tolist(), []
+        losses, self._unseen = torch.stack(self._unseen).tolist(), []
         first = self.step - len(losses) + 1
         bad = [(first + i, loss) for i, loss in enumerate(losses) if not math.isfinite(loss)]
         why = f"the loss is {bad[0][1]} in step {bad[0][0]}" if bad else None
@@ -74,6 +76,7 @@ class Course:
         if why is None and not bool(sound):
             why = f"a weight is no number any more after step {self.step}"
         if why is None:
+            self.losses += losses
             return losses[-1]
         self._go_back(f"{why} of {self.plan.steps}")
         return None

@@ -136,13 +136,24 @@ class DDPM(Generator):
             ema=self.ema,
             replay=self.compile != "off",
         )
-        learner = self._learner(model, images, plan, seed, scratch or Scratch())
-        train(model.network, images, learner.loss, plan, seed, device, progress, scratch=scratch)
+        self._train(model, images, plan, seed, progress, scratch or Scratch())
         return model
 
-    def _learner(
-        self, model: Diffusion, images: Images, plan: Plan, seed: Seed, scratch: Scratch
-    ) -> Diffusion:
+    def _train(
+        self,
+        model: Diffusion,
+        images: Images,
+        plan: Plan,
+        seed: Seed,
+        progress: Progress,
+        scratch: Scratch,
+    ) -> list[float]:
+        loss_of = self._learner(model, images, seed, scratch).loss
+        return train(
+            model.network, images, loss_of, plan, seed, model.device, progress, scratch=scratch
+        )
+
+    def _learner(self, model: Diffusion, images: Images, seed: Seed, scratch: Scratch) -> Diffusion:
         """The model itself, or the same weights compiled where that is asked for."""
         if self.compile != "on":
             return model
@@ -151,7 +162,8 @@ class DDPM(Generator):
         draws = Draws(seed / "compile", self.batch, where)
         rows = draws.below(len(images)).to("cpu")
         pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
-        why = failure(lambda: learner.loss(to_float(pixels), labels, draws), model.network)
+        with model.device.in_order():  # as it is trained: what is translated depends on it
+            why = failure(lambda: learner.loss(to_float(pixels), labels, draws), model.network)
         if why:
             raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
         scratch.record("compiled", "yes")

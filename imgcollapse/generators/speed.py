@@ -39,7 +39,7 @@ def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = Tru
         network: the UNet.
         places: H x W where it attends.
         device: where it runs.
-        fuses: whether its blocks may become those of fused.py, which torch.compile cannot translate.
+        fuses: whether its blocks may become those of fused.py, which are not for torch.compile.
     """
     if places <= SHORT:
         for layer in network.modules():
@@ -59,7 +59,8 @@ def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = Tru
 
 def compiled(network: nn.Module) -> Any:
     """The same network with the same weights, translated when it is first called."""
-    return torch.compile(network)
+    with warnings.catch_warnings(action="ignore"):  # of what it loads
+        return torch.compile(network)
 
 
 def failure(loss: Callable[[], Tensor], network: nn.Module) -> str:

@@ -41,14 +41,14 @@ def train(
     progress: Progress,
     tokens: Tensor | None = None,
     scratch: Scratch | None = None,
-) -> None:
+) -> list[float]:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
     Step i draws its images, and their noise, from `seed / "step" / i` alone, so a training that
     was interrupted ends with the same bits.
 
     Args:
-        network: what learns.
+        network: what learns, in the mode that it is in.
         images: what it learns from.
         loss_of: what is minimised.
         plan: how long and how fast.
@@ -57,6 +57,9 @@ def train(
         progress: is told how far it is.
         tokens: int64[N, T], what the loss is given in place of the pixels; none gives it those.
         scratch: where its steps are kept; none keeps nothing.
+
+    Returns:
+        The loss of every step taken here.
 
     Raises:
         UserError: there are no images, or no memory for one.
@@ -82,12 +85,14 @@ def train(
 
     with device.in_order():
         step = recorded(network, plan, loss, seed, device, scratch) or by_parts
-        _follow(Course(network, plan, scratch), step, seed, progress)
+        course = Course(network, plan, scratch)
+        _follow(course, step, seed, progress)
     network.zero_grad()
+    return course.losses
 
 
 def _follow(course: Course, step: Gradient, seed: Seed, progress: Progress) -> None:
-    """Go the course to its end."""
+    """Go a course to its end."""
     plan, scratch, reported = course.plan, course.scratch, time.monotonic()
     while course.step < plan.steps:
         course.advance(step(course.seed(seed)))

@@ -25,7 +25,8 @@ class Reference:
 
     def __init__(self, network: nn.Module, width: int, real: Tensor, batch: int = 500) -> None:
         self.batch = batch
-        self.metric = FrechetInceptionDistance(Features(network, width), reset_real_features=False)
+        metric = FrechetInceptionDistance(Features(network, width), reset_real_features=False)
+        self.metric = metric.to(real.device)
         for part in real.split(batch):
             self.metric.update(part, real=True)
 
