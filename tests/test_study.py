@@ -1,9 +1,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from imgcollapse.config import load_study
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.protocols import Pool
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import split
+from imgcollapse.data.stocks import InMemory
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 
@@ -45,6 +50,31 @@ def test_every_config_in_the_repository_is_a_study(path, smoke):
     assert text.startswith("#"), "a config opens with what it shows"
     assert f"imgcollapse run configs/{path.name}" in text
     assert "smoke:" in text
+
+
+MNIST = (
+    [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+)
+PUBLISHED = {
+    "cifar10_lt_ddpm": ([5000] * 10, [1000] * 10),
+    "mnist_ddpm": MNIST,
+    "mnist_vae": MNIST,
+}
+"""Training and test images of each class in the sets that configs download."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_config_asks_for_no_more_images_than_its_set_has(name):
+    study = load_study(next(path for path in CONFIGS if path.stem == name))
+    train, test = (
+        InMemory(torch.zeros(sum(sizes), 1, 1, 1, dtype=torch.uint8), labels.short())
+        for sizes in PUBLISHED[name]
+        for labels in [torch.arange(10).repeat_interleave(torch.tensor(sizes))]
+    )
+    pool = Pool(tuple("0123456789"), train, test)
+    found = split(pool, study.longtail, study.splits, Seed(("test",)))
+    assert len(found.train) == study.longtail.total()
 
 
 def test_overrides_reach_into_parts(config):

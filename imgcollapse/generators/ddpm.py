@@ -55,8 +55,8 @@ class DDPM(Generator):
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
             prediction in w * conditional + (1 - w) * unconditional; 1 is none.
         label_dropout: share of labels hidden in training, for the unconditional prediction.
-        compile: auto records a training step on a GPU and replays it, on has torch.compile translate
-            the network as well (on a CPU too; it takes a minute), off does neither (docs/speed.md).
+        compile: auto records a training step on a GPU and replays it; on has torch.compile
+            translate the network as well, on a CPU too; off does neither (docs/speed.md).
     """
 
     divides = True

@@ -1,9 +1,9 @@
-"""A UNet's residual block for a GPU: what lies between its convolutions, in as few kernels as it can be.
+"""A UNet's blocks for a GPU: what lies between their convolutions, in few kernels.
 
-Convolutions in bfloat16 want the channels last; torch's own group normalisation wants them first, in
-float32, and most of a training step goes into laying images out anew and adding one vector at a
-time. These kernels read and write what the convolutions have, compute in float32, and always add
-in the same order.
+Convolutions in bfloat16 want the channels last. Torch's own group normalisation wants them first,
+and in float32, and most of a training step goes into laying images out anew and adding one vector
+at a time. These kernels read and write what the convolutions have, compute in float32, and always
+add in the same order.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ import triton
 import triton.language as tl
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
 LAST = torch.channels_last
 
 
 def fuse(network: UNet2DModel) -> None:
-    """Give a UNet these residual blocks in place of its own; its weights keep names and values."""
+    """Give a UNet these layers in place of its own; its weights keep their names and values."""
     for layer in list(network.modules()):
         if isinstance(blocks := getattr(layer, "resnets", None), nn.ModuleList):
             layer.resnets = nn.ModuleList(Block(cast(ResnetBlock2D, block)) for block in blocks)
+        if isinstance(ups := getattr(layer, "upsamplers", None), nn.ModuleList):
+            layer.upsamplers = nn.ModuleList(Up(cast(Upsample2D, up)) for up in ups)
     network.conv_norm_out, network.conv_act = Norm(network.conv_norm_out), nn.Identity()
 
 
@@ -55,6 +58,28 @@ class Block(nn.Module):
         return _Sum.apply(x, inner, bias)
 
 
+class Up(nn.Module):
+    """Every pixel four times, then a convolution, as `Upsample2D` has it."""
+
+    def __init__(self, of: Upsample2D) -> None:
+        """
+        Args:
+            of: the layer whose convolution this one takes over.
+        """
+        super().__init__()
+        self.conv = of.conv
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """float[N, C, H, W] => float[N, C', 2H, 2W], or of another `size`."""
+        fits = (
+            4 * x.numel() < 2**31
+        )  # with more, and channels last, torch loses count (its #141831)
+        x = x.contiguous(memory_format=LAST if fits else torch.contiguous_format)
+        with torch.autocast(x.device.type, enabled=False):  # it would make float32 of them first
+            x = F.interpolate(x, size, None if size else 2.0)
+        return self.conv(x)
+
+
 class Norm(nn.Module):
     """silu(group_norm(x + shift)) of images, in their own type."""
 
@@ -67,7 +92,7 @@ class Norm(nn.Module):
         self.weight, self.bias, self.groups, self.eps = of.weight, of.bias, of.num_groups, of.eps
 
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """float[N, C, H, W], channels first or last, and float[N, C] => the first, channels last."""
+        """float[N, C, H, W] and, to be added first, float[N, C] => the former, channels last."""
         return _Norm.apply(x, shift, self.weight, self.bias, self.groups, self.eps)
 
 
@@ -140,7 +165,7 @@ class _Sum(torch.autograd.Function):
 
 
 FUSION: Any = {"enable_fp_fusion": True}
-"""A product and a sum rounded once: said, so that bits do not depend on what triton takes for usual."""
+"""A product and a sum are rounded once: bits shall not depend on what triton takes for usual."""
 LANES = 32
 """Channels that a program holds."""
 SPAN = 1024

@@ -10,7 +10,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
-from imgcollapse.generators.draws import Draws
+from imgcollapse.generators.draws import Draws, Redrawn
 from imgcollapse.generators.vae import Coder, negative_elbo
 
 from .conftest import noise_images
@@ -64,3 +64,17 @@ def test_a_loss_is_the_mean_of_the_losses_of_its_parts(cpu: Device, seed: Seed) 
             )
         # float32 sums in another order.
         torch.testing.assert_close(parts, whole, rtol=1e-5, atol=0)
+
+
+def test_draws_into_the_same_memory_are_those_of_every_step(seed: Seed) -> None:
+    draws = Redrawn(seed, B)
+    first = taken(draws)
+    where = [numbers.data_ptr() for numbers in first]
+    for name in (seed, seed / "another", seed):
+        draws.again(name)
+        found = taken(draws)
+        assert [numbers.data_ptr() for numbers in found] == where
+        for one, plain in zip(found, taken(Draws(name, B)), strict=True):
+            assert torch.equal(one, plain)
+    draws.rewind()
+    assert torch.equal(taken(draws)[0], found[0])
