@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.utils.deterministic
@@ -54,18 +54,19 @@ class Device:
         if self.torch.type != "cuda":
             yield
             return
+        filling: Any = torch.utils.deterministic
         filled, enabled, warns = (
-            torch.utils.deterministic.fill_uninitialized_memory,  # of no use: nothing here reads it
+            filling.fill_uninitialized_memory,  # of no use: nothing here reads it
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         )
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        filling.fill_uninitialized_memory = False
         torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(enabled, warn_only=warns)
-            torch.utils.deterministic.fill_uninitialized_memory = filled
+            filling.fill_uninitialized_memory = filled
 
 
 def choose(name: str = "auto", precision: Precision = "auto") -> Device:

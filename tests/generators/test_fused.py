@@ -14,7 +14,7 @@ pytest.importorskip("triton", reason="triton is not for this system")
 import triton
 from triton.backends.compiler import GPUTarget
 
-from imgcollapse.generators import fused
+from imgcollapse.generators import fused, kernels
 
 LAWS = Path(__file__).with_name("fused_laws.py")
 
@@ -48,7 +48,7 @@ def test_kernels_are_what_a_compiler_takes(
         **{name: size for name, size in sizes.items() if name.isupper()},
         **({} if shift else {"shift_at": None}),
     }
-    for kernel in (fused._norm, fused._norm_backward, fused._sum, fused._channel_sums):
+    for kernel in (kernels.norm, kernels.norm_backward, kernels.add, kernels.channel_sums):
         names = kernel.arg_names
         types = {**pixels, **whole, "shift_at": shift, "eps": "fp32"}
         signature = {
