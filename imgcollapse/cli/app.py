@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 import typer
 
@@ -89,6 +90,37 @@ def main() -> None:
 def _refuse(line: str) -> None:
     print(f"imgcollapse: {one_line(line)}", file=sys.stderr)
     sys.exit(2)
+
+
+class Findings(Protocol):
+    """What a look or a trial has found."""
+
+    @property
+    def wrong(self) -> Sequence[str]:
+        """A line for each thing that is wrong."""
+        ...
+
+    def table(self) -> Any:
+        """For a console."""
+        ...
+
+    def summary(self) -> str:
+        """In one line."""
+        ...
+
+
+def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
+    """Print what was found; exit code 1 if something is wrong."""
+    from rich.console import Console
+
+    Console(highlight=False).print(found.table())
+    for note in notes:
+        print(f"note: {note}")
+    for line in found.wrong:
+        print(f"imgcollapse: {line}", file=sys.stderr)
+    print(found.summary())
+    if found.wrong:
+        raise typer.Exit(1)
 
 
 def place_for(config: Path, smoke: bool) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imgcollapse.cli.app import Folder, Overrides, Smoke, app
+from imgcollapse.cli.app import Folder, Overrides, Smoke, app, conclude
 
 
 @app.command()
@@ -66,21 +65,12 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
 ) -> None:
     """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
-    from rich.console import Console
-
     from imgcollapse.progress import Display
     from imgcollapse.verification import verify as look
 
     with Display() as display:
         found = look(folder, quick, display)
-    Console(highlight=False).print(found.table())
-    for note in found.notes:
-        print(f"note: {note}")
-    for line in found.wrong:
-        print(f"imgcollapse: {line}", file=sys.stderr)
-    print(found.summary())
-    if found.wrong:
-        raise typer.Exit(1)
+    conclude(found, found.notes)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imgcollapse.cli.app import Config, Overrides, Smoke, app
+from imgcollapse.cli.app import Config, Overrides, Smoke, app, conclude
 
 
 @app.command()
@@ -82,8 +82,6 @@ def chaos(
     seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
 ) -> None:
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
-    from rich.console import Console
-
     from imgcollapse.chaos import drill
     from imgcollapse.config import load_study
     from imgcollapse.progress import Display
@@ -92,12 +90,7 @@ def chaos(
     folder = out or Path("runs") / f"chaos_{config.stem}"
     with Display() as display:
         found = drill(study, folder, kills, seed, display)
-    Console(highlight=False).print(found.table())
-    for line in found.wrong:
-        print(f"imgcollapse: {line}", file=sys.stderr)
-    print(found.summary())
-    if found.wrong:
-        raise typer.Exit(1)
+    conclude(found)
 
 
 @app.command()
