@@ -2,13 +2,15 @@
 
     vae.py       a convolutional variational autoencoder
     ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network,
-                 speed.py how that is made fast
+                 speed.py how that is made fast, fused.py its blocks for a GPU, kernels.py
+                 what runs there
     autoregressive.py  a language model over image tokens; tokens.py what they are,
                  transformer.py its network, decoding.py temperature, top-k and top-p
     gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
     resample.py  the perfect learner: what chance alone does
     training.py  the one training loop; plan.py how long and how fast, draws.py the random numbers
-                 of a batch, course.py how far it has come, memory.py less at a time where it ends
+                 of a batch, course.py how far it has come, memory.py less at a time where it ends,
+                 replay.py a step that a GPU has recorded
     sampling.py  images drawn a batch at a time
     pipeline.py  a trained diffusion model as a diffusers pipeline folder
 
