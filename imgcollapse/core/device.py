@@ -15,6 +15,10 @@ from imgcollapse.core.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+# Products in a fixed order want it, and it is read once, before the first one of a process.
+os.environ.setdefault(*_WORKSPACE)
+
 
 @dataclass(frozen=True)
 class Device:
@@ -37,18 +41,22 @@ class Device:
     @contextmanager
     def in_float32(self) -> Iterator[None]:
         """A block in which a GPU's convolutions of float32 are taken in it, and not in TF32."""
-        before = torch.backends.cudnn.allow_tf32
-        torch.backends.cudnn.allow_tf32 = before and self.torch.type != "cuda"
+        if self.torch.type != "cuda":
+            yield
+            return
+        cudnn: Any = torch.backends.cudnn
+        before, cudnn.conv.fp32_precision = cudnn.conv.fp32_precision, "ieee"
         try:
             yield
         finally:
-            torch.backends.cudnn.allow_tf32 = before
+            cudnn.conv.fp32_precision = before
 
     @contextmanager
     def in_order(self) -> Iterator[None]:
         """A block in which a GPU adds numbers in the same order every time, as a CPU does.
 
         Raises:
+            UserError: somebody has multiplied matrices there before this module was imported.
             RuntimeError: in the block, at an operation that torch has no such algorithm for.
         """
         if self.torch.type != "cuda":
@@ -63,10 +71,22 @@ class Device:
         filling.fill_uninitialized_memory = False
         torch.use_deterministic_algorithms(True)
         try:
+            self._check_products()
             yield
         finally:
             torch.use_deterministic_algorithms(enabled, warn_only=warns)
             filling.fill_uninitialized_memory = filled
+
+    def _check_products(self) -> None:
+        if torch.cuda.is_available():
+            one = torch.ones(8, 8, device=self.torch)
+            try:
+                one @ one  # pyright: ignore[reportUnusedExpression]
+            except RuntimeError:
+                raise UserError(
+                    "device: matrices were multiplied on the GPU before imgcollapse was imported, "
+                    f"or {_WORKSPACE[0]} is not {_WORKSPACE[1]}; import it first, in a new process"
+                ) from None
 
 
 def choose(name: str = "auto", precision: Precision = "auto") -> Device:
@@ -86,8 +106,8 @@ def choose(name: str = "auto", precision: Precision = "auto") -> Device:
         raise UserError(
             f"device: {name!r} cannot be used here ({reason}); use cpu, cuda or auto"
         ) from None
-    if device.type == "cuda":  # matrix products in a fixed order ask for it before the first one
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if device.type == "cuda":  # kernels and graphs that name no device take this one
+        torch.cuda.set_device(device)
     if precision == "auto":
         precision = "bfloat16" if _has_native_bfloat16(device) else "float32"
     return Device(device, getattr(torch, precision))

@@ -34,6 +34,11 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def gist(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), repr(error))
+
+
 def unfit(name: str) -> str | None:
     """Why a class cannot be called so, or None."""
     if not name.strip():

@@ -128,6 +128,7 @@ class Autoregressive(Generator):
             anneal=True,
             clip=1.0,
             ema=self.ema,
+            replay=True,
         )
         tokens = alphabet.encode(images.pixels)
         train(model.network, images, model.loss, plan, seed, device, progress, tokens, scratch)

@@ -25,7 +25,7 @@ class Course:
 
     Attributes:
         step: steps taken.
-        losses: of those taken here, as far as somebody has looked.
+        losses: of those taken here that led to where it is, as far as somebody has looked.
     """
 
     def __init__(self, network: nn.Module, plan: Plan, scratch: Scratch) -> None:
@@ -39,6 +39,7 @@ class Course:
         self._unseen: list[Tensor] = []
         self._start = self._state()
         self._go_on_from_latest()
+        self._joined = self.step
 
     def seed(self, seed: Seed) -> Seed:
         """Names the draws of the next step, from the training's `seed`."""
@@ -102,6 +103,8 @@ class Course:
         unpack(self._start, self.network, self.optimizer, self.average)
         self.step = 0
         self._go_on_from_latest()
+        del self.losses[max(0, self.step - self._joined) :]
+        self._joined = min(self._joined, self.step)
         self.scratch.record(RETRIED, {"from_step": self.step, "why": why})
         self.scratch.say(f"{why}: going on from step {self.step} with other batches")
 

@@ -17,11 +17,12 @@ from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process, Sampler
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.speed import Compile, compiled, failure, quicken
+from imgcollapse.generators.speed import Compile, compiled, failure, quicken, unfusable
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 
@@ -148,6 +149,8 @@ class DDPM(Generator):
         progress: Progress,
         scratch: Scratch,
     ) -> list[float]:
+        if model.device.torch.type == "cuda" and self._fuses:
+            scratch.record("fused", unfusable(model.device.torch) or "yes")
         loss_of = self._learner(model, images, seed, scratch).loss
         return train(
             model.network, images, loss_of, plan, seed, model.device, progress, scratch=scratch
@@ -159,6 +162,7 @@ class DDPM(Generator):
             return model
         learner = replace(model, network=compiled(model.network))
         where = model.device.torch
+        model.network.train()
         draws = Draws(seed / "compile", self.batch, where)
         rows = draws.below(len(images)).to("cpu")
         pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
@@ -182,6 +186,11 @@ class DDPM(Generator):
         load(model.network, state)
         return model
 
+    @property
+    def _fuses(self) -> bool:
+        """Whether a GPU replays its steps: taken one by one, fused kernels wait for each launch."""
+        return self.compile == "auto" and here().size == 1
+
     def _model(self, shape: tuple[int, int, int], classes: int, device: Device) -> Diffusion:
         canvas = Canvas(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
         # The last condition is "any class".
@@ -190,7 +199,7 @@ class DDPM(Generator):
         cast(nn.Module, network).to(device.torch).eval()
         _, height, width = canvas.inside
         places = height * width // 4 ** (len(self.channels) - 1)
-        quicken(network, places, device, fuses=self.compile != "on")
+        quicken(network, places, device, self._fuses)
         process = Process(self.schedule, self.timesteps, self.prediction)
         return Diffusion(self, network, canvas, process, device)
 

@@ -16,6 +16,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from imgcollapse.generators import kernels
 
@@ -57,7 +58,7 @@ class Block(nn.Module):
         bias = cast(Tensor, self.conv2.bias)
         if (shortcut := getattr(self, "conv_shortcut", None)) is not None:
             x, bias = _without_bias(shortcut, x), bias + shortcut.bias
-        return _Sum.apply(x, inner, bias)
+        return add(x, inner, bias)
 
 
 class Up(nn.Module):
@@ -98,6 +99,11 @@ class Norm(nn.Module):
         return _Norm.apply(x, shift, self.weight, self.bias, self.groups, self.eps)
 
 
+def add(one: Tensor, other: Tensor, bias: Tensor) -> Tensor:
+    """float[N, C, H, W] twice, and float[C] => their sum, channels last."""
+    return _Sum.apply(one, other, bias)
+
+
 def _without_bias(layer: nn.Module, x: Tensor) -> Tensor:
     conv = cast(nn.Conv2d, layer)
     return F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
@@ -120,7 +126,7 @@ class _Norm(torch.autograd.Function):
         eps: float,
     ) -> Tensor:
         x = x.contiguous(memory_format=LAST)
-        y, moments = torch.empty_like(x), torch.empty(2, len(x), groups, device=x.device)
+        y, moments = torch.empty_like(x), _numbers(x, 2, len(x), groups)
         grid, sizes = _divided(x, groups)
         kernels.norm[grid](x, shift, scale, offset, y, *moments, eps, **sizes, **FUSION)
         ctx.save_for_backward(x, shift, scale, offset, moments)
@@ -128,11 +134,14 @@ class _Norm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - of the decorator's making
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         x, shift, scale, offset, moments = ctx.saved_tensors
         dy = gradients[0].contiguous(memory_format=LAST)
         dx = torch.empty_like(x)
-        sums = torch.empty(3, *x.shape[:2], device=x.device)  # of every image
+        sums = _numbers(x, 3, *x.shape[:2])  # of every image
         grid, sizes = _divided(x, ctx.groups)
         kernels.norm_backward[grid](
             x, dy, shift, scale, offset, *moments, dx, *sums, **sizes, **FUSION
@@ -156,10 +165,13 @@ class _Sum(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - of the decorator's making
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         dy = gradients[0].contiguous(memory_format=LAST)
         channels, pixels = dy.shape[1], dy.numel() // dy.shape[1]
-        sums = torch.empty(_parts(pixels, STRETCH), channels, device=dy.device)
+        sums = _numbers(dy, _parts(pixels, STRETCH), channels)
         grid = (len(sums), _parts(channels, LANES))
         kernels.channel_sums[grid](
             dy, sums, pixels, channels, STRETCH=STRETCH, ROWS=64, LANES=LANES, **FUSION
@@ -172,6 +184,8 @@ FUSION: Any = {"enable_fp_fusion": True}
 """A product and a sum are rounded once: bits shall not depend on what triton takes for usual."""
 LANES = 32
 """Channels that a program holds."""
+HELD = 4096
+"""Numbers that a program of a norm holds of each kind: with more of them its registers spill."""
 SPAN = 1024
 """Numbers that a program adds up."""
 STRETCH = 1024
@@ -192,9 +206,13 @@ def _divided(x: Tensor, groups: int) -> tuple[tuple[int, int], dict[str, int]]:
         "EACH": each,
         "PADDED": padded,
         "TOGETHER": together,
-        "ROWS": min(rows, _up_to_power(height * width)),
+        "ROWS": min(rows, max(1, HELD // (padded * together)), _up_to_power(height * width)),
     }
     return (len(x), _parts(groups, together)), sizes
+
+
+def _numbers(beside: Tensor, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32, device=beside.device)
 
 
 def _parts(whole: int, each: int) -> int:

@@ -66,18 +66,24 @@ def _norm(
     rows = tl.arange(0, ROWS)
     channels = groups * EACH
     shift = _shift_of(shift_at, image * channels + channel, there)
+    # Sums are of what differs from the group's first number: of large ones little would be left.
+    first = group * EACH
+    present = group < groups
+    pivot = tl.load(x_at + image * places * channels + first, mask=present, other=0.0)
+    pivot = pivot.to(tl.float32) + _shift_of(shift_at, image * channels + first, present)
     sums = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     squares = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     for row in range(0, places, ROWS):
         at = (image * places + row + rows)[:, None] * channels + channel[None, :]
         inside = ((row + rows) < places)[:, None] & there[None, :]
-        x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32) + shift[None, :]
-        x = tl.where(inside, x, 0.0)
+        x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32)
+        x = tl.where(inside, x + (shift - pivot)[None, :], 0.0)
         sums += x
         squares += x * x
     count = places * EACH
-    mean = _over_groups(tl.sum(sums, axis=0), PADDED, TOGETHER) / count
-    variance = _over_groups(tl.sum(squares, axis=0), PADDED, TOGETHER) / count - mean * mean
+    beyond = _over_groups(tl.sum(sums, axis=0), PADDED, TOGETHER) / count
+    variance = _over_groups(tl.sum(squares, axis=0), PADDED, TOGETHER) / count - beyond * beyond
+    mean = pivot + beyond
     rate = 1 / tl.sqrt(tl.maximum(variance, 0.0) + eps)
     first_of_group = there & (channel == group * EACH)
     tl.store(mean_at + image * groups + group, mean, mask=first_of_group)

@@ -19,7 +19,8 @@ class Plan:
         weight_decay: L2 penalty.
         clip: largest norm of the gradient, or None.
         ema: decay of the moving average of the weights that is kept; 0 keeps the last weights.
-        replay: whether a GPU records a step and replays it (replay.py).
+        replay: whether a GPU may record a step and replay it (replay.py): where a loss depends on
+            nothing but weights, images and draws.
     """
 
     steps: int
@@ -30,7 +31,7 @@ class Plan:
     weight_decay: float = 0.0
     clip: float | None = None
     ema: float = 0.0
-    replay: bool = True
+    replay: bool = False
 
     def lr_at(self, step: int) -> float:
         """Step size of step 0, 1, ..."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.core.text import gist
 from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws, Redrawn
 from imgcollapse.generators.memory import MICRO_BATCH
@@ -55,7 +56,7 @@ def recorded(
         step = _Recording(network, Redrawn(seed / "rehearsal", plan.batch, device.torch), loss_of)
     except (RuntimeError, AssertionError) as error:  # out of memory is one, too
         network.zero_grad()
-        scratch.record(REPLAYED, f"failed: {str(error).strip().splitlines()[0]}")
+        scratch.record(REPLAYED, f"failed: {gist(error)}")
         return None
     scratch.record(REPLAYED, "yes")
     return step
@@ -72,6 +73,8 @@ class _Recording:
             draws.rewind()
             return loss.detach().float()
 
+        # The graph keeps what a step needs for itself, and Adam will need this much besides.
+        room = [torch.empty_like(weight) for weight in network.parameters() for _ in range(2)]
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -83,6 +86,7 @@ class _Recording:
         self.draws, self.graph = draws, torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.loss = step()
+        del room
 
     def __call__(self, name: Seed) -> Tensor:
         self.draws.again(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Literal, cast
 
@@ -17,6 +18,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
+from imgcollapse.core.text import gist
 
 Compile = Literal["auto", "on", "off"]
 """How a GPU takes a training step: recorded, recorded and translated by torch.compile, or neither.
@@ -25,8 +27,8 @@ On a CPU only `on` does anything.
 """
 
 SHORT = 256
-"""Places that attend to one another, up to which plain products beat fused attention on a CPU, and
-cost little on a GPU, where they add in the same order every time."""
+"""Places that attend to one another, up to which attention is taken in plain products: they beat
+fused attention on a CPU, and a GPU takes them in the same order every time."""
 
 
 def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
@@ -39,7 +41,8 @@ def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = Tru
         network: the UNet.
         places: H x W where it attends.
         device: where it runs.
-        fuses: whether its blocks may become those of fused.py, which are not for torch.compile.
+        fuses: whether its blocks may become those of fused.py: for steps that are replayed, and
+            not translated by torch.compile.
     """
     if places <= SHORT:
         for layer in network.modules():
@@ -47,14 +50,27 @@ def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = Tru
                 layer.set_processor(AttnProcessor())
     if device.torch.type == "cuda":
         cast(nn.Module, network).to(memory_format=torch.channels_last)
-        if (
-            fuses
-            and find_spec("triton")
-            and torch.cuda.get_device_capability(device.torch) >= (8, 0)
-        ):
+        if fuses and not unfusable(device.torch):
             from imgcollapse.generators.fused import fuse  # its kernels are written in triton
 
             fuse(network)
+
+
+@lru_cache
+def unfusable(device: torch.device) -> str:
+    """Why the kernels of fused blocks cannot be made and run there, or nothing."""
+    if not find_spec("triton"):
+        return "triton is not installed"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "its compute capability is below 8.0"
+    try:
+        from imgcollapse.generators.fused import add
+
+        one = torch.zeros(1, 8, 1, 1, device=device)
+        add(one, one, one.flatten())
+    except Exception as error:  # a compiler that is missing, for one
+        return gist(error)
+    return ""
 
 
 def compiled(network: nn.Module) -> Any:
@@ -69,7 +85,7 @@ def failure(loss: Callable[[], Tensor], network: nn.Module) -> str:
         with warnings.catch_warnings(action="ignore"):  # of how the translator goes about it
             loss().backward()
     except Exception as error:  # whatever compilers, drivers and translators come up with
-        return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        return gist(error)
     finally:
         network.zero_grad()
     return ""

@@ -48,7 +48,7 @@ def train(
     was interrupted ends with the same bits.
 
     Args:
-        network: what learns, in the mode that it is in.
+        network: what learns.
         images: what it learns from.
         loss_of: what is minimised.
         plan: how long and how fast.
@@ -59,7 +59,7 @@ def train(
         scratch: where its steps are kept; none keeps nothing.
 
     Returns:
-        The loss of every step taken here.
+        The loss of every step taken here that led to where it ended.
 
     Raises:
         UserError: there are no images, or no memory for one.
@@ -67,7 +67,7 @@ def train(
     """
     check(images)
     scratch = scratch or Scratch()
-    network.to(device.torch)
+    network.to(device.torch).train()
     seen = (images.pixels if tokens is None else tokens).to(device.torch)
     labels = images.labels.long().to(device.torch)
 
@@ -84,8 +84,8 @@ def train(
         return descend(network, plan.batch, loss_over, scratch)
 
     with device.in_order():
-        step = recorded(network, plan, loss, seed, device, scratch) or by_parts
         course = Course(network, plan, scratch)
+        step = recorded(network, plan, loss, seed, device, scratch) or by_parts
         _follow(course, step, seed, progress)
     network.zero_grad()
     return course.losses

@@ -90,6 +90,7 @@ class VAE(Generator):
             batch=self.batch,
             lr=self.lr,
             weight_decay=self.weight_decay,
+            replay=True,
         )
         train(network, images, loss, plan, seed, device, progress, scratch=scratch)
         return Autoencoder(self, network, device)

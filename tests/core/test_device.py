@@ -25,13 +25,14 @@ def test_a_device_that_is_not_there_is_one_line(name):
 
 def test_a_gpus_order_is_held_to_for_a_block_alone():
     """The switches are torch's own, and there without a GPU."""
+    before = torch.backends.cudnn.conv.fp32_precision
     gpu = device.Device(torch.device("cuda"), torch.float32)
     with suppress(ZeroDivisionError), gpu.in_order(), gpu.in_float32():
         assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
         raise ZeroDivisionError
     assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision == before
     cpu = device.choose("cpu")
     with cpu.in_order(), cpu.in_float32():
         assert not torch.are_deterministic_algorithms_enabled()

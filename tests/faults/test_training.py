@@ -9,7 +9,7 @@ from torch import nn
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.scratch import Scratch
-from imgcollapse.generators import DDPM, VAE, Autoregressive
+from imgcollapse.generators import DDPM, VAE, Autoregressive, training
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
 from imgcollapse.generators.training import train
@@ -45,6 +45,34 @@ def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED):
 
     train(network, pictures(), loss, Plan(steps, batch, lr=0.1), seed, CPU, Told(), scratch=scratch)
     return network.at.detach(), seen
+
+
+def test_losses_are_of_the_steps_that_led_to_the_end(tmp_path):
+    """Of a training that went back to its fourth step, and of one that was taken up after it."""
+    scratch = Scratch(tmp_path / "work", every=0)
+    plan, network, calls = Plan(10, 8, lr=0.1), Line(), []
+
+    def loss(pixels, _labels, _draws):
+        calls.append(len(calls))
+        found = (network.at.sum() - pixels.mean()) ** 2
+        return found * float("nan") if len(calls) == 5 else found
+
+    losses = train(network, pictures(), loss, plan, SEED, CPU, Told(), scratch=scratch)
+    assert len(losses) == 10
+    assert all(loss == loss for loss in losses)
+    again = train(Line(), pictures(), loss, plan, SEED, CPU, Told(), scratch=scratch)
+    assert again == []
+
+
+def test_what_was_known_of_a_training_is_known_before_a_step_is_recorded(tmp_path, monkeypatch):
+    """A batch that did not fit is taken in parts again, and not recorded whole."""
+    first = Scratch(tmp_path / "work", every=0)
+    first.record("micro_batch", 2)
+    learn(scratch=first, steps=10)
+    known = []
+    monkeypatch.setattr(training, "recorded", lambda *of: known.append(dict(of[-1].facts)))
+    learn(scratch=Scratch(tmp_path / "work", every=0), steps=10)
+    assert known[0]["micro_batch"] == 2
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

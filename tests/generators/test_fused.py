@@ -19,17 +19,20 @@ from imgcollapse.generators import fused, kernels
 LAWS = Path(__file__).with_name("fused_laws.py")
 
 
+@pytest.mark.skipif(
+    triton.__version__.startswith("3.6."), reason="its interpreter does not know this numpy"
+)
 def test_they_compute_what_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LAWS)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
-    assert "7 passed" in found.stdout
+    assert "13 passed" in found.stdout
 
 
 @pytest.mark.parametrize("kind", ["*bf16", "*fp32"])
 @pytest.mark.parametrize("shift", ["*bf16", "*fp32", None])
-@pytest.mark.parametrize("channels", [128, 384])
+@pytest.mark.parametrize("channels", [128, 384, 8192])
 def test_kernels_are_what_a_compiler_takes(
     kind: str, shift: str | None, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
