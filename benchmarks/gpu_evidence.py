@@ -1,4 +1,4 @@
-"""Evidence from one GPU: the gpu tests, the bench, and a short study; made to take under ten minutes.
+"""Evidence from one GPU, made to take under ten minutes: gpu tests, bench and a short study.
 
     python benchmarks/gpu_evidence.py                              # CIFAR-10 is downloaded to data/
     python benchmarks/gpu_evidence.py data.kind=folder data.path=cifar10.zip
