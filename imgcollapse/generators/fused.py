@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+import triton  # pyright: ignore[reportMissingImports] - it is not for every system
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.upsampling import Upsample2D
@@ -158,7 +159,7 @@ class _Sum(torch.autograd.Function):
     def forward(ctx: Any, one: Tensor, other: Tensor, bias: Tensor) -> Tensor:
         one, other = (x.contiguous(memory_format=LAST) for x in (one, other))
         y = torch.empty_like(other)
-        kernels.add[(_parts(y.numel(), SPAN),)](
+        kernels.add[(triton.cdiv(y.numel(), SPAN),)](
             one, other, bias, y, y.numel(), CHANNELS=y.shape[1], SPAN=SPAN, **FUSION
         )
         ctx.types = one.dtype, other.dtype
@@ -171,8 +172,8 @@ class _Sum(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         dy = gradients[0].contiguous(memory_format=LAST)
         channels, pixels = dy.shape[1], dy.numel() // dy.shape[1]
-        sums = _numbers(dy, _parts(pixels, STRETCH), channels)
-        grid = (len(sums), _parts(channels, LANES))
+        sums = _numbers(dy, triton.cdiv(pixels, STRETCH), channels)
+        grid = (len(sums), triton.cdiv(channels, LANES))
         kernels.channel_sums[grid](
             dy, sums, pixels, channels, STRETCH=STRETCH, ROWS=64, LANES=LANES, **FUSION
         )
@@ -196,8 +197,8 @@ def _divided(x: Tensor, groups: int) -> tuple[tuple[int, int], dict[str, int]]:
     """A program takes some groups of one image: (images, blocks of groups), and its sizes."""
     _, channels, height, width = x.shape
     each = channels // groups
-    padded = _up_to_power(each)
-    # What was fastest on an H100 among 32 to 128 lanes and 64 to 256 rows.
+    padded = triton.next_power_of_2(each)
+    # The fastest on an H100 of 32 to 128 lanes and 64 to 256 rows, before loads were widened.
     lanes, rows = (LANES, 128) if padded == each else (2 * LANES, 64)
     together = max(1, lanes // padded)
     sizes = {
@@ -206,18 +207,12 @@ def _divided(x: Tensor, groups: int) -> tuple[tuple[int, int], dict[str, int]]:
         "EACH": each,
         "PADDED": padded,
         "TOGETHER": together,
-        "ROWS": min(rows, max(1, HELD // (padded * together)), _up_to_power(height * width)),
+        "ROWS": min(
+            rows, max(1, HELD // (padded * together)), triton.next_power_of_2(height * width)
+        ),
     }
-    return (len(x), _parts(groups, together)), sizes
+    return (len(x), triton.cdiv(groups, together)), sizes
 
 
 def _numbers(beside: Tensor, *shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.float32, device=beside.device)
-
-
-def _parts(whole: int, each: int) -> int:
-    return -(-whole // each)
-
-
-def _up_to_power(n: int) -> int:
-    return 1 << (n - 1).bit_length()

@@ -28,6 +28,13 @@ def _lanes(groups, EACH: tl.constexpr, PADDED: tl.constexpr, TOGETHER: tl.conste
 
 
 @triton.jit
+def _tile(image, rows, places, channels, channel, there):
+    """Where the numbers of some places of an image are, and which of them there are."""
+    at = (image * places + rows)[:, None] * channels + channel[None, :]
+    return at, (rows < places)[:, None] & there[None, :]
+
+
+@triton.jit
 def _over_groups(x, PADDED: tl.constexpr, TOGETHER: tl.constexpr):
     """Sums over each group's lanes, told to every lane."""
     sums = tl.sum(tl.reshape(x, (TOGETHER, PADDED)), axis=1)
@@ -74,8 +81,7 @@ def _norm(
     sums = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     squares = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     for row in range(0, places, ROWS):
-        at = (image * places + row + rows)[:, None] * channels + channel[None, :]
-        inside = ((row + rows) < places)[:, None] & there[None, :]
+        at, inside = _tile(image, row + rows, places, channels, channel, there)
         x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32)
         x = tl.where(inside, x + (shift - pivot)[None, :], 0.0)
         sums += x
@@ -91,8 +97,7 @@ def _norm(
     slope = rate * tl.load(scale_at + channel, mask=there, other=0.0)
     level = tl.load(offset_at + channel, mask=there, other=0.0) + (shift - mean) * slope
     for row in range(0, places, ROWS):
-        at = (image * places + row + rows)[:, None] * channels + channel[None, :]
-        inside = ((row + rows) < places)[:, None] & there[None, :]
+        at, inside = _tile(image, row + rows, places, channels, channel, there)
         x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32)
         z = x * slope[None, :] + level[None, :]
         tl.store(y_at + at, (z * tl.sigmoid(z)).to(y_at.dtype.element_ty), mask=inside)
@@ -138,8 +143,7 @@ def _norm_backward(
     plains = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     units = tl.zeros((ROWS, TOGETHER * PADDED), tl.float32)
     for row in range(0, places, ROWS):
-        at = (image * places + row + rows)[:, None] * channels + channel[None, :]
-        inside = ((row + rows) < places)[:, None] & there[None, :]
+        at, inside = _tile(image, row + rows, places, channels, channel, there)
         x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32)
         dy = tl.load(dy_at + at, mask=inside, other=0.0).to(tl.float32)
         unit = tl.where(inside, (x - mean[None, :]) * rate[None, :], 0.0)
@@ -157,8 +161,7 @@ def _norm_backward(
     of_shift = rate * (scale * plain - level * places - tilt * unit_sum)
     tl.store(of_shift_at + told, of_shift, mask=there)
     for row in range(0, places, ROWS):
-        at = (image * places + row + rows)[:, None] * channels + channel[None, :]
-        inside = ((row + rows) < places)[:, None] & there[None, :]
+        at, inside = _tile(image, row + rows, places, channels, channel, there)
         x = tl.load(x_at + at, mask=inside, other=0.0).to(tl.float32)
         dy = tl.load(dy_at + at, mask=inside, other=0.0).to(tl.float32)
         unit = (x - mean[None, :]) * rate[None, :]
