@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -30,17 +31,34 @@ class Laboratory:
         device: Device,
         watcher: Watcher,
         codebook: metrics.Codebook | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        chance: Mapping[str, Tensor] | None = None,
     ) -> None:
+        """
+        Args:
+            study: its settings.
+            real: its real images.
+            oracle: names images.
+            device: where networks run.
+            watcher: told about progress.
+            codebook: the words that images are written in; none leaves words out.
+            features: the `features` of a laboratory of this study, or none.
+            chance: its `chance`; found again where it does not fit.
+        """
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.watcher = device, watcher
         self._last: tuple[Tensor, Answers] | None = None
         self.held_out = census.HeldOut(
             oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
         )
+        self.features = features or {
+            "reference": self.see(real.reference.pixels),
+            "train": self.see(real.train.pixels),
+        }
         self.real_side = metrics.RealSide(
-            features=self.features(real.reference.pixels),
+            features=self.features["reference"],
             labels=real.reference.labels,
-            spare=self.features(real.train.pixels),
+            spare=self.features["train"],
             spare_labels=real.train.labels,
             seed=Seed((study.seed, "floor")),
             settings=study.metrics,
@@ -53,13 +71,30 @@ class Laboratory:
             base, held_out = (codebook.write(x.pixels) for x in (real.train, real.reference))
             seed, splits = Seed((study.seed, "words")), study.metrics.splits
             self.words = metrics.RealWords(codebook, base, held_out, seed, splits)
+        if chance and self._is_of_this_study(chance):
+            self.chance = dict(chance)
+
+    @cached_property
+    def chance(self) -> dict[str, Tensor]:
+        """What chance alone would do in each generation, as float64 tensors.
+
+        `drift_low` and `drift_high`, [G+1, K], are the 95% band of the class shares. By the name of
+        a metric of words, [G, 3] from generation 1 on: mean, and the central 95%.
+        """
+        study, real = self.study, self.real
+        labels = real.train.labels, real.reserve.labels
+        low, high = map(torch.from_numpy, chance.null(study, *labels, study.generations).band())
+        found = {"drift_low": low, "drift_high": high}
+        if self.words:
+            drawn = chance.images(study, *labels, study.generations)
+            found |= self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
+        return found
 
     @cached_property
     def expectations(self) -> list[census.Expectation]:
         """What each generation's class shares would be with no loss, and with chance alone."""
         study, real = self.study, self.real
-        null = chance.null(study, real.train.labels, real.reserve.labels, study.generations)
-        low, high = null.band()
+        low, high = self.chance["drift_low"], self.chance["drift_high"]
         asked = study.labels.shares(real.shares, real.shares)
         without_loss = [real.shares] + [
             asked if study.generator.conditional else real.shares
@@ -69,16 +104,7 @@ class Laboratory:
             for g, expected in enumerate(without_loss)
         ]
 
-    @cached_property
-    def words_by_chance(self) -> list[dict[str, metrics.Value]]:
-        """What chance alone would make of the words of each generation; empty if unknown."""
-        study, real = self.study, self.real
-        if not self.words:
-            return []
-        drawn = chance.images(study, real.train.labels, real.reserve.labels, study.generations)
-        return self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
-
-    def features(self, pixels: Tensor) -> Tensor:
+    def see(self, pixels: Tensor) -> Tensor:
         """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
         return self._features(pixels, self.name(pixels))
 
@@ -118,9 +144,9 @@ class Laboratory:
             "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
         }
         if self.words:
-            by_chance = [] if judged_alone else self.words_by_chance
             written = self.words.codebook.write(samples.pixels)
-            findings["metrics"] += self.words.rows(g, written, by_chance[g] if by_chance else None)
+            by_chance = {} if judged_alone or g == 0 else self._words_by_chance(g)
+            findings["metrics"] += self.words.rows(g, written, by_chance)
             findings["words"] = self.words.counts(written)
         return counted, findings
 
@@ -129,6 +155,22 @@ class Laboratory:
         if not isinstance(model, Likelihood):
             return []
         return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
+
+    def _is_of_this_study(self, chance: Mapping[str, Tensor]) -> bool:
+        """Whether it has as many generations: a run may have become longer."""
+        generations, classes = self.study.generations, len(self.real.classes)
+        of_words, of_classes = (generations, 3), (generations + 1, classes)
+        return all(
+            tensor.shape == (of_words if name.startswith("vocab_") else of_classes)
+            for name, tensor in chance.items()
+        )
+
+    def _words_by_chance(self, g: int) -> dict[str, metrics.Value]:
+        return {
+            metric: metrics.Value(*of_generations[g - 1].tolist())
+            for metric, of_generations in self.chance.items()
+            if metric.startswith("vocab_")
+        }
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features

@@ -8,8 +8,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from imgcollapse.config import load_study
 from imgcollapse.core import storage, world
 from imgcollapse.core.device import Device
@@ -21,9 +19,25 @@ from imgcollapse.data import RealData
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
-from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
+from imgcollapse.prepare import (
+    choose_device,
+    freeze_codebook,
+    freeze_oracle,
+    load_real,
+    made_with,
+    recall_features,
+)
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import ORACLE_WORK, RECORD, Run
+from imgcollapse.run_folder import (
+    CHANCE,
+    FEATURES,
+    ORACLE,
+    ORACLE_WORK,
+    RECORD,
+    SPLITS,
+    VOCABULARY,
+    Run,
+)
 from imgcollapse.study import Study
 
 
@@ -103,18 +117,23 @@ def begin(
         storage.check_writable(out)
     work = out / ORACLE_WORK
     oracle = freeze_oracle(study, real, begun, device, watcher, sibling, work)
-    codebook = freeze_codebook(study, real, begun)
+    laboratory = _laboratory(study, real, oracle, device, watcher, begun, sibling)
+    splits = real.manifest | {"reserve_labels": real.reserve.labels}
+    derived = {SPLITS: splits, FEATURES: laboratory.features, CHANCE: laboratory.chance}
+    seen_by = laboratory.real_side.extractor
     if begun is None:
-        record = _record(study, real, oracle, device)
-        words = codebook.state() if codebook else None
-        begun = Run.begin(out, record, oracle.state(), _splits(real), words)
+        fixed = {ORACLE: oracle.state()}
+        if laboratory.words:
+            fixed[VOCABULARY] = laboratory.words.codebook.state()
+        record = _record(study, real, oracle, device) | {"features": seen_by}
+        begun = Run.begin(out, record, fixed | derived)
     else:
         storage.sweep_orphans(out)
-        begun.extend(study.resolved(), _splits(real))
-        if changed:
-            begun.drift(changed)
+        if begun.changed(made_with(device)) and not changed:  # it is done, and stays as it is
+            derived = {SPLITS: splits}
+        begun.extend(study.resolved(), derived, changed, features=seen_by)
     Scratch(work).drop()
-    return begun, _laboratory(begun, Laboratory(study, real, oracle, device, watcher, codebook))
+    return begun, _with_floors(laboratory, begun)
 
 
 def join(
@@ -134,12 +153,8 @@ def join(
     _changed(begun, study, device, watcher, allow_drift)
     real = load_real(study, begun, Silent())
     oracle = freeze_oracle(study, real, begun, device, watcher)
-    codebook = freeze_codebook(study, real, begun)
-    return begun, _laboratory(begun, Laboratory(study, real, oracle, device, watcher, codebook))
-
-
-def _splits(real: RealData) -> dict[str, Tensor]:
-    return real.manifest | {"reserve_labels": real.reserve.labels}
+    laboratory = _laboratory(study, real, oracle, device, watcher, begun)
+    return begun, _with_floors(laboratory, begun)
 
 
 def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
@@ -160,8 +175,30 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
     }
 
 
-def _laboratory(run: Run, laboratory: Laboratory) -> Laboratory:
-    """The laboratory, with what the run has found about its real images already."""
+def _laboratory(
+    study: Study,
+    real: RealData,
+    oracle: FrozenOracle,
+    device: Device,
+    watcher: Watcher,
+    begun: Run | None,
+    sibling: Path | None = None,
+) -> Laboratory:
+    """The laboratory, which does not find again what the run or a sibling has found to its bits."""
+    return Laboratory(
+        study,
+        real,
+        oracle,
+        device,
+        watcher,
+        freeze_codebook(study, real, begun),
+        recall_features(study, real, oracle, device, begun, sibling),
+        begun.derived(CHANCE, made_with(device)) if begun else None,
+    )
+
+
+def _with_floors(laboratory: Laboratory, run: Run) -> Laboratory:
+    """The laboratory, with the floors that the run's manifests have, and lineages that sign."""
     for lineage in run.lineages:
         lineage.made_with = made_with(laboratory.device)
         for g in {0, lineage.generations - 1} if lineage.generations else ():

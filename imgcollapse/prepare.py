@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from imgcollapse.core import device as devices
 from imgcollapse.core import world
@@ -21,7 +22,7 @@ from imgcollapse.data import RealData
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import Run
+from imgcollapse.run_folder import FEATURES, Run
 from imgcollapse.study import Study
 
 PACKAGES = (
@@ -121,6 +122,36 @@ def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook
     if begun and record == settings.model_dump() and (state := begun.vocabulary()):
         return Codebook.of(state)
     return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
+
+
+def recall_features(
+    study: Study, real: RealData, oracle: FrozenOracle, device: Device, *runs: Run | Path | None
+) -> dict[str, Tensor] | None:
+    """What the metrics see of the real images, if one of the runs has it to the same bits.
+
+    Args:
+        study: whose images they are.
+        real: the images.
+        oracle: that names them.
+        device: where they would be looked at.
+        runs: that may have it, or their folders.
+
+    Returns:
+        float32[M, D] of the `reference` and float32[L, D] of `train`, or None.
+    """
+    for candidate in runs:
+        try:
+            run = Run.open(candidate) if isinstance(candidate, Path) else candidate
+            same = run is not None and (
+                run.record["data"]["sha256"] == real.digest
+                and run.record.get("features") == study.metrics.features.identity(oracle.digest())
+            )
+            found = run.derived(FEATURES, made_with(device)) if run and same else None
+        except UserError:
+            continue  # it has not begun, for a reason that its own report names
+        if found and len(found["reference"]) == len(real.reference.labels):
+            return found
+    return None
 
 
 def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:

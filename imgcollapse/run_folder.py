@@ -23,8 +23,12 @@ from imgcollapse.study import Study
 from imgcollapse.tables import write_table
 
 FORMAT = 4
-RECORD, ORACLE, SPLITS = "run.json", "oracle.safetensors", "splits.safetensors"
-VOCABULARY, REPORT, ORACLE_WORK = "vocabulary.safetensors", "report.html", "oracle.work"
+RECORD, REPORT, ORACLE_WORK = "run.json", "report.html", "oracle.work"
+ORACLE, VOCABULARY = "oracle.safetensors", "vocabulary.safetensors"
+SPLITS, FEATURES = "splits.safetensors", "features.safetensors"
+CHANCE = "chance.safetensors"
+DERIVED = SPLITS, FEATURES, CHANCE
+"""Files that the source and the study give again."""
 FILES, COMING = "files", "coming"
 """Keys of run.json: sha256 of the files beside it, and of one that is about to replace one."""
 RESTORE = "restore it, or choose another --out"
@@ -82,7 +86,7 @@ class Run:
             begun = (path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
-            ours = (ORACLE, SPLITS, VOCABULARY, ORACLE_WORK, LOCK)
+            ours = (ORACLE, VOCABULARY, *DERIVED, ORACLE_WORK, LOCK)
             foreign = sorted(n for n in held if n not in ours and storage.ASIDE not in n)
             if foreign:
                 raise UserError(
@@ -104,22 +108,35 @@ class Run:
         cls,
         path: Path,
         record: Mapping[str, Any],
-        oracle: Mapping[str, Tensor],
-        splits: Mapping[str, Tensor],
-        vocabulary: Mapping[str, Tensor] | None = None,
+        tensors: Mapping[str, Mapping[str, Tensor]],
     ) -> Run:
-        """Make the folder; run.json comes last, so that a run has begun or it has not."""
+        """Make the folder; run.json comes last, so that a run has begun or it has not.
+
+        Args:
+            path: the folder.
+            record: what run.json says.
+            tensors: the files beside it, by name.
+        """
         storage.make_folder(path)
-        tensors = {ORACLE: oracle, SPLITS: splits} | (
-            {VOCABULARY: vocabulary} if vocabulary else {}
-        )
         files = {n: storage.write_tensors(path / n, named) for n, named in tensors.items()}
         full = {"format": FORMAT, **record, FILES: files}
         sealed.write_json(path / RECORD, full)
         return cls(path, full)
 
-    def extend(self, study: Mapping[str, Any], splits: Mapping[str, Tensor]) -> None:
-        """Take over the settings that may change between two sittings, and a longer reserve.
+    def extend(
+        self,
+        study: Mapping[str, Any],
+        derived: Mapping[str, Mapping[str, Tensor]],
+        changed: Mapping[str, tuple[Any, Any]],
+        **record: Any,
+    ) -> None:
+        """Take over what may change between two sittings.
+
+        Args:
+            study: its settings.
+            derived: the files named `DERIVED`, such as a longer reserve.
+            changed: what else its bits depend on, which had been otherwise: (then, now) by name.
+            record: what else run.json says.
 
         Raises:
             UserError: fewer generations are asked for than are there.
@@ -130,22 +147,21 @@ class Run:
                 f"generations: {study['generations']} is fewer than the {done} in {self.path}; "
                 "ask for at least as many, or choose another --out"
             )
-        if self.record["study"] != study or COMING in self.record or not self._has_splits():
-            self._replace_splits(splits)
-            self._write(study=dict(study))
+        record |= {"study": dict(study)}
+        if changed:
+            record["drifts"] = [*self.drifts, _drift(changed)]
+        packed = {name: storage.packed(tensors) for name, tensors in derived.items()}
+        stale = {name: data for name, data in packed.items() if not self._has(name, data)}
+        if stale or COMING in self.record or any(self.record.get(k) != record[k] for k in record):
+            self._replace(stale)
+            self.record.pop(COMING, None)  # also what an earlier sitting did not get done
+            self._write(**record)
 
     def changed(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """What the bits depend on beside the study and is not as it was: (then, now) by name."""
         then = self.made_with
         names = [*now, *(name for name in then if name not in now)]
         return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
-
-    def drift(self, changed: Mapping[str, tuple[Any, Any]]) -> None:
-        """Write down that the run goes on with what has `changed`."""
-        then = {name: before for name, (before, _) in changed.items()}
-        now = {name: after for name, (_, after) in changed.items()}
-        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self._write(drifts=[*self.drifts, {"when": when, "from": then, "to": now}])
 
     @property
     def drifts(self) -> list[dict[str, Any]]:
@@ -183,6 +199,20 @@ class Run:
     def vocabulary(self) -> dict[str, Tensor] | None:
         """The words that images are written in, or None."""
         return self._load(VOCABULARY) if VOCABULARY in self.files else None
+
+    def derived(self, name: str, made_with: Mapping[str, Any]) -> dict[str, Tensor] | None:
+        """One of the files named `DERIVED`, or None where it has to be found again.
+
+        Args:
+            name: which.
+            made_with: what its bits depend on beside the study; otherwise it is another's.
+        """
+        if name not in self.files or COMING in self.record or self.changed(made_with):
+            return None
+        try:
+            return self._load(name)
+        except UserError:
+            return None
 
     @property
     def reserve_labels(self) -> Tensor:
@@ -224,7 +254,7 @@ class Run:
         """
         path, mend = (
             self.path / name,
-            "run the study's command again" if name == SPLITS else RESTORE,
+            "run the study's command again" if name in DERIVED else RESTORE,
         )
         digests = [self.record.get(key, {}).get(name) for key in (FILES, COMING)]
         storage.check(path, mend, *filter(None, digests))
@@ -235,19 +265,22 @@ class Run:
         records.check_tensors(path, tensors, RESTORE)
         return tensors
 
-    def _has_splits(self) -> bool:
-        """Whether they are good; where they are not, the source and the study give them again."""
+    def _has(self, name: str, data: bytes) -> bool:
+        """Whether the record and the disk have a file with these contents."""
+        digest = sha256(data).hexdigest()
         try:
-            return bool(self.check(SPLITS))
+            storage.check(self.path / name, "", digest)
         except UserError:
             return False
+        return self.record[FILES].get(name) == digest
 
-    def _replace_splits(self, splits: Mapping[str, Tensor]) -> None:
-        """Two files cannot be replaced in one moment, so meanwhile either splits are good."""
-        data = storage.packed(splits)
-        self._write(**{COMING: {SPLITS: sha256(data).hexdigest()}})
-        storage.write_bytes(self.path / SPLITS, data)
-        self.record[FILES] |= self.record.pop(COMING)
+    def _replace(self, files: Mapping[str, bytes]) -> None:
+        """Two files cannot be replaced in one moment, so meanwhile old and new ones are good."""
+        if files:
+            self._write(**{COMING: {n: sha256(data).hexdigest() for n, data in files.items()}})
+            for name, data in files.items():
+                storage.write_bytes(self.path / name, data)
+            self.record[FILES] |= self.record[COMING]
 
     def _write(self, **changes: Any) -> None:
         self.record |= changes
@@ -259,6 +292,13 @@ class Run:
         for lineage, table in zip(self.lineages, tables, strict=True):
             table.insert(0, "lineage", lineage.number)
         return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
+
+
+def _drift(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """What run.json says of a run that goes on with what has changed."""
+    then = {name: before for name, (before, _) in changed.items()}
+    now = {name: after for name, (_, after) in changed.items()}
+    return {"when": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "from": then, "to": now}
 
 
 def _differences(mine: Any, theirs: Any, above: str = "") -> list[tuple[str, Any, Any]]:

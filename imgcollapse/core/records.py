@@ -72,6 +72,7 @@ class _Run(_Known):
     oracle: _Oracle
     made_with: dict[str, Any]
     started: str
+    features: str = ""
     files: dict[FileName, Sha256]
     coming: dict[FileName, Sha256] = {}
     drifts: list[_Drift] = []
@@ -192,6 +193,8 @@ _TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 
 _AT_LEAST: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
     "splits.safetensors": {"reserve_labels": (torch.int16, 1)},
+    "features.safetensors": {"reference": (torch.float32, 2), "train": (torch.float32, 2)},
+    "chance.safetensors": {"drift_low": (torch.float64, 2), "drift_high": (torch.float64, 2)},
     "vocabulary.safetensors": {
         "patches": (torch.uint8, 4),
         "occurrences": (torch.int64, 1),

@@ -21,7 +21,14 @@ from imgcollapse.data.bring import bring
 from imgcollapse.data.zips import DEFAULT
 from imgcollapse.evaluation.result import Evaluation, check_out
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.prepare import choose_device, freeze_codebook, freeze_oracle, load_real, made_with
+from imgcollapse.prepare import (
+    choose_device,
+    freeze_codebook,
+    freeze_oracle,
+    load_real,
+    made_with,
+    recall_features,
+)
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import RECORD, Run
 from imgcollapse.study import Study
@@ -73,7 +80,8 @@ def evaluate(
         watcher.say(remark)
     oracle = freeze_oracle(study, real, run, device, watcher)
     codebook = freeze_codebook(study, real, run)
-    laboratory = Laboratory(study, real, oracle, device, watcher, codebook)
+    features = recall_features(study, real, oracle, device, run)
+    laboratory = Laboratory(study, real, oracle, device, watcher, codebook, features)
     digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
     watcher.say(f"measuring {len(samples):,} images")
     _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))

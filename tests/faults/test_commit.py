@@ -152,8 +152,8 @@ RECORD = {
 
 
 def a_beginning(folder):
-    tensors = {"a": torch.arange(9)}
-    return Run.begin(folder, RECORD, tensors, tensors, tensors)
+    names = "oracle.safetensors", "splits.safetensors", "vocabulary.safetensors"
+    return Run.begin(folder, RECORD, {name: {"a": torch.arange(9)} for name in names})
 
 
 def test_a_kill_at_any_call_of_a_beginning_leaves_a_run_or_none(tmp_path):
@@ -170,21 +170,23 @@ def test_a_kill_at_any_call_of_a_beginning_leaves_a_run_or_none(tmp_path):
         assert {n: h for n, h in content(folder).items() if ".tmp" not in n} == whole, calls[k - 1]
 
 
-def test_a_kill_while_a_run_is_made_longer_leaves_splits_that_load(tmp_path):
+def test_a_kill_while_a_run_is_made_longer_leaves_files_that_load(tmp_path):
     longer = RECORD["study"] | {"generations": 5}
-    more = {"a": torch.arange(12), "reserve_labels": torch.arange(3)}
+    splits = {"a": torch.arange(12), "reserve_labels": torch.arange(3)}
+    more = {"splits.safetensors": splits, "features.safetensors": {"a": torch.arange(2)}}
     start, folder = tmp_path / "start", tmp_path / "run"
     a_beginning(start)
     shutil.copytree(start, folder)
-    calls = calls_of(lambda: Run.open(folder).extend(longer, more))
+    calls = calls_of(lambda: Run.open(folder).extend(longer, more, {}))
     whole = content(folder)
     for k in range(1, len(calls) + 1):
         shutil.rmtree(folder)
         shutil.copytree(start, folder)
-        assert killed_at(k, lambda: Run.open(folder).extend(longer, more)), k
+        assert killed_at(k, lambda: Run.open(folder).extend(longer, more, {})), k
         run = Run.open(folder)
-        run.check("splits.safetensors")  # the old ones, or the new
-        run.extend(longer, more)
+        for name in run.files:
+            run.check(name)  # the old one, or the new
+        run.extend(longer, more, {})
         assert content(folder) == whole, calls[k - 1]
 
 

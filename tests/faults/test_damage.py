@@ -11,7 +11,7 @@ from imgcollapse.verification.files import check_files, check_tables
 
 from .conftest import FILTERED
 
-TENSORS = ("oracle", "splits", "vocabulary")
+TENSORS = ("oracle", "splits", "vocabulary", "features", "chance")
 TABLES = ("census.csv", "metrics.csv", "curation.csv")
 FILES = (
     "run.json",
@@ -24,7 +24,8 @@ FILES = (
     *(f"gen_002/{name}" for name in ("manifest.json", "words.safetensors", "grid.png")),
 )
 LENGTHS, PLACES = 20, 8
-DERIVED = (*TABLES, "report.html", "splits.safetensors")
+AGAIN = ("splits.safetensors", "features.safetensors", "chance.safetensors")
+DERIVED = (*TABLES, *AGAIN, "report.html")
 """What the study's command, or the report's, makes again."""
 
 
@@ -89,7 +90,7 @@ def test_a_run_that_goes_on_never_uses_damage(study, run_folder, finished, name)
         return
     for table in TABLES:
         assert (run_folder / table).read_bytes() == (finished / table).read_bytes()
-    if name in ("splits.safetensors", *TABLES):
+    if name in (*AGAIN, *TABLES):
         assert path.read_bytes() == (finished / name).read_bytes()
 
 

@@ -83,9 +83,8 @@ def write_run(
         "made_with": {"torch": torch.__version__},
         "started": "2026-01-01T00:00:00+0000",
     }
-    run = Run.begin(
-        folder / name, record, {}, {"reserve_labels": torch.empty(0, dtype=torch.int16)}
-    )
+    splits = {"reserve_labels": torch.empty(0, dtype=torch.int16)}
+    run = Run.begin(folder / name, record, {"oracle.safetensors": {}, "splits.safetensors": splits})
     real, record_of_oracle = RealSide(*_real(), *_real(), Seed(("floor",))), None
     for lineage, generations in zip(run.lineages, lineages, strict=True):
         for g, numbers in enumerate(generations):

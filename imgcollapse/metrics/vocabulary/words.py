@@ -153,7 +153,7 @@ class RealWords:
 
     def by_chance(
         self, lineages: Iterable[NDArray[Any]], reserve: Stock, samples: int
-    ) -> list[dict[str, Value]]:
+    ) -> dict[str, Tensor]:
         """What chance alone does to words: it draws images, and the words of an image together.
 
         Args:
@@ -163,17 +163,17 @@ class RealWords:
             samples: N, samples of a generation, of which the first n count.
 
         Returns:
-            For each generation mean and central 95% over lineages, by metric; none for 0.
+            By metric float64[G, 3], from generation 1 on: mean and central 95% over lineages;
+            empty without lineages.
         """
         n, vocabulary = self.size(samples), len(self.codebook)
         each = per_image(self.base, vocabulary)
         base, telling = Tally.of(per_image(self.base[:n], vocabulary)), self._told(n)
-        found: list[dict[str, list[Tensor]]] = []
+        found: dict[str, list[list[Tensor]]] = {}
         for batch, drawn in enumerate(lineages):
             if batch == 0 and len(reserve.labels):
                 fresh = reserve.read(torch.arange(len(reserve.labels)))
                 each = torch.cat([each, per_image(self.codebook.write(fresh), vocabulary)])
-            found = found or [{} for _ in range(drawn.shape[1])]
             for g in range(1, drawn.shape[1]):
                 rng = (self.seed / "chance" / batch / g).numpy()
                 times = [
@@ -184,8 +184,12 @@ class RealWords:
                 ]
                 tally = Tally.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
                 for metric, values in self._readings(tally, base, telling).items():
-                    found[g].setdefault(metric, []).append(values)
-        return [{m: _central(torch.cat(parts)) for m, parts in of.items()} for of in found]
+                    of_metric = found.setdefault(metric, [[] for _ in range(1, drawn.shape[1])])
+                    of_metric[g - 1].append(values)
+        return {
+            metric: torch.stack([_central(torch.cat(parts)) for parts in generations])
+            for metric, generations in found.items()
+        }
 
     def _readings(self, tally: Tally, base: Tally, telling: Tensor) -> dict[str, Tensor]:
         """Every metric but those of bigrams: float64[...] each."""
@@ -238,11 +242,11 @@ def _jackknife(without: Tensor) -> float:
     return float((len(without) - 1) * without.var(correction=0))
 
 
-def _central(values: Tensor) -> Value:
-    """float64[S] => mean and central 95%, whose ends are values that some lineage had."""
+def _central(values: Tensor) -> Tensor:
+    """float64[S] => float64[3]: mean and central 95%, whose ends some lineage had."""
     low = values.quantile(0.025, interpolation="lower")
     high = values.quantile(0.975, interpolation="higher")
-    return Value(float(values.mean()), float(low), float(high))
+    return torch.stack([values.mean(), low, high])
 
 
 def _tenths(words: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 import imgcollapse as ic
 from imgcollapse.core import sealed
 from imgcollapse.curation import Subject
-from imgcollapse.run_folder import Run
+from imgcollapse.run_folder import DERIVED, Run
 from imgcollapse.verification import verify
 from imgcollapse.verification.structure import check_structure
 
@@ -39,6 +39,7 @@ TENSORS = (
     *("splits.safetensors", "vocabulary.safetensors", "oracle.safetensors"),
     *("gen_000/samples.safetensors", "gen_002/samples.safetensors", "gen_002/words.safetensors"),
     *("gen_002/training_set.safetensors", "gen_002/kept.safetensors", "gen_002/model.safetensors"),
+    *("features.safetensors", "chance.safetensors"),
 )
 LOG = "events.jsonl"
 
@@ -77,6 +78,8 @@ def read_run(folder: Path) -> None:
     run.oracle()
     run.vocabulary()
     run.reserve_labels  # noqa: B018 - it is read from the disk
+    for name in DERIVED:
+        run.derived(name, run.made_with)
 
 
 def put_in(folder: Path, name: str, data: bytes, fitting: bool) -> None:
