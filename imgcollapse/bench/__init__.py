@@ -9,6 +9,7 @@
     precision.py    bfloat16 against float32
     references/     what a user would run, written from the libraries' documentation
     pictures.py     what both sides are given
+    pace.py         a training's steps alone, without what comes before them
     pairs.py        two ways of doing the same work, measured in turns
     peak.py         the machine's matrix-product peak; operations of a piece of work
     memory.py       the most memory held at a time

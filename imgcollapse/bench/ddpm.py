@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from pydantic import PrivateAttr
 from torch import Tensor
 
+from imgcollapse.bench.pace import Pace, faster
 from imgcollapse.bench.pairs import in_turns
 from imgcollapse.bench.peak import flops
 from imgcollapse.bench.pictures import digits, dogs
@@ -23,7 +24,6 @@ from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.unet import unet
-from imgcollapse.progress import Silent
 
 TARGETS, BOUND = {"cpu": 1.2, "cuda": 3.0}, 0.02
 POINTS = 10
@@ -81,6 +81,14 @@ class Recorded(DDPM):
         return self._losses
 
 
+class Trained(NamedTuple):
+    """A training's network, the loss of every step, and how fast its steps were."""
+
+    network: UNet2DModel
+    losses: list[float]
+    pace: Pace
+
+
 def compare(bench: Bench) -> Iterator[Comparison]:
     """Networks of three sizes, each from the same start, with the same objective and schedule."""
     for size in SIZES[bench.size]:
@@ -104,11 +112,13 @@ def _compared(bench: Bench, size: Network) -> Comparison:
     )
     named = bench.seed / "ddpm" / size.side
 
-    def ours(pair: int) -> tuple[UNet2DModel, list[float]]:
-        model = part.fit(images, 1, named / pair, bench.device, Silent())
-        return model.network, part.curve()
+    def ours(pair: int) -> Trained:
+        pace = Pace()
+        model = part.fit(images, 1, named / pair, bench.device, pace)
+        return Trained(model.network, part.curve(), pace)
 
-    def theirs(pair: int) -> tuple[UNet2DModel, list[float]]:
+    def theirs(pair: int) -> Trained:
+        pace = Pace()
         with (named / pair / "init").lent_to_torch():
             network = unet(images.shape, part.channels, part.layers, part.attention, None)
         with (named / pair / "diffusers").lent_to_torch():
@@ -121,11 +131,12 @@ def _compared(bench: Bench, size: Network) -> Comparison:
                 part.warmup,
                 part.ema,
                 bench.device.torch,
+                pace,
             )
-        return network, losses
+        return Trained(network, losses, pace)
 
     mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
-    network = mine[0].outcome[0]
+    network = mine[0].outcome.network
     work = _flops(network, images, size.batch, bench.device.torch)
     shown = side("imgcollapse", mine, n)
     return Comparison(
@@ -136,14 +147,15 @@ def _compared(bench: Bench, size: Network) -> Comparison:
         reference=side("diffusers' loop, float32, DataLoader", others, n),
         quality=Quality(
             what="loss of held-out images, averaged weights",
-            ours=tuple(_misfit(run.outcome[0], held_out, bench, named) for run in mine),
-            reference=tuple(_misfit(run.outcome[0], held_out, bench, named) for run in others),
+            ours=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in mine),
+            reference=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in others),
             bound=BOUND,
             curves=(
-                curve([run.outcome[1] for run in mine]),
-                curve([run.outcome[1] for run in others]),
+                curve([run.outcome.losses for run in mine]),
+                curve([run.outcome.losses for run in others]),
             ),
         ),
+        steps=faster([run.outcome.pace for run in mine], [run.outcome.pace for run in others]),
         target=bench.promised(TARGETS.get(bench.device.torch.type, 1.0)),
         flops=work,
         peak_share=work * shown.median / bench.peak(),

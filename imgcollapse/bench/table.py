@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -58,6 +59,9 @@ def _beside(found: Comparison) -> str:
         said.append(
             f"{quality.what}: {ours:.4g} against {theirs:.4g} ({quality.difference:+.1%}{verdict})"
         )
+    if found.steps:
+        low, middle, high = min(found.steps), statistics.median(found.steps), max(found.steps)
+        said.append(f"steps alone {middle:.2f} ({low:.2f} to {high:.2f})")
     said.append(f"by processor time {found.processor_ratio:.2f}")
     if found.peak_share:
         said.append(f"{found.peak_share:.0%} of the {found.chosen} matrix-product peak")

@@ -5,6 +5,7 @@ import mmap
 import pytest
 import torch
 
+from imgcollapse.bench.pace import Pace, faster
 from imgcollapse.bench.pairs import Measured, in_turns, measured
 from imgcollapse.bench.result import Comparison, Quality, Report, side
 
@@ -65,6 +66,31 @@ def test_a_ratio_is_the_median_of_the_pairs_ratios():
     assert found.processor_ratio == 2
     assert found.ours.median == 6  # 12 units in 2 seconds
     assert found.ours.memory == 100
+
+
+def paced(*marks, steps=100):
+    pace = Pace()
+    pace.marks, pace.steps = list(marks), steps
+    return pace
+
+
+def test_what_comes_before_the_steps_is_not_in_their_pace():
+    ours = paced((1, 9.0), (10, 10.0), (60, 15.0), (100, 19.0))
+    theirs = paced(*((step, 0.3 * step) for step in range(1, 101)))
+    assert ours.seconds == pytest.approx(0.1)
+    assert faster([ours], [theirs]) == (pytest.approx(3.0),)
+    # Reports that are too few to tell.
+    assert paced((100, 5.0)).seconds is None
+    assert paced((60, 5.0), (100, 9.0)).seconds is None
+    assert faster([ours, paced()], [theirs, theirs]) == ()
+
+
+def test_a_pace_is_taken_of_what_a_training_reports():
+    pace = Pace()
+    pace("train", 1, 2, 64, 0.5)
+    pace("train", 2, 2, 128, 0.5)
+    assert [step for step, _ in pace.marks] == [1, 2]
+    assert pace.seconds > 0
 
 
 def test_faster_by_doing_less_does_not_hold():

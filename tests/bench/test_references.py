@@ -63,7 +63,7 @@ def test_both_train_the_same_diffusion_network():
     start = {name: weight.detach().clone() for name, weight in theirs.named_parameters()}
     with SEED.lent_to_torch():
         losses = diffusers_loop.train(
-            theirs, diffusers_loop.data(images), 5, 16, 1e-2, 0, 0.999, CPU
+            theirs, diffusers_loop.data(images), 5, 16, 1e-2, 0, 0.999, CPU, Silent()
         )
     assert shapes(ours) == shapes(theirs)
     assert len(losses) == 5  # two epochs and a half: as many steps as were asked for

@@ -11,7 +11,7 @@ from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.generators import DDPM, VAE, Autoregressive
 from imgcollapse.oracle import CNN
 
-from .told import CPU, SEED, Told
+from .told import CPU, ON_A_GPU_TOO, SEED, Told
 
 GENERATORS = {
     "vae": VAE(width=4, latent=3, steps=9, batch=8),
@@ -39,22 +39,25 @@ def images(n=12):
     return Images(pixels, torch.arange(n, dtype=torch.int16) % 2)
 
 
-def fit(generator, scratch=None, told=None):
-    return generator.fit(images(), 2, SEED / "fit", CPU, told or Told(), None, scratch)
+def fit(generator, scratch=None, told=None, device=CPU):
+    return generator.fit(images(), 2, SEED / "fit", device, told or Told(), None, scratch)
 
 
+@ON_A_GPU_TOO
 @pytest.mark.usefixtures("every_step")
-def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, tmp_path):
-    unbroken = fit(generator).state()
+def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, device, tmp_path):
+    unbroken = fit(generator, device=device).state()
     for step in (1, 4, 7):
         told = Told(train=step)
         with stop.listening(), pytest.raises(Stopped, match="SIGTERM"):
-            fit(generator, Scratch(tmp_path / "work", HOUR), told)
+            fit(generator, Scratch(tmp_path / "work", HOUR), told, device)
         assert told.seen[-1] == ("train", step + 1)  # the step under way is finished, and kept
     told = Told()
-    broken = fit(generator, Scratch(tmp_path / "work", HOUR), told).state()
+    scratch = Scratch(tmp_path / "work", HOUR)
+    broken = fit(generator, scratch, told, device).state()
     assert told.seen[0] == ("train", 9)
     assert digest(broken) == digest(unbroken)
+    assert scratch.facts.get("replayed") == (None if device is CPU else "yes")
 
 
 @pytest.mark.parametrize("kind", ["ddpm", "dpm++", "autoregressive"])

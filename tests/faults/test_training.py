@@ -10,11 +10,12 @@ from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.generators import DDPM, VAE, Autoregressive, training
+from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
 from imgcollapse.generators.training import train
 
-from .told import CPU, SEED, Told
+from .told import CPU, ON_A_GPU_TOO, SEED, Told
 
 
 class Line(nn.Module):
@@ -93,6 +94,43 @@ def test_a_loss_without_number_goes_back_once_and_on_with_other_batches(tmp_path
         assert not own.equal(other)
 
 
+def drawn(seed, device):
+    """The mean of the normal draws of each step, and of each after a retry."""
+    means = []
+    for name in (seed / "step", seed / "retry" / "step"):
+        for i in range(10):
+            draws = Draws(name / i, 8, device.torch)
+            draws.below(16)
+            means.append(draws.normal(1).mean().item())
+    return means[:10], means[10:]
+
+
+@ON_A_GPU_TOO
+def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(device, tmp_path):
+    """What spoils it is in its draws, and so in a step that a GPU replays."""
+    for seed in (SEED / i for i in range(100)):
+        first, again = drawn(seed, device)
+        worst = max(first)
+        step = first.index(worst)
+        if 0 < step < 9 and max(again[step:]) < worst:
+            break
+    network = Line()
+
+    def loss(pixels, labels, draws):
+        found = draws.normal(1).mean()
+        distance = (network.at.sum() - pixels.mean() - found) ** 2
+        return torch.where(found > worst - 1e-6, float("nan"), distance)
+
+    scratch = Scratch(tmp_path / "work", every=0)
+    plan = Plan(10, 8, lr=0.1)
+    losses = train(network, pictures(), loss, plan, seed, device, Told(), scratch=scratch)
+    why = f"the loss is nan in step {step + 1} of 10"
+    assert scratch.facts["retried"] == {"from_step": step, "why": why}
+    assert scratch.facts.get("replayed") == (None if device is CPU else "yes")
+    assert network.at.isfinite().all()
+    assert len(losses) == 10
+
+
 def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch):
     monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", 3600)
     scratch = Scratch()
@@ -150,29 +188,30 @@ SMALL = {
 }
 
 
+@ON_A_GPU_TOO
 @pytest.mark.parametrize(
     ("kind", "most"), [("vae", 1), ("vae", 3), ("vae", 7), ("ddpm", 3), ("autoregressive", 3)]
 )
 def test_out_of_memory_halves_what_is_shown_at_once_and_trains_the_same(
-    kind, most, monkeypatch, tmp_path
+    kind, most, device, monkeypatch, tmp_path
 ):
     generator = SMALL[kind]
     images = Images(
         torch.randint(0, 256, (12, 1, 8, 8), generator=SEED.torch(), dtype=torch.uint8),
         torch.arange(12, dtype=torch.int16) % 2,
     )
-    undisturbed = generator.fit(images, 2, SEED, CPU, Told()).state()
+    undisturbed = generator.fit(images, 2, SEED, device, Told()).state()
     limit_memory(monkeypatch, most)
     lines = []
     scratch = Scratch(tmp_path / "work", every=0, say=lines.append)
-    state = generator.fit(images, 2, SEED, CPU, Told(), None, scratch).state()
+    state = generator.fit(images, 2, SEED, device, Told(), None, scratch).state()
     size = max(s for s in (1, 2, 4) if s <= most)
     assert scratch.facts["micro_batch"] == size
     assert lines[-1].startswith(f"out of memory: going on with {size} images at a time")
     off = torch.cat([(state[k] - weight).abs().flatten() for k, weight in undisturbed.items()])
     # Sums in another order. Adam divides a gradient by its own size, so where it is all rounding a
     # weight may go another way in each of the 5 steps, by lr at most.
-    assert off.median() < 1e-6
+    assert off.median() < (1e-6 if device is CPU else 1e-4)  # a GPU rounds products to TF32
     assert off.max() <= 2 * 5 * generator.lr
     # The next training that goes on from here does not run into it again.
     again = Scratch(tmp_path / "work", every=0)

@@ -1,14 +1,23 @@
-"""A device, a seed, and somebody who is told how far the work is and may ask it to stop."""
+"""Devices, a seed, and somebody who is told how far the work is and may ask it to stop."""
 
 import signal
 
+import pytest
 import torch
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.seeds import Seed
 
 CPU = Device(torch.device("cpu"), torch.float32)
+GPU = Device(torch.device("cuda"), torch.float32)
 SEED = Seed(("fault",))
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+ON_A_GPU_TOO = pytest.mark.parametrize(
+    "device",
+    [pytest.param(CPU, id="cpu"), pytest.param(GPU, id="gpu", marks=[pytest.mark.gpu, NO_GPU])],
+)
+"""A GPU replays the steps of a training (generators/replay.py), and what goes wrong in one."""
 
 
 class Told:

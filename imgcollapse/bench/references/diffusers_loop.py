@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from imgcollapse.bench.pictures import Pictures
 from imgcollapse.core.images import Images
+from imgcollapse.core.protocols import Progress
 
 
 def data(images: Images) -> Pictures:
@@ -45,8 +46,12 @@ def train(
     warmup: int,
     ema_decay: float,
     device: torch.device,
+    progress: Progress,
 ) -> list[float]:
-    """Train, leave the averaged weights in `model`, and return the loss of every step."""
+    """Train, leave the averaged weights in `model`, and return the loss of every step.
+
+    `progress` is told of every step, for the clock; nothing that a user would write waits for it.
+    """
     loader = DataLoader(dataset, batch_size=batch, shuffle=True)
     scheduler = DDPMScheduler(num_train_timesteps=1000)
     network: Any = model
@@ -75,6 +80,7 @@ def train(
                 losses.append(loss.detach().item())
                 bar.update(1)
                 bar.set_postfix(loss=losses[-1], lr=schedule.get_last_lr()[0])
+                progress("train", len(losses), steps, batch * len(losses), losses[-1])
                 if len(losses) == steps:
                     break
     ema.copy_to(network.parameters())
