@@ -127,7 +127,7 @@ def page(tests: dict[str, Any], report: bench.Report, study: dict[str, Any], min
         share = f"{found.peak_share:.1%}" if found.peak_share else ""
         lines.append(
             f"| {found.title} | {found.ours.median:,.0f} | {found.reference.median:,.0f} | "
-            f"{spread(found.ratios)} | {spread(found.steps)} | {share} | {result} |"
+            f"{spread(found.ratios)} | {spread(found.step_ratios)} | {share} | {result} |"
         )
     lines += ["", f"**Study.** `{study['command']}`", "", "| generation | seconds by stage |"]
     lines += ["|---|---|"]

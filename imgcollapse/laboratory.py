@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,9 +19,29 @@ from imgcollapse.oracle import Answers, FrozenOracle
 from imgcollapse.progress import Watcher
 from imgcollapse.study import Study
 
+_WORDS = "vocab_"
+"""How the names of metrics of words begin."""
+
+
+class Known(NamedTuple):
+    """What was found about a study's real images before, to the same bits.
+
+    Attributes:
+        seen: `RealSide.state`, or none.
+        chance: `Laboratory.chance`, or none; found again where it is of fewer or more generations.
+        rows: of metrics.csv, whose floors are taken over; read when the first is needed.
+    """
+
+    seen: Mapping[str, Tensor] | None = None
+    chance: Mapping[str, Tensor] | None = None
+    rows: Iterable[Mapping[str, Any]] = ()
+
 
 class Laboratory:
-    """What all lineages of a study share: its settings, its real images, and how it measures."""
+    """What all lineages of a study share: its settings, its real images, and how it measures.
+
+    Nothing is found before it is needed.
+    """
 
     def __init__(
         self,
@@ -31,8 +51,7 @@ class Laboratory:
         device: Device,
         watcher: Watcher,
         codebook: metrics.Codebook | None = None,
-        features: Mapping[str, Tensor] | None = None,
-        chance: Mapping[str, Tensor] | None = None,
+        known: Known | None = None,
     ) -> None:
         """
         Args:
@@ -42,45 +61,66 @@ class Laboratory:
             device: where networks run.
             watcher: told about progress.
             codebook: the words that images are written in; none leaves words out.
-            features: the `features` of a laboratory of this study, or none.
-            chance: its `chance`; found again where it does not fit.
+            known: is not found again.
         """
         self.study, self.real, self.oracle = study, real, oracle
-        self.device, self.watcher = device, watcher
+        self.device, self.watcher, self.codebook = device, watcher, codebook
+        self._known = known or Known()
         self._last: tuple[Tensor, Answers] | None = None
         self.held_out = census.HeldOut(
             oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
         )
-        self.features = features or {
-            "reference": self.see(real.reference.pixels),
-            "train": self.see(real.train.pixels),
+
+    @property
+    def seen_by(self) -> str:
+        """What the metrics look through: the identity of the extractor."""
+        return self.study.metrics.features.identity(self.oracle.digest())
+
+    @cached_property
+    def real_side(self) -> metrics.RealSide:
+        """What generations are compared with."""
+        study, real, known = self.study, self.real, self._known.seen
+        seen = known or {
+            "reference": self._see(real.reference.pixels),
+            "train": self._see(real.train.pixels),
         }
-        self.real_side = metrics.RealSide(
-            features=self.features["reference"],
+        side = metrics.RealSide(
+            features=seen["reference"],
             labels=real.reference.labels,
-            spare=self.features["train"],
+            spare=seen["train"],
             spare_labels=real.train.labels,
             seed=Seed((study.seed, "floor")),
             settings=study.metrics,
-            extractor=study.metrics.features.identity(oracle.digest()),
+            extractor=self.seen_by,
             reference_pixels=real.reference.pixels,
             training_pixels=real.train.pixels,
+            distances=seen.get("nearest"),
         )
-        self.words = None
-        if codebook:
-            base, held_out = (codebook.write(x.pixels) for x in (real.train, real.reference))
-            seed, splits = Seed((study.seed, "words")), study.metrics.splits
-            self.words = metrics.RealWords(codebook, base, held_out, seed, splits)
-        if chance and self._is_of_this_study(chance):
-            self.chance = dict(chance)
+        side.recall(self._floors, real.classes)
+        return side
 
     @cached_property
-    def chance(self) -> dict[str, Tensor]:
+    def words(self) -> metrics.RealWords | None:
+        """What the words of generations are compared with; None where there are none."""
+        if self.codebook is None:
+            return None
+        base, held_out = (
+            self.codebook.write(x.pixels) for x in (self.real.train, self.real.reference)
+        )
+        seed, splits = Seed((self.study.seed, "words")), self.study.metrics.splits
+        words = metrics.RealWords(self.codebook, base, held_out, seed, splits)
+        words.recall(self._floors)
+        return words
+
+    @cached_property
+    def chance(self) -> Mapping[str, Tensor]:
         """What chance alone would do in each generation, as float64 tensors.
 
         `drift_low` and `drift_high`, [G+1, K], are the 95% band of the class shares. By the name of
         a metric of words, [G, 3] from generation 1 on: mean, and the central 95%.
         """
+        if (known := self._known.chance) and self._is_of_this_study(known):
+            return known
         study, real = self.study, self.real
         labels = real.train.labels, real.reserve.labels
         low, high = map(torch.from_numpy, chance.null(study, *labels, study.generations).band())
@@ -104,10 +144,6 @@ class Laboratory:
             for g, expected in enumerate(without_loss)
         ]
 
-    def see(self, pixels: Tensor) -> Tensor:
-        """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
-        return self._features(pixels, self.name(pixels))
-
     def name(self, pixels: Tensor) -> Answers:
         """What the oracle says of uint8[N, C, H, W] images.
 
@@ -117,6 +153,11 @@ class Laboratory:
             answers = distributed.answer(self.study.oracle, self.oracle, pixels, self.device)
             self._last = pixels, answers
         return self._last[1]
+
+    @cached_property
+    def real_generation(self) -> tuple[Tensor, dict[str, Any]]:
+        """What `measure` says of generation 0, which is the same in every lineage."""
+        return self._measure(0, self.real.train, self.real_side.spare)
 
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
@@ -128,8 +169,19 @@ class Laboratory:
             samples: the images.
             expectation: of their class shares; none takes this study's for generation g.
         """
+        return self._measure(g, samples, None, expectation)
+
+    def _measure(
+        self,
+        g: int,
+        samples: Images,
+        features: Tensor | None = None,
+        expectation: census.Expectation | None = None,
+    ) -> tuple[Tensor, dict[str, Any]]:
         classes, answers = self.real.classes, self.name(samples.pixels)
-        counted, features = answers.counted, self._features(samples.pixels, answers)
+        counted = answers.counted
+        if features is None:
+            features = self._features(samples.pixels, answers)
         judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
         findings: dict[str, Any] = {
             "census": census.count(
@@ -156,21 +208,31 @@ class Laboratory:
             return []
         return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
 
-    def _is_of_this_study(self, chance: Mapping[str, Tensor]) -> bool:
-        """Whether it has as many generations: a run may have become longer."""
+    @cached_property
+    def _floors(self) -> list[Mapping[str, Any]]:
+        return [row for row in self._known.rows if row["metric"].endswith("_floor")]
+
+    def _is_of_this_study(self, found: Mapping[str, Tensor]) -> bool:
+        """Whether it is of as many generations, for a run may become longer, and of words."""
         generations, classes = self.study.generations, len(self.real.classes)
         of_words, of_classes = (generations, 3), (generations + 1, classes)
-        return all(
-            tensor.shape == (of_words if name.startswith("vocab_") else of_classes)
-            for name, tensor in chance.items()
+        images = len(self.real.train) + len(self.real.reserve.labels)
+        has_words = self.codebook is not None and images <= chance.MOST_IMAGES
+        return has_words == any(name.startswith(_WORDS) for name in found) and all(
+            tensor.shape == (of_words if name.startswith(_WORDS) else of_classes)
+            for name, tensor in found.items()
         )
 
     def _words_by_chance(self, g: int) -> dict[str, metrics.Value]:
         return {
             metric: metrics.Value(*of_generations[g - 1].tolist())
             for metric, of_generations in self.chance.items()
-            if metric.startswith("vocab_")
+            if metric.startswith(_WORDS)
         }
+
+    def _see(self, pixels: Tensor) -> Tensor:
+        """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
+        return self._features(pixels, self.name(pixels))
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from imgcollapse.config import load_study
 from imgcollapse.core import storage, world
@@ -16,7 +18,7 @@ from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.lock import owned
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.data import RealData
-from imgcollapse.laboratory import Laboratory
+from imgcollapse.laboratory import Known, Laboratory
 from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import (
@@ -25,14 +27,15 @@ from imgcollapse.prepare import (
     freeze_oracle,
     load_real,
     made_with,
-    recall_features,
+    recall_chance,
+    recall_real_side,
 )
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import (
     CHANCE,
-    FEATURES,
     ORACLE,
     ORACLE_WORK,
+    REAL_SIDE,
     RECORD,
     SPLITS,
     VOCABULARY,
@@ -118,22 +121,25 @@ def begin(
     work = out / ORACLE_WORK
     oracle = freeze_oracle(study, real, begun, device, watcher, sibling, work)
     laboratory = _laboratory(study, real, oracle, device, watcher, begun, sibling)
-    splits = real.manifest | {"reserve_labels": real.reserve.labels}
-    derived = {SPLITS: splits, FEATURES: laboratory.features, CHANCE: laboratory.chance}
-    seen_by = laboratory.real_side.extractor
+    derived: dict[str, Mapping[str, Tensor]] = {
+        SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
+    }
+    done_elsewhere = begun is not None and begun.changed(made_with(device)) and not changed
+    about: dict[str, Any] = {}
+    if not done_elsewhere:  # else nobody needs them, and here they would have other bits
+        derived |= {REAL_SIDE: laboratory.real_side.state(), CHANCE: laboratory.chance}
+        about = {"features": laboratory.seen_by}
     if begun is None:
         fixed = {ORACLE: oracle.state()}
-        if laboratory.words:
-            fixed[VOCABULARY] = laboratory.words.codebook.state()
-        record = _record(study, real, oracle, device) | {"features": seen_by}
-        begun = Run.begin(out, record, fixed | derived)
+        if laboratory.codebook:
+            fixed[VOCABULARY] = laboratory.codebook.state()
+        begun = Run.begin(out, _record(study, real, oracle, device) | about, fixed | derived)
     else:
         storage.sweep_orphans(out)
-        if begun.changed(made_with(device)) and not changed:  # it is done, and stays as it is
-            derived = {SPLITS: splits}
-        begun.extend(study.resolved(), derived, changed, features=seen_by)
+        begun.extend(study.resolved(), derived, changed, **about)
     Scratch(work).drop()
-    return begun, _with_floors(laboratory, begun)
+    _sign(begun, device)
+    return begun, laboratory
 
 
 def join(
@@ -153,8 +159,8 @@ def join(
     _changed(begun, study, device, watcher, allow_drift)
     real = load_real(study, begun, Silent())
     oracle = freeze_oracle(study, real, begun, device, watcher)
-    laboratory = _laboratory(study, real, oracle, device, watcher, begun)
-    return begun, _with_floors(laboratory, begun)
+    _sign(begun, device)
+    return begun, _laboratory(study, real, oracle, device, watcher, begun)
 
 
 def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
@@ -185,29 +191,30 @@ def _laboratory(
     sibling: Path | None = None,
 ) -> Laboratory:
     """The laboratory, which does not find again what the run or a sibling has found to its bits."""
-    return Laboratory(
-        study,
-        real,
-        oracle,
-        device,
-        watcher,
-        freeze_codebook(study, real, begun),
-        recall_features(study, real, oracle, device, begun, sibling),
-        begun.derived(CHANCE, made_with(device)) if begun else None,
+    known = Known(
+        recall_real_side(study, real, oracle, device, begun, sibling),
+        recall_chance(study, begun, device),
+        _measured(begun, made_with(device)) if begun else (),
     )
+    codebook = freeze_codebook(study, real, begun)
+    return Laboratory(study, real, oracle, device, watcher, codebook, known)
 
 
-def _with_floors(laboratory: Laboratory, run: Run) -> Laboratory:
-    """The laboratory, with the floors that the run's manifests have, and lineages that sign."""
+def _measured(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Rows of metrics.csv with all floors that the run has, where they were made as here."""
     for lineage in run.lineages:
-        lineage.made_with = made_with(laboratory.device)
         for g in {0, lineage.generations - 1} if lineage.generations else ():
             with suppress(UserError):  # whoever needs a damaged manifest says so
                 manifest = lineage.manifest(g)
-                if manifest["made_with"] == lineage.made_with:  # its bits would be ours
-                    laboratory.real_side.recall(manifest["metrics"], laboratory.real.classes)
+                if manifest["made_with"] == made_with:
+                    yield from manifest["metrics"]
                 lineage.forget(g)  # others may work there, and it has megabytes of findings
-    return laboratory
+
+
+def _sign(run: Run, device: Device) -> None:
+    """What is made from here on says by what."""
+    for lineage in run.lineages:
+        lineage.made_with = made_with(device)
 
 
 def _changed(

@@ -47,7 +47,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
     _refuse_diverged(lineage, study.generations)
     prune(lineage, study.retention)
     if lineage.generations == 0:
-        counted, findings = laboratory.measure(0, real.train)
+        counted, findings = laboratory.real_generation
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
     for g in range(lineage.generations, study.generations + 1):
         stop.heed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +17,14 @@ from imgcollapse.core import device as devices
 from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.parts import Part
 from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import FEATURES, Run
+from imgcollapse.run_folder import CHANCE, REAL_SIDE, Run
 from imgcollapse.study import Study
 
 PACKAGES = (
@@ -124,10 +126,10 @@ def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook
     return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
 
 
-def recall_features(
+def recall_real_side(
     study: Study, real: RealData, oracle: FrozenOracle, device: Device, *runs: Run | Path | None
 ) -> dict[str, Tensor] | None:
-    """What the metrics see of the real images, if one of the runs has it to the same bits.
+    """What the metrics make of the real images, if one of the runs has it to the same bits.
 
     Args:
         study: whose images they are.
@@ -137,8 +139,10 @@ def recall_features(
         runs: that may have it, or their folders.
 
     Returns:
-        float32[M, D] of the `reference` and float32[L, D] of `train`, or None.
+        `RealSide.state`, or None.
     """
+    if not _known_code(study.metrics.features):
+        return None
     for candidate in runs:
         try:
             run = Run.open(candidate) if isinstance(candidate, Path) else candidate
@@ -146,12 +150,35 @@ def recall_features(
                 run.record["data"]["sha256"] == real.digest
                 and run.record.get("features") == study.metrics.features.identity(oracle.digest())
             )
-            found = run.derived(FEATURES, made_with(device)) if run and same else None
+            found = run.derived(REAL_SIDE, made_with(device)) if run and same else None
         except UserError:
-            continue  # it has not begun, for a reason that its own report names
-        if found and len(found["reference"]) == len(real.reference.labels):
+            continue  # it has not begun, or weights are missing: whoever needs them says so
+        if found and _fits(found, real):
             return found
     return None
+
+
+def recall_chance(study: Study, run: Run | None, device: Device) -> dict[str, Tensor] | None:
+    """What chance alone would do, if the run has it to the same bits."""
+    parts = study.regime, study.labels, *study.curation
+    if run is None or not all(map(_known_code, parts)):
+        return None
+    return run.derived(CHANCE, made_with(device))
+
+
+def _known_code(part: Part) -> bool:
+    """Whether a part is of this package, whose code the fingerprint covers, or a user's own."""
+    return type(part).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _fits(found: Mapping[str, Tensor], real: RealData) -> bool:
+    """Whether there is a row for every image."""
+    reference, train, nearest = found["reference"], found["train"], found["nearest"]
+    return (
+        len(reference) == len(nearest) == len(real.reference)
+        and len(train) == len(real.train)
+        and train.shape[1] == reference.shape[1]
+    )
 
 
 def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:

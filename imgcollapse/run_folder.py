@@ -6,7 +6,7 @@ The layout is a public contract (docs/run-folder.md).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from imgcollapse.tables import write_table
 FORMAT = 4
 RECORD, REPORT, ORACLE_WORK = "run.json", "report.html", "oracle.work"
 ORACLE, VOCABULARY = "oracle.safetensors", "vocabulary.safetensors"
-SPLITS, FEATURES = "splits.safetensors", "features.safetensors"
+SPLITS, REAL_SIDE = "splits.safetensors", "real_side.safetensors"
 CHANCE = "chance.safetensors"
-DERIVED = SPLITS, FEATURES, CHANCE
+DERIVED = SPLITS, REAL_SIDE, CHANCE
 """Files that the source and the study give again."""
 FILES, COMING = "files", "coming"
 """Keys of run.json: sha256 of the files beside it, and of one that is about to replace one."""
@@ -134,7 +134,8 @@ class Run:
 
         Args:
             study: its settings.
-            derived: the files named `DERIVED`, such as a longer reserve.
+            derived: files named `DERIVED`, such as a longer reserve; of those that are left out
+                the damaged are forgotten.
             changed: what else its bits depend on, which had been otherwise: (then, now) by name.
             record: what else run.json says.
 
@@ -150,11 +151,11 @@ class Run:
         record |= {"study": dict(study)}
         if changed:
             record["drifts"] = [*self.drifts, _drift(changed)]
+        settled = self._settle(derived)
         packed = {name: storage.packed(tensors) for name, tensors in derived.items()}
         stale = {name: data for name, data in packed.items() if not self._has(name, data)}
-        if stale or COMING in self.record or any(self.record.get(k) != record[k] for k in record):
+        if stale or settled or any(self.record.get(key) != record[key] for key in record):
             self._replace(stale)
-            self.record.pop(COMING, None)  # also what an earlier sitting did not get done
             self._write(**record)
 
     def changed(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -268,11 +269,34 @@ class Run:
     def _has(self, name: str, data: bytes) -> bool:
         """Whether the record and the disk have a file with these contents."""
         digest = sha256(data).hexdigest()
+        return self.record[FILES].get(name) == digest and self._is(name, digest)
+
+    def _is(self, name: str, digest: str) -> bool:
+        """Whether the disk has a file of this sha256."""
         try:
             storage.check(self.path / name, "", digest)
         except UserError:
             return False
-        return self.record[FILES].get(name) == digest
+        return True
+
+    def _settle(self, derived: Container[str]) -> bool:
+        """Take into the record what an earlier sitting did not get done; whether it changed.
+
+        Which of two files is there says the disk; a damaged one that is not `derived` anew is
+        forgotten, for a run without it is as good.
+        """
+        coming = self.record.pop(COMING, {})
+        for name, digest in coming.items():
+            if self._is(name, digest):
+                self.record[FILES][name] = digest
+        lost = [
+            name
+            for name, digest in self.record[FILES].items()
+            if name in DERIVED and name not in derived and not self._is(name, digest)
+        ]
+        for name in lost:
+            del self.record[FILES][name]
+        return bool(coming or lost)
 
     def _replace(self, files: Mapping[str, bytes]) -> None:
         """Two files cannot be replaced in one moment, so meanwhile old and new ones are good."""
@@ -280,7 +304,7 @@ class Run:
             self._write(**{COMING: {n: sha256(data).hexdigest() for n, data in files.items()}})
             for name, data in files.items():
                 storage.write_bytes(self.path / name, data)
-            self.record[FILES] |= self.record[COMING]
+            self.record[FILES] |= self.record.pop(COMING)
 
     def _write(self, **changes: Any) -> None:
         self.record |= changes

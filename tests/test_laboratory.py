@@ -1,19 +1,21 @@
 """What measuring has found is not found again."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse import chance
+from imgcollapse import chance, launch, prepare
 from imgcollapse.config import load_study
+from imgcollapse.core.grid import sample_grid
+from imgcollapse.core.storage import write_tensors
 from imgcollapse.launch import begin, join
+from imgcollapse.metrics import panel
 from imgcollapse.metrics.panel import RealSide
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Silent
-from imgcollapse.run_folder import CHANCE, DERIVED, FEATURES
+from imgcollapse.run_folder import CHANCE, DERIVED, REAL_SIDE
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def blind(monkeypatch):
 
     monkeypatch.setattr(FrozenOracle, "answer", refuse)
     monkeypatch.setattr(RealSide, "_halved", refuse)
+    monkeypatch.setattr(panel, "nearest", refuse)
     monkeypatch.setattr(chance, "null", refuse)
     monkeypatch.setattr(chance, "images", refuse)
 
@@ -49,22 +52,43 @@ def test_no_image_set_is_shown_to_the_oracle_twice(config, tmp_path, monkeypatch
 
 @pytest.fixture
 def begun(config, tmp_path):
-    """A study that has begun, and what its laboratory found."""
+    """A study whose generation 0 is there, and what its laboratory found."""
     study = load_study(config)
     run, laboratory = begin(study, tmp_path / "run", Silent())
+    lineage, real = run.lineages[0], laboratory.real.train
+    counted, findings = laboratory.real_generation
+    lineage.commit(0, real, counted, sample_grid(real), findings)
     return study, run, laboratory
 
 
 def test_a_run_that_goes_on_and_its_workers_find_nothing_again(begun, request):
     study, run, laboratory = begun
-    before = {name: (run.path / name).stat().st_mtime_ns for name in run.files}
+    before = contents(run)
+    commonest = run.metrics[run.metrics["class"] == laboratory.real.classes[0]]
+    n = int(commonest.n.iloc[0])
+    floors = {
+        "all": laboratory.real_side.floor(None, 40, "fid"),
+        "a class": laboratory.real_side.floor(0, n, "vendi"),
+        "words": laboratory.words.floor(40, "vocab_tv"),
+    }
     request.getfixturevalue("blind")
     for later in (begin, join):
         again = later(study, run.path, Silent())[1]
-        assert alike(again.features, laboratory.features)
+        assert alike(again.real_side.state(), laboratory.real_side.state())
         assert alike(again.chance, laboratory.chance)
         assert again.expectations == laboratory.expectations
-    assert before == {name: (run.path / name).stat().st_mtime_ns for name in run.files}
+        again.words.held_out[:] = 0  # a floor would be another now
+        assert floors == {
+            "all": again.real_side.floor(None, 40, "fid"),
+            "a class": again.real_side.floor(0, n, "vendi"),
+            "words": again.words.floor(40, "vocab_tv"),
+        }
+    assert contents(run) == before
+
+
+def contents(run):
+    files = [path for path in run.path.iterdir() if path.is_file() and path.suffix != ".jsonl"]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_a_sibling_has_looked_at_the_same_images(begun, config, tmp_path, monkeypatch):
@@ -72,9 +96,9 @@ def test_a_sibling_has_looked_at_the_same_images(begun, config, tmp_path, monkey
     monkeypatch.setattr(FrozenOracle, "answer", None)
     arm = load_study(config, ["regime=accumulate"])
     beside, theirs = begin(arm, tmp_path / "arm", Silent(), sibling=run.path)
-    assert alike(theirs.features, laboratory.features)
+    assert alike(theirs.real_side.state(), laboratory.real_side.state())
     assert not alike(theirs.chance, laboratory.chance)  # chance does otherwise there
-    assert beside.record["files"][FEATURES] == run.record["files"][FEATURES]
+    assert beside.record["files"][REAL_SIDE] == run.record["files"][REAL_SIDE]
 
 
 def test_a_longer_run_has_the_chance_of_all_its_generations(begun, config):
@@ -84,7 +108,7 @@ def test_a_longer_run_has_the_chance_of_all_its_generations(begun, config):
     assert len(found.chance["drift_low"]) == 6
     assert torch.equal(found.chance["drift_low"][:4], laboratory.chance["drift_low"])
     assert alike(run.derived(CHANCE, run.made_with), found.chance)
-    assert alike(run.derived(FEATURES, run.made_with), laboratory.features)
+    assert alike(run.derived(REAL_SIDE, run.made_with), laboratory.real_side.state())
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -96,18 +120,115 @@ def test_what_was_lost_is_found_again_to_the_same_bytes(begun, name):
     assert (run.path / name).read_bytes() == whole
 
 
-def test_a_finished_run_keeps_its_files_where_the_machine_is_another(config, tmp_path, monkeypatch):
-    run = ic.run(config, tmp_path / "run")
-    before = shutil.copytree(run.path, tmp_path / "before")
-    answer = FrozenOracle.answer
+def test_a_run_of_before_these_files_gets_them(begun):
+    study, run, _ = begun
+    whole = contents(run)
+    del run.record["features"]
+    for name in (REAL_SIDE, CHANCE):
+        (run.path / name).unlink()
+        del run.record["files"][name]
+    run._write()
+    assert not ic.verify(run.path, quick=True).wrong
+    begin(study, run.path, Silent())
+    after = contents(run)
+    assert {name: after[name] for name in DERIVED} == {name: whole[name] for name in DERIVED}
+    assert ic.Run.open(run.path).record["features"].startswith("oracle")
 
-    def elsewhere(oracle, pixels):
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A machine whose products round otherwise."""
+    answer, here = FrozenOracle.answer, prepare.made_with
+
+    def other(oracle, pixels):
         answers = answer(oracle, pixels)
         return replace(answers, features=answers.features * (1 + 1e-6))
 
-    monkeypatch.setattr(FrozenOracle, "answer", elsewhere)
-    monkeypatch.setattr("imgcollapse.launch.made_with", lambda _: {"torch": "99.0"})
-    monkeypatch.setattr("imgcollapse.prepare.made_with", lambda _: {"torch": "99.0"})
+    monkeypatch.setattr(FrozenOracle, "answer", other)
+    for module in (prepare, launch):
+        monkeypatch.setattr(module, "made_with", lambda device: here(device) | {"torch": "99.0"})
+
+
+def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):
+    study, run, laboratory = begun
+    request.getfixturevalue("elsewhere")
+    run, found = begin(study, run.path, Silent(), allow_drift=True)
+    there, here = (lab.real_side.state()["reference"] for lab in (found, laboratory))
+    assert not torch.equal(there, here)
+    assert alike(run.derived(REAL_SIDE, run.made_with), found.real_side.state())
+    # Floors of another machine's bits are not taken over.
+    assert found.real_side.floor(None, 40, "fid") != laboratory.real_side.floor(None, 40, "fid")
+
+
+def test_a_finished_run_stays_as_it_is_elsewhere(config, tmp_path, request):
+    run = ic.run(config, tmp_path / "run")
+    before = contents(run)
+    request.getfixturevalue("elsewhere")
     ic.run(config, tmp_path / "run")
-    for name in run.files:
-        assert (run.path / name).read_bytes() == (before / name).read_bytes(), name
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", [REAL_SIDE, CHANCE])
+def test_what_a_finished_run_lost_is_forgotten_elsewhere(config, tmp_path, request, name):
+    """It would have other bits there, and nobody needs it."""
+    run = ic.run(config, tmp_path / "run")
+    (run.path / name).write_bytes(b"damaged")
+    assert ic.verify(run.path, quick=True).wrong
+    request.getfixturevalue("elsewhere")
+    ic.run(config, tmp_path / "run")
+    assert not ic.verify(run.path, quick=True).wrong
+    assert name not in ic.Run.open(run.path).files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda seen: {**seen, "train": seen["train"][:5]},
+        lambda seen: {**seen, "train": seen["train"][:, :2]},
+        lambda seen: {**seen, "nearest": seen["nearest"][:2]},
+        lambda seen: {name: seen[name] for name in ("reference", "train")},
+    ],
+)
+def test_a_real_side_that_does_not_fit_is_found_again(begun, change):
+    study, run, laboratory = begun
+    whole = laboratory.real_side.state()
+    digest = write_tensors(run.path / REAL_SIDE, change(whole))
+    run._write(files=run.record["files"] | {REAL_SIDE: digest})
+    again, found = begin(study, run.path, Silent())
+    assert alike(found.real_side.state(), whole)
+    assert alike(again.derived(REAL_SIDE, again.made_with), whole)
+
+
+def test_another_extractor_has_not_seen_them(begun):
+    study, run, laboratory = begun
+    run._write(features="another network")
+    assert (
+        prepare.recall_real_side(study, laboratory.real, laboratory.oracle, laboratory.device, run)
+        is None
+    )
+
+
+def test_what_a_users_own_part_made_of_chance_is_found_again(begun, tmp_path, monkeypatch):
+    """Its code may have changed, and no fingerprint knows it."""
+    study, run, laboratory = begun
+    (tmp_path / "mine.py").write_text(
+        "from imgcollapse.regimes import Replace\nclass Mine(Replace):\n    kind: str\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = ic.Study.model_validate(study.resolved() | {"regime": {"kind": "mine:Mine"}})
+    assert prepare.recall_chance(study, run, laboratory.device)
+    assert prepare.recall_chance(mine, run, laboratory.device) is None
+
+
+def test_generation_0_is_measured_once_for_all_lineages(config, tmp_path, monkeypatch):
+    shown, count = [], ic.census.count
+
+    def counted(g, *of):
+        shown.append(g)
+        return count(g, *of)
+
+    monkeypatch.setattr(ic.census, "count", counted)
+    run = ic.run(config, tmp_path / "run", ["lineages=3", "generations=1"])
+    assert shown == [0, 1, 1, 1]
+    first, *others = [lineage.manifest(0) for lineage in run.lineages]
+    assert all(other["metrics"] == first["metrics"] for other in others)

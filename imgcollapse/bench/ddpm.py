@@ -155,7 +155,7 @@ def _compared(bench: Bench, size: Network) -> Comparison:
                 curve([run.outcome.losses for run in others]),
             ),
         ),
-        steps=faster([run.outcome.pace for run in mine], [run.outcome.pace for run in others]),
+        step_ratios=faster(*([run.outcome.pace for run in runs] for runs in (mine, others))),
         target=bench.promised(TARGETS.get(bench.device.torch.type, 1.0)),
         flops=work,
         peak_share=work * shown.median / bench.peak(),

@@ -26,9 +26,11 @@ class Pace(Silent):
 
     @property
     def seconds(self) -> float | None:
-        """Seconds a step, or None where less than half of them are between two reports."""
+        """Seconds a step; None where under half of them lie between reports, or some went back."""
         settled = [mark for mark in self.marks if mark[0] >= SETTLED * self.steps]
         if not settled or (taken := settled[-1][0] - settled[0][0]) < self.steps / 2:
+            return None
+        if self.marks != sorted(self.marks):
             return None
         return (settled[-1][1] - settled[0][1]) / taken
 

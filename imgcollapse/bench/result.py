@@ -84,8 +84,8 @@ class Comparison(Found):
         ours: this program.
         reference: what a user would run.
         quality: what came of both.
-        steps: ratios of the speed of a training's steps alone, pair by pair: without what comes
-            before the first of them, which the rates have in them.
+        step_ratios: the same of a training's steps alone, pair by pair: without what comes before
+            the first of them. Empty where that is not known.
         target: the ratio that this project promises, or None.
         flops: operations of products and convolutions of one unit, of this program.
         peak_share: share of the measured matrix-product peak that this program reaches.
@@ -98,7 +98,7 @@ class Comparison(Found):
     ours: Side
     reference: Side
     quality: Quality | None = None
-    steps: tuple[float, ...] = ()
+    step_ratios: tuple[float, ...] = ()
     target: float | None = None
     flops: float | None = None
     peak_share: float | None = None

@@ -59,8 +59,9 @@ def _beside(found: Comparison) -> str:
         said.append(
             f"{quality.what}: {ours:.4g} against {theirs:.4g} ({quality.difference:+.1%}{verdict})"
         )
-    if found.steps:
-        low, middle, high = min(found.steps), statistics.median(found.steps), max(found.steps)
+    if found.step_ratios:
+        low, high = min(found.step_ratios), max(found.step_ratios)
+        middle = statistics.median(found.step_ratios)
         said.append(f"steps alone {middle:.2f} ({low:.2f} to {high:.2f})")
     said.append(f"by processor time {found.processor_ratio:.2f}")
     if found.peak_share:

@@ -193,7 +193,11 @@ _TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 
 _AT_LEAST: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
     "splits.safetensors": {"reserve_labels": (torch.int16, 1)},
-    "features.safetensors": {"reference": (torch.float32, 2), "train": (torch.float32, 2)},
+    "real_side.safetensors": {
+        "reference": (torch.float32, 2),
+        "train": (torch.float32, 2),
+        "nearest": (torch.float64, 1),
+    },
     "chance.safetensors": {"drift_low": (torch.float64, 2), "drift_high": (torch.float64, 2)},
     "vocabulary.safetensors": {
         "patches": (torch.uint8, 4),

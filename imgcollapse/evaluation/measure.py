@@ -20,14 +20,14 @@ from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
 from imgcollapse.data.zips import DEFAULT
 from imgcollapse.evaluation.result import Evaluation, check_out
-from imgcollapse.laboratory import Laboratory
+from imgcollapse.laboratory import Known, Laboratory
 from imgcollapse.prepare import (
     choose_device,
     freeze_codebook,
     freeze_oracle,
     load_real,
     made_with,
-    recall_features,
+    recall_real_side,
 )
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import RECORD, Run
@@ -80,8 +80,8 @@ def evaluate(
         watcher.say(remark)
     oracle = freeze_oracle(study, real, run, device, watcher)
     codebook = freeze_codebook(study, real, run)
-    features = recall_features(study, real, oracle, device, run)
-    laboratory = Laboratory(study, real, oracle, device, watcher, codebook, features)
+    known = Known(recall_real_side(study, real, oracle, device, run))
+    laboratory = Laboratory(study, real, oracle, device, watcher, codebook, known)
     digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
     watcher.say(f"measuring {len(samples):,} images")
     _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))

@@ -131,7 +131,7 @@ def probe(study: Study) -> Probe:
     tables.add(findings)
     state = {} if study.generator.by_heart else model.state()
     shared = [oracle.state(), real.manifest, codebook.state() if codebook else {}]
-    shared += [laboratory.features, laboratory.chance]
+    shared += [laboratory.real_side.state(), laboratory.chance]
     return Probe(
         real=real,
         device=made_with(device)["device"],  # pyright: ignore[reportArgumentType]

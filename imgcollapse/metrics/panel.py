@@ -94,6 +94,8 @@ class RealSide:
         extractor: the identity of what made the features.
         reference_pixels: uint8[M, C, H, W], or none: then nothing is known of memorised samples.
         training_pixels: uint8[L, C, H, W], or none.
+        distances: float64[M], squared, of the reference images to the nearest training image; none
+            finds them when they are needed.
     """
 
     features: Tensor
@@ -105,8 +107,14 @@ class RealSide:
     extractor: str = "oracle"
     reference_pixels: Tensor | None = None
     training_pixels: Tensor | None = None
+    distances: Tensor | None = None
     _known: dict[tuple[int | None, int], _Known] = field(default_factory=dict)
     _floors: dict[tuple[int | None, int], dict[str, Value]] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Tensor]:
+        """What takes time to find: `reference`, `train` (features) and `nearest` (distances)."""
+        found = {"reference": self.features, "train": self.spare}
+        return found if self._held_out is None else found | {"nearest": self._held_out}
 
     def rows(
         self,
@@ -218,6 +226,8 @@ class RealSide:
     @cached_property
     def _held_out(self) -> Tensor | None:
         """float64[M], squared distances of the reference to the nearest training image."""
+        if self.distances is not None:
+            return self.distances
         if self.reference_pixels is None or self.training_pixels is None:
             return None
         return nearest(self.reference_pixels, self.training_pixels)

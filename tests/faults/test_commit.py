@@ -152,8 +152,9 @@ RECORD = {
 
 
 def a_beginning(folder):
-    names = "oracle.safetensors", "splits.safetensors", "vocabulary.safetensors"
-    return Run.begin(folder, RECORD, {name: {"a": torch.arange(9)} for name in names})
+    names = "oracle", "splits", "vocabulary", "real_side"
+    tensors = {f"{name}.safetensors": {"a": torch.arange(9)} for name in names}
+    return Run.begin(folder, RECORD, tensors)
 
 
 def test_a_kill_at_any_call_of_a_beginning_leaves_a_run_or_none(tmp_path):
@@ -170,10 +171,15 @@ def test_a_kill_at_any_call_of_a_beginning_leaves_a_run_or_none(tmp_path):
         assert {n: h for n, h in content(folder).items() if ".tmp" not in n} == whole, calls[k - 1]
 
 
+def longer_by(n):
+    """A longer study, and the files that change with it."""
+    splits = {"a": torch.arange(9 + n), "reserve_labels": torch.arange(n)}
+    more = {"splits.safetensors": splits, "real_side.safetensors": {"a": torch.arange(n)}}
+    return RECORD["study"] | {"generations": 1 + n}, more
+
+
 def test_a_kill_while_a_run_is_made_longer_leaves_files_that_load(tmp_path):
-    longer = RECORD["study"] | {"generations": 5}
-    splits = {"a": torch.arange(12), "reserve_labels": torch.arange(3)}
-    more = {"splits.safetensors": splits, "features.safetensors": {"a": torch.arange(2)}}
+    longer, more = longer_by(3)
     start, folder = tmp_path / "start", tmp_path / "run"
     a_beginning(start)
     shutil.copytree(start, folder)
@@ -188,6 +194,29 @@ def test_a_kill_while_a_run_is_made_longer_leaves_files_that_load(tmp_path):
             run.check(name)  # the old one, or the new
         run.extend(longer, more, {})
         assert content(folder) == whole, calls[k - 1]
+
+
+def test_a_second_kill_of_another_length_leaves_files_that_load(tmp_path):
+    """What the first had replaced is not forgotten when the second says what it will replace."""
+    start, folder, kept = (tmp_path / name for name in ("start", "run", "kept"))
+    a_beginning(start)
+    (longer, more), (other, others) = longer_by(3), longer_by(5)
+    shutil.copytree(start, folder)
+    first = len(calls_of(lambda: Run.open(folder).extend(longer, more, {})))
+    for k in range(1, first + 1, 3):
+        shutil.rmtree(folder)
+        shutil.copytree(start, folder)
+        assert killed_at(k, lambda: Run.open(folder).extend(longer, more, {}))
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(folder, kept)
+        second = len(calls_of(lambda: Run.open(folder).extend(other, others, {})))
+        for j in range(1, second + 1, 3):
+            shutil.rmtree(folder)
+            shutil.copytree(kept, folder)
+            assert killed_at(j, lambda: Run.open(folder).extend(other, others, {}))
+            run = Run.open(folder)
+            for name in run.files:
+                run.check(name)
 
 
 def test_files_are_as_open_as_the_user_wants_them(tmp_path, finished):

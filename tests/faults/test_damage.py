@@ -11,7 +11,7 @@ from imgcollapse.verification.files import check_files, check_tables
 
 from .conftest import FILTERED
 
-TENSORS = ("oracle", "splits", "vocabulary", "features", "chance")
+TENSORS = ("oracle", "splits", "vocabulary", "real_side", "chance")
 TABLES = ("census.csv", "metrics.csv", "curation.csv")
 FILES = (
     "run.json",
@@ -24,7 +24,7 @@ FILES = (
     *(f"gen_002/{name}" for name in ("manifest.json", "words.safetensors", "grid.png")),
 )
 LENGTHS, PLACES = 20, 8
-AGAIN = ("splits.safetensors", "features.safetensors", "chance.safetensors")
+AGAIN = ("splits.safetensors", "real_side.safetensors", "chance.safetensors")
 DERIVED = (*TABLES, *AGAIN, "report.html")
 """What the study's command, or the report's, makes again."""
 

@@ -1,4 +1,5 @@
 import hashlib
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -173,7 +174,8 @@ def test_inception_is_torch_fidelitys_network(tmp_path, monkeypatch):
         InceptionFeatures(weights=tmp_path / "w.pth").features(images(), NOTHING, CPU)
     extractor = InceptionFeatures(weights=tmp_path / "w.pth", sha256=digest)
     features = extractor.features(images(1), NOTHING, CPU)
-    assert extractor.identity("") == f"inception {digest[:12]} tensorflow1-bilinear 299"
+    resized = f"tensorflow1-bilinear 299 torch-fidelity {version('torch-fidelity')}"
+    assert extractor.identity("") == f"inception {digest[:12]} {resized}"
     reference = theirs("r", ["2048"], feature_extractor_weights_path=str(tmp_path / "w.pth"))
     with torch.inference_mode():
         assert torch.equal(features, reference(images(1).expand(-1, 3, -1, -1))[0])

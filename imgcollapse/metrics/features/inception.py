@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,8 +76,9 @@ class InceptionFeatures(Network):
             raise source.refused(source.find(), reason) from None
 
     def resize(self) -> str:
-        """As TensorFlow 1 did it, inside the network."""
-        return "tensorflow1-bilinear 299"
+        """As TensorFlow 1 did it, inside the network, which is torch-fidelity's."""
+        theirs = version("torch-fidelity") if find_spec("torch_fidelity") else "?"
+        return f"tensorflow1-bilinear 299 torch-fidelity {theirs}"
 
 
 class _First(nn.Module):

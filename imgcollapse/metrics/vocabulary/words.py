@@ -38,6 +38,7 @@ from imgcollapse.metrics.vocabulary.tally import (
 
 AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
 BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
+_FLOOR = "_floor"
 _NOTHING = 1e-12
 """A standard error of rounding alone."""
 
@@ -87,7 +88,7 @@ class RealWords:
         for metric, value in self.values(written[:n]).items():
             yield row | {"metric": metric} | value._asdict()
             if value.value is not None:
-                yield row | {"metric": f"{metric}_floor"} | self.floor(n)[metric]._asdict()
+                yield row | {"metric": metric + _FLOOR} | self.floor(n, metric)._asdict()
                 if chance and metric in chance:
                     yield row | {"metric": f"{metric}_chance"} | chance[metric]._asdict()
 
@@ -130,9 +131,9 @@ class RealWords:
             values["vocab_tail_mass"] = undefined("no word is rare enough for a tail")
         return values | self._bigrams(written)
 
-    def floor(self, n: int) -> dict[str, Value]:
-        """Each metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
-        if n not in self._floors:
+    def floor(self, n: int, metric: str) -> Value:
+        """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
+        if metric not in self._floors.get(n, {}):
             pool, vocabulary = torch.cat([self.held_out, self.base]), len(self.codebook)
             found: dict[str, list[float]] = {}
             for split in range(self.splits):
@@ -149,7 +150,18 @@ class RealWords:
                 metric: spread(torch.tensor(values, dtype=torch.float64))
                 for metric, values in found.items()
             }
-        return self._floors[n]
+        return self._floors[n][metric]
+
+    def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the floors in rows that this study has had before.
+
+        Args:
+            rows: what `rows` gave then, by the same software on the same machine.
+        """
+        for row in rows:
+            if row["features"] == self.codebook.identity and row["metric"].endswith(_FLOOR):
+                value = Value(*(row[name] for name in Value._fields))
+                self._floors.setdefault(row["n"], {})[row["metric"].removesuffix(_FLOOR)] = value
 
     def by_chance(
         self, lineages: Iterable[NDArray[Any]], reserve: Stock, samples: int

@@ -14,8 +14,14 @@ from tempfile import mkdtemp
 
 import imgcollapse as ic
 from imgcollapse.core import sealed
+from imgcollapse.core.device import Device
 from imgcollapse.curation import Subject
-from imgcollapse.run_folder import DERIVED, Run
+from imgcollapse.data import RealData
+from imgcollapse.oracle import FrozenOracle
+from imgcollapse.prepare import choose_device, freeze_oracle, recall_real_side
+from imgcollapse.progress import Silent
+from imgcollapse.run_folder import CHANCE, Run
+from imgcollapse.study import Study
 from imgcollapse.verification import verify
 from imgcollapse.verification.structure import check_structure
 
@@ -39,7 +45,7 @@ TENSORS = (
     *("splits.safetensors", "vocabulary.safetensors", "oracle.safetensors"),
     *("gen_000/samples.safetensors", "gen_002/samples.safetensors", "gen_002/words.safetensors"),
     *("gen_002/training_set.safetensors", "gen_002/kept.safetensors", "gen_002/model.safetensors"),
-    *("features.safetensors", "chance.safetensors"),
+    *("real_side.safetensors", "chance.safetensors"),
 )
 LOG = "events.jsonl"
 
@@ -78,8 +84,17 @@ def read_run(folder: Path) -> None:
     run.oracle()
     run.vocabulary()
     run.reserve_labels  # noqa: B018 - it is read from the disk
-    for name in DERIVED:
-        run.derived(name, run.made_with)
+    run.derived(CHANCE, run.made_with)
+    recall_real_side(*_judges(), run)
+
+
+@cache
+def _judges() -> tuple[Study, RealData, FrozenOracle, Device]:
+    """Whoever would take over what the example's run has found about its real images."""
+    run = Run.open(example())
+    study, device = run.study, choose_device(run.study)
+    real = study.real()
+    return study, real, freeze_oracle(study, real, run, device, Silent()), device
 
 
 def put_in(folder: Path, name: str, data: bytes, fitting: bool) -> None:
