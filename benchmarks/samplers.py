@@ -2,7 +2,7 @@
 
     python benchmarks/samplers.py [--models 5] [--samples 2000] [--most 200] [--json FILE]
 
-A model that is told no class draws classes as it has learned them, as far as the sampler lets it.
+A model that is told no class draws classes as it has learned them, as far as its sampler lets it.
 The table shows means over models: how many samples are recognised, and of these how far the class
 shares are from the training set's (total variation), and what part of the commonest class's share
 and of the rarer half's is there. Beside it stands what as many images drawn from the training set
