@@ -134,22 +134,7 @@ class RealWords:
     def floor(self, n: int, metric: str) -> Value:
         """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
         if metric not in self._floors.get(n, {}):
-            pool, vocabulary = torch.cat([self.held_out, self.base]), len(self.codebook)
-            found: dict[str, list[float]] = {}
-            for split in range(self.splits):
-                chosen = torch.randperm(len(pool), generator=(self.seed / n / split).torch())
-                real, other = pool[chosen[:n]], pool[chosen[n : 2 * n]]
-                base = Tally.of(per_image(real, vocabulary))
-                tally = Tally.of(per_image(other, vocabulary))
-                readings = self._readings(tally, base, told(base, n))
-                pairs = (other, real), (real, other)
-                bigrams = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
-                for metric, value in [*readings.items(), *zip(BIGRAMS, bigrams, strict=True)]:
-                    found.setdefault(metric, []).append(float(value))
-            self._floors[n] = {
-                metric: spread(torch.tensor(values, dtype=torch.float64))
-                for metric, values in found.items()
-            }
+            self._floors[n] = self._halved(n)
         return self._floors[n][metric]
 
     def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -162,6 +147,24 @@ class RealWords:
             if row["features"] == self.codebook.identity and row["metric"].endswith(_FLOOR):
                 value = Value(*(row[name] for name in Value._fields))
                 self._floors.setdefault(row["n"], {})[row["metric"].removesuffix(_FLOOR)] = value
+
+    def _halved(self, n: int) -> dict[str, Value]:
+        pool, vocabulary = torch.cat([self.held_out, self.base]), len(self.codebook)
+        found: dict[str, list[float]] = {}
+        for split in range(self.splits):
+            chosen = torch.randperm(len(pool), generator=(self.seed / n / split).torch())
+            real, other = pool[chosen[:n]], pool[chosen[n : 2 * n]]
+            base = Tally.of(per_image(real, vocabulary))
+            tally = Tally.of(per_image(other, vocabulary))
+            readings = self._readings(tally, base, told(base, n))
+            pairs = (other, real), (real, other)
+            bigrams = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
+            for metric, value in [*readings.items(), *zip(BIGRAMS, bigrams, strict=True)]:
+                found.setdefault(metric, []).append(float(value))
+        return {
+            metric: spread(torch.tensor(values, dtype=torch.float64))
+            for metric, values in found.items()
+        }
 
     def by_chance(
         self, lineages: Iterable[NDArray[Any]], reserve: Stock, samples: int
