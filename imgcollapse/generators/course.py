@@ -37,7 +37,7 @@ class Course:
         )
         self.losses: list[float] = []
         self._unseen: list[Tensor] = []
-        self._start = self._state()
+        self._start = {name: t.clone() for name, t in network.state_dict().items()}
         self._go_on_from_latest()
         self._joined = self.step
 
@@ -84,7 +84,7 @@ class Course:
 
     def keep(self) -> None:
         """Keep it as it is; after a `look` that found numbers."""
-        self.scratch.keep(STAGE, self.step, self._state())
+        self.scratch.keep(STAGE, self.step, pack(self.network, self.optimizer, self.average))
 
     def end(self) -> None:
         """Leave the averaged weights in the network."""
@@ -100,18 +100,22 @@ class Course:
                 f"generator.lr: {facts[RETRIED]['why']}; with other batches from step "
                 f"{facts[RETRIED]['from_step']} on {why}; {lr}"
             )
-        unpack(self._start, self.network, self.optimizer, self.average)
-        self.step = 0
+        self._go_back_to_start()
         self._go_on_from_latest()
         del self.losses[max(0, self.step - self._joined) :]
         self._joined = min(self._joined, self.step)
         self.scratch.record(RETRIED, {"from_step": self.step, "why": why})
         self.scratch.say(f"{why}: going on from step {self.step} with other batches")
 
+    def _go_back_to_start(self) -> None:
+        self.network.load_state_dict(self._start)
+        with torch.no_grad():
+            for mean, weight in zip(self.average, self.weights, strict=False):
+                mean.copy_(weight)
+        self.optimizer.state.clear()
+        self.step = 0
+
     def _go_on_from_latest(self) -> None:
         if kept := self.scratch.latest(STAGE):
             unpack(kept.tensors, self.network, self.optimizer, self.average)
             self.step = kept.number
-
-    def _state(self) -> dict[str, Tensor]:
-        return pack(self.network, self.optimizer, self.average)

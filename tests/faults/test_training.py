@@ -31,7 +31,7 @@ def pictures(n=16):
     return Images(pixels, torch.zeros(n, dtype=torch.int16))
 
 
-def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED):
+def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED, ema=0.0):
     """Train a line; `poison(call, loss)` may spoil the loss of any call.
 
     Returns:
@@ -44,7 +44,8 @@ def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED):
         found = (network.at.sum() - pixels.mean() - draws.normal(1).mean()) ** 2
         return poison(len(seen), found) if poison else found
 
-    train(network, pictures(), loss, Plan(steps, batch, lr=0.1), seed, CPU, Told(), scratch=scratch)
+    plan = Plan(steps, batch, lr=0.1, ema=ema)
+    train(network, pictures(), loss, plan, seed, CPU, Told(), scratch=scratch)
     return network.at.detach(), seen
 
 
@@ -131,13 +132,14 @@ def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(devi
     assert len(losses) == 10
 
 
-def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch):
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch, ema):
     monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", 3600)
     scratch = Scratch()
-    weights, seen = learn(lambda call, loss: loss / 0 if call == 4 else loss, scratch)
+    weights, seen = learn(lambda call, loss: loss / 0 if call == 4 else loss, scratch, ema=ema)
     assert scratch.facts["retried"]["from_step"] == 0
     assert len(seen) == 10 + 10  # looked at once, at the end: a look waits for the device
-    undisturbed, other = learn(seed=SEED / "retry")
+    undisturbed, other = learn(seed=SEED / "retry", ema=ema)
     assert weights.equal(undisturbed)
     assert torch.stack(seen[10:]).equal(torch.stack(other))
 
