@@ -45,7 +45,7 @@ DEMO: dict[str, Any] = {
         "warm_steps": 500,
         "batch": 64,
         "lr": 3.0e-3,
-        "sample_steps": 12,
+        "sample_steps": 20,
     },
     "oracle": {"kind": "cnn", "width": 16, "steps": 300, "reject": 0.003},
 }
