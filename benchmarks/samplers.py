@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from imgcollapse.census import UNRECOGNISED
 from imgcollapse.config import load_study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators import DDPM, Diffusion
+from imgcollapse.generators import DDPM
 from imgcollapse.generators.noise import Sampler
 from imgcollapse.launch import begin
 from imgcollapse.progress import Display, Silent
@@ -64,8 +65,9 @@ def readings(seed: int, samples: int, most: int, display: Display) -> Iterator[d
     for sampler, steps in [("real", 0), *ways]:
         if steps:
             how = generator.model_copy(update={"sampler": sampler, "sample_steps": steps})
-            drawing = Diffusion(how, model.network, model.canvas, model.process, model.device)
-            drawn = drawing.sample(asked, name / "sample" / sampler / steps, Silent())
+            drawn = replace(model, settings=how).sample(
+                asked, name / "sample" / sampler / steps, Silent()
+            )
         _, findings = laboratory.measure(1, drawn)
         rows = {row["class"]: row for row in findings["census"]}
         shares = torch.tensor([rows[name]["frequency"] for name in real.classes])

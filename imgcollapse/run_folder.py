@@ -6,8 +6,7 @@ The layout is a public contract (docs/run-folder.md).
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from imgcollapse.core import records, sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.lock import LOCK
+from imgcollapse.core.recorded import FILES, Recorded
 from imgcollapse.lineage import Lineage
 from imgcollapse.study import Study
 from imgcollapse.tables import write_table
@@ -29,8 +29,6 @@ SPLITS, REAL_SIDE = "splits.safetensors", "real_side.safetensors"
 CHANCE = "chance.safetensors"
 DERIVED = SPLITS, REAL_SIDE, CHANCE
 """Files that the source and the study give again."""
-FILES, COMING = "files", "coming"
-"""Keys of run.json: sha256 of the files beside it, and of one that is about to replace one."""
 RESTORE = "restore it, or choose another --out"
 CHANGEABLE = (
     *("generations", "data.root", "data.path", "data.download", "oracle.weights"),
@@ -51,6 +49,7 @@ class Run:
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
+        self._files = Recorded(path, record, self._write)
         count = record["study"]["lineages"]
         self.lineages = (
             [Lineage(path)]
@@ -151,12 +150,11 @@ class Run:
         record |= {"study": dict(study)}
         if changed:
             record["drifts"] = [*self.drifts, _drift(changed)]
-        settled = self._settle(derived)
-        packed = {name: storage.packed(tensors) for name, tensors in derived.items()}
-        stale = {name: data for name, data in packed.items() if not self._has(name, data)}
-        if stale or settled or any(self.record.get(key) != record[key] for key in record):
-            self._replace(stale)
-            self._write(**record)
+        settled = self._files.settle([name for name in DERIVED if name not in derived])
+        replaced = self._files.replace(derived)
+        if settled or replaced or any(self.record.get(key) != record[key] for key in record):
+            self.record |= record
+            self._write()
 
     def changed(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """What the bits depend on beside the study and is not as it was: (then, now) by name."""
@@ -208,7 +206,7 @@ class Run:
             name: which.
             made_with: what its bits depend on beside the study; otherwise it is another's.
         """
-        if name not in self.files or COMING in self.record or self.changed(made_with):
+        if name not in self.files or self._files.replacing or self.changed(made_with):
             return None
         try:
             return self._load(name)
@@ -253,61 +251,14 @@ class Run:
         Raises:
             UserError: it is not.
         """
-        path, mend = (
-            self.path / name,
-            "run the study's command again" if name in DERIVED else RESTORE,
+        return self._files.check(
+            name, "run the study's command again" if name in DERIVED else RESTORE
         )
-        digests = [self.record.get(key, {}).get(name) for key in (FILES, COMING)]
-        storage.check(path, mend, *filter(None, digests))
-        return path
 
     def _load(self, name: str) -> dict[str, Tensor]:
-        tensors = storage.read_tensors(path := self.check(name), RESTORE)
-        records.check_tensors(path, tensors, RESTORE)
-        return tensors
+        return self._files.load(name, RESTORE)
 
-    def _has(self, name: str, data: bytes) -> bool:
-        """Whether the record and the disk have a file with these contents."""
-        digest = sha256(data).hexdigest()
-        return self.record[FILES].get(name) == digest and self._is(name, digest)
-
-    def _is(self, name: str, digest: str) -> bool:
-        """Whether the disk has a file of this sha256."""
-        try:
-            storage.check(self.path / name, "", digest)
-        except UserError:
-            return False
-        return True
-
-    def _settle(self, derived: Container[str]) -> bool:
-        """Take into the record what an earlier sitting did not get done; whether it changed.
-
-        Which of two files is there says the disk; a damaged one that is not `derived` anew is
-        forgotten, for a run without it is as good.
-        """
-        coming = self.record.pop(COMING, {})
-        for name, digest in coming.items():
-            if self._is(name, digest):
-                self.record[FILES][name] = digest
-        lost = [
-            name
-            for name, digest in self.record[FILES].items()
-            if name in DERIVED and name not in derived and not self._is(name, digest)
-        ]
-        for name in lost:
-            del self.record[FILES][name]
-        return bool(coming or lost)
-
-    def _replace(self, files: Mapping[str, bytes]) -> None:
-        """Two files cannot be replaced in one moment, so meanwhile old and new ones are good."""
-        if files:
-            self._write(**{COMING: {n: sha256(data).hexdigest() for n, data in files.items()}})
-            for name, data in files.items():
-                storage.write_bytes(self.path / name, data)
-            self.record[FILES] |= self.record.pop(COMING)
-
-    def _write(self, **changes: Any) -> None:
-        self.record |= changes
+    def _write(self) -> None:
         sealed.write_json(self.path / RECORD, self.record)
 
     def _over_lineages(self, tables: list[pd.DataFrame]) -> pd.DataFrame:

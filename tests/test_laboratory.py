@@ -193,7 +193,8 @@ def test_a_real_side_that_does_not_fit_is_found_again(begun, change):
     study, run, laboratory = begun
     whole = laboratory.real_side.state()
     digest = write_tensors(run.path / REAL_SIDE, change(whole))
-    run._write(files=run.record["files"] | {REAL_SIDE: digest})
+    run.record["files"][REAL_SIDE] = digest
+    run._write()
     again, found = begin(study, run.path, Silent())
     assert alike(found.real_side.state(), whole)
     assert alike(again.derived(REAL_SIDE, again.made_with), whole)
@@ -201,7 +202,7 @@ def test_a_real_side_that_does_not_fit_is_found_again(begun, change):
 
 def test_another_extractor_has_not_seen_them(begun):
     study, run, laboratory = begun
-    run._write(features="another network")
+    run.record["features"] = "another network"
     assert (
         prepare.recall_real_side(study, laboratory.real, laboratory.oracle, laboratory.device, run)
         is None

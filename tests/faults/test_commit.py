@@ -178,43 +178,38 @@ def longer_by(n):
     return RECORD["study"] | {"generations": 1 + n}, more
 
 
-def test_a_kill_while_a_run_is_made_longer_leaves_files_that_load(tmp_path):
-    longer, more = longer_by(3)
-    start, folder = tmp_path / "start", tmp_path / "run"
-    a_beginning(start)
-    shutil.copytree(start, folder)
-    calls = calls_of(lambda: Run.open(folder).extend(longer, more, {}))
-    whole = content(folder)
-    for k in range(1, len(calls) + 1):
+def after_kills(start, folder, work, step=1):
+    """A copy of `start` as a kill at each call of `work` leaves it."""
+    shutil.copytree(start, folder, dirs_exist_ok=True)
+    calls = len(calls_of(work))
+    for k in range(1, calls + 1, step):
         shutil.rmtree(folder)
         shutil.copytree(start, folder)
-        assert killed_at(k, lambda: Run.open(folder).extend(longer, more, {})), k
-        run = Run.open(folder)
+        assert killed_at(k, work), k
+        yield Run.open(folder)
+
+
+def test_a_kill_while_a_run_is_made_longer_leaves_files_that_load(tmp_path):
+    (longer, more), start, folder = longer_by(3), tmp_path / "start", tmp_path / "run"
+    a_beginning(start)
+    shutil.copytree(start, tmp_path / "whole")
+    Run.open(tmp_path / "whole").extend(longer, more, {})
+    for run in after_kills(start, folder, lambda: Run.open(folder).extend(longer, more, {})):
         for name in run.files:
             run.check(name)  # the old one, or the new
         run.extend(longer, more, {})
-        assert content(folder) == whole, calls[k - 1]
+        assert content(folder) == content(tmp_path / "whole")
 
 
 def test_a_second_kill_of_another_length_leaves_files_that_load(tmp_path):
     """What the first had replaced is not forgotten when the second says what it will replace."""
-    start, folder, kept = (tmp_path / name for name in ("start", "run", "kept"))
+    start, once, twice = (tmp_path / name for name in ("start", "once", "twice"))
     a_beginning(start)
     (longer, more), (other, others) = longer_by(3), longer_by(5)
-    shutil.copytree(start, folder)
-    first = len(calls_of(lambda: Run.open(folder).extend(longer, more, {})))
-    for k in range(1, first + 1, 3):
-        shutil.rmtree(folder)
-        shutil.copytree(start, folder)
-        assert killed_at(k, lambda: Run.open(folder).extend(longer, more, {}))
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(folder, kept)
-        second = len(calls_of(lambda: Run.open(folder).extend(other, others, {})))
-        for j in range(1, second + 1, 3):
-            shutil.rmtree(folder)
-            shutil.copytree(kept, folder)
-            assert killed_at(j, lambda: Run.open(folder).extend(other, others, {}))
-            run = Run.open(folder)
+    for _ in after_kills(start, once, lambda: Run.open(once).extend(longer, more, {}), 3):
+        shutil.rmtree(twice, ignore_errors=True)
+        again = after_kills(once, twice, lambda: Run.open(twice).extend(other, others, {}), 3)
+        for run in again:
             for name in run.files:
                 run.check(name)
 
