@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from imgcollapse import bench
-from imgcollapse.core.storage import make_folder, write_bytes, write_json
+from imgcollapse.io.atomic import make_folder, write_bytes, write_json
 from imgcollapse.launch import run
 from imgcollapse.progress import Display
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core import world
-from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Generator, Model, Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import digest
 from imgcollapse.metrics import Extractor
 from imgcollapse.oracle import Answers, FrozenOracle, Oracle
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgcollapse.core import device, storage
+from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, export_pipeline
+from imgcollapse.io import atomic
 from imgcollapse.run_folder import Run
 
 
@@ -51,7 +52,7 @@ def export(
         raise UserError(
             f"--class: {class_name!r} was asked of a model that knows no classes; leave --class out"
         )
-    with storage.explained(out):
+    with atomic.explained(out):
         if out.exists():
             raise UserError(f"{out}: is there already; choose another --out")
     channels, height, width = run.record["shape"]
@@ -59,6 +60,6 @@ def export(
         chosen.model(g), (channels, height, width), len(classes), device.choose("cpu", "float32")
     )
     label = None if class_name is None else classes.index(class_name)
-    with storage.new_folder(out) as folder, storage.explained(out):
+    with atomic.new_folder(out) as folder, atomic.explained(out):
         export_pipeline(model, folder, label)
     return out

@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.config import load_study
-from imgcollapse.core import storage, world
+from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lock import owned
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.data import RealData
+from imgcollapse.io import atomic
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.lock import owned
 from imgcollapse.laboratory import Known, Laboratory
 from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
@@ -117,7 +118,7 @@ def begin(
     changed = _changed(begun, study, device, watcher, allow_drift) if begun else {}
     real = load_real(study, begun, watcher)
     if begun is None:
-        storage.check_writable(out)
+        atomic.check_writable(out)
     work = out / ORACLE_WORK
     oracle = freeze_oracle(study, real, begun, device, watcher, sibling, work)
     laboratory = _laboratory(study, real, oracle, device, watcher, begun, sibling)
@@ -135,7 +136,7 @@ def begin(
             fixed[VOCABULARY] = laboratory.codebook.state()
         begun = Run.begin(out, _record(study, real, oracle, device) | about, fixed | derived)
     else:
-        storage.sweep_orphans(out)
+        atomic.sweep_orphans(out)
         begun.extend(study.resolved(), derived, changed, **about)
     Scratch(work).drop()
     _sign(begun, device)

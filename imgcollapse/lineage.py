@@ -17,12 +17,12 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core import lock, records, sealed, storage
 from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.lazy import Stored
 from imgcollapse.core.pool import Kept
+from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.tables import Tables, census_table, curation_table, metrics_table
 
 MANIFEST, SAMPLES, GRID = "manifest.json", "samples.safetensors", "grid.png"
@@ -98,8 +98,8 @@ class Lineage:
         """What was written about generation g: file hashes, findings, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
             path = self.folder(g) / MANIFEST
-            manifest = sealed.read_json(path, TRAIN_AGAIN)
-            records.check_manifest(path, manifest, TRAIN_AGAIN)
+            manifest = checksums.read_json(path, TRAIN_AGAIN)
+            schemas.check_manifest(path, manifest, TRAIN_AGAIN)
             if manifest["generation"] != g:
                 raise UserError(
                     f"{path}: is that of generation {manifest['generation']}; {TRAIN_AGAIN}"
@@ -114,7 +114,7 @@ class Lineage:
         if not path.is_file():
             return None
         mend = "remove it to train that generation again"
-        records.check_diverged(path, ended := sealed.read_json(path, mend), mend)
+        schemas.check_diverged(path, ended := checksums.read_json(path, mend), mend)
         return ended
 
     @property
@@ -156,7 +156,7 @@ class Lineage:
             model: its model's state (g >= 1).
             kept: what of generation g - 1 entered the pool, where filters chose.
         """
-        with storage.new_folder(self.folder(g)) as folder:
+        with atomic.new_folder(self.folder(g)) as folder:
             tensors: dict[str, Mapping[str, Tensor]] = {
                 SAMPLES: {"pixels": samples.pixels, "labels": samples.labels, "counted": counted}
             }
@@ -169,17 +169,17 @@ class Lineage:
             if "words" in findings:
                 tensors[WORDS] = findings["words"]
                 findings = {name: found for name, found in findings.items() if name != "words"}
-            files = {n: storage.write_tensors(folder / n, named) for n, named in tensors.items()}
-            files[GRID] = storage.write_png(folder / GRID, grid)
+            files = {n: atomic.write_tensors(folder / n, named) for n, named in tensors.items()}
+            files[GRID] = atomic.write_png(folder / GRID, grid)
             about = {"generation": g, "files": files, "made_with": dict(self.made_with)}
-            sealed.write_json(folder / MANIFEST, about | dict(findings))
+            checksums.write_json(folder / MANIFEST, about | dict(findings))
             lock.confirm(self.path)
         self.write_tables()
         self.log("generation", generation=g, seconds=findings.get("seconds"))
 
     def end_diverged(self, g: int, why: str) -> None:
         """Write down that the lineage ends before generation g."""
-        sealed.write_json(self.path / DIVERGED, {"generation": g, "why": why})
+        checksums.write_json(self.path / DIVERGED, {"generation": g, "why": why})
         self.log("diverged", generation=g, why=why)
 
     def resume(self) -> range:
@@ -188,8 +188,8 @@ class Lineage:
         Returns:
             The numbers of the committed generations after generation 0.
         """
-        storage.make_folder(self.path)
-        storage.sweep_orphans(self.path)
+        atomic.make_folder(self.path)
+        atomic.sweep_orphans(self.path)
         self.check_order()
         done = self.generations
         for work in self.path.glob(f"gen_*{WORK}"):
@@ -228,7 +228,7 @@ class Lineage:
     def log(self, event: str, **facts: Any) -> None:
         """Append to events.jsonl."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        sealed.append_line(self.path / LOG, {"time": when, "event": event, **facts})
+        checksums.append_line(self.path / LOG, {"time": when, "event": event, **facts})
 
     def forget(self, g: int) -> None:
         """Read a manifest anew the next time: it was written anew."""
@@ -242,7 +242,7 @@ class Lineage:
         path = self.folder(g) / name
         try:
             digests = [d for n, d in self.manifest(g)["files"].items() if n == name]
-            tensors = storage.read_tensors(path, TRAIN_AGAIN, *digests)
+            tensors = atomic.read_tensors(path, TRAIN_AGAIN, *digests)
         except UserError:
             self.forget(g)  # it may have gone since its manifest was read
             if path.is_file() or name not in self.pruned(g):
@@ -251,7 +251,7 @@ class Lineage:
                 f"{path}: was removed, for the study keeps those of later generations alone "
                 "(retention); ask for a later one"
             ) from None
-        records.check_tensors(path, tensors, TRAIN_AGAIN)
+        schemas.check_tensors(path, tensors, TRAIN_AGAIN)
         return tensors
 
     def _rows(self, name: str) -> list[dict[str, Any]]:

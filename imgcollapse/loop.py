@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from imgcollapse import distributed, metrics
-from imgcollapse.core import records, stop
+from imgcollapse.core import stop
 from imgcollapse.core.archive import Archive, TrainingSet
-from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.protocols import Model
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
+from imgcollapse.io import schemas
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import digest
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.lineage import DIVERGED, Lineage, PrunedError
 from imgcollapse.pruning import newly_old, prune
@@ -58,7 +59,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         training_set = study.regime.select(archive, g, seed / "select")
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-        if len(training_set) > records.MOST:
+        if len(training_set) > schemas.MOST:
             raise UserError(
                 f"{lineage.path}: generation {g} would train on {len(training_set):,} images, and "
                 f"{records.MOST:,} is the most; use regime accumulate-subsample"

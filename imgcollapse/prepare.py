@@ -18,9 +18,9 @@ from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.parts import Part
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Watcher

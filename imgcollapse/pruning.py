@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imgcollapse.core import sealed, storage
 from imgcollapse.core.retention import Keep, Retention
+from imgcollapse.io import atomic, checksums
 from imgcollapse.lineage import MANIFEST, MODEL, SAMPLES, Lineage
 
 
@@ -26,10 +26,10 @@ def prune(lineage: Lineage, retention: Retention, first: int = 1) -> None:
         removes = {name for name in retention.removes(keeps, last - g) if name in manifest["files"]}
         if removes - removed:
             removed |= removes
-            sealed.write_json(folder / MANIFEST, manifest | {"pruned": sorted(removed)})
+            checksums.write_json(folder / MANIFEST, manifest | {"pruned": sorted(removed)})
             lineage.forget(g)
         for name in removed:
-            with storage.explained(folder):
+            with atomic.explained(folder):
                 (folder / name).unlink(missing_ok=True)
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 from pydantic import ValidationError
 from torch import Tensor
 
-from imgcollapse.core import records, sealed, storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.lock import LOCK
-from imgcollapse.core.recorded import FILES, Recorded
+from imgcollapse.io import atomic, checksums, schemas
+from imgcollapse.io.checksummed_files import FILES, Recorded
+from imgcollapse.io.lock import LOCK
 from imgcollapse.lineage import Lineage
 from imgcollapse.study import Study
 from imgcollapse.tables import write_table
@@ -65,13 +65,13 @@ class Run:
             UserError: it is none, or of a format this program does not know.
         """
         path = Path(path)
-        with storage.explained(path):
+        with atomic.explained(path):
             if not (path / RECORD).is_file():
                 raise UserError(
                     f"{path}: not a run folder (no {RECORD}); name one, such as runs/demo"
                 )
-        record = sealed.read_json(path / RECORD, RESTORE, FORMAT)
-        records.check_run(path / RECORD, record, RESTORE)
+        record = checksums.read_json(path / RECORD, RESTORE, FORMAT)
+        schemas.check_run(path / RECORD, record, RESTORE)
         return cls(path, record)
 
     @classmethod
@@ -81,12 +81,12 @@ class Run:
         Raises:
             UserError: the folder holds something else, or another study's run.
         """
-        with storage.explained(path):
+        with atomic.explained(path):
             begun = (path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
             ours = (ORACLE, VOCABULARY, *DERIVED, ORACLE_WORK, LOCK)
-            foreign = sorted(n for n in held if n not in ours and storage.ASIDE not in n)
+            foreign = sorted(n for n in held if n not in ours and atomic.ASIDE not in n)
             if foreign:
                 raise UserError(
                     f"{path}: not empty and not a run folder (it holds {foreign[0]}); choose "
@@ -116,10 +116,10 @@ class Run:
             record: what run.json says.
             tensors: the files beside it, by name.
         """
-        storage.make_folder(path)
-        files = {n: storage.write_tensors(path / n, named) for n, named in tensors.items()}
+        atomic.make_folder(path)
+        files = {n: atomic.write_tensors(path / n, named) for n, named in tensors.items()}
         full = {"format": FORMAT, **record, FILES: files}
-        sealed.write_json(path / RECORD, full)
+        checksums.write_json(path / RECORD, full)
         return cls(path, full)
 
     def extend(
@@ -259,7 +259,7 @@ class Run:
         return self._files.load(name, RESTORE)
 
     def _write(self) -> None:
-        sealed.write_json(self.path / RECORD, self.record)
+        checksums.write_json(self.path / RECORD, self.record)
 
     def _over_lineages(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
         if len(tables) == 1:

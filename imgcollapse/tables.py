@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imgcollapse import census, curation, metrics
-from imgcollapse.core import storage
+from imgcollapse.io import atomic
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -39,7 +39,7 @@ def curation_table(rows: Rows) -> pd.DataFrame:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Replace a CSV file as a whole."""
-    storage.write_bytes(path, csv(table))
+    atomic.write_bytes(path, csv(table))
 
 
 def csv(table: pd.DataFrame) -> bytes:
@@ -110,7 +110,7 @@ class Tables:
         """Replace each file as a whole; there is no curation.csv where nothing was filtered."""
         for name, text in self._text.items():
             if text:
-                storage.write_bytes(folder / f"{name}.csv", b"".join(text))
+                atomic.write_bytes(folder / f"{name}.csv", b"".join(text))
 
 
 def _table(rows: Rows, columns: Sequence[str]) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import Images
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import digest
 from imgcollapse.progress import Silent
 
 pytestmark = [

@@ -9,7 +9,7 @@ import imgcollapse as ic
 from imgcollapse import chance, launch, prepare
 from imgcollapse.config import load_study
 from imgcollapse.core.grid import sample_grid
-from imgcollapse.core.storage import write_tensors
+from imgcollapse.io.atomic import write_tensors
 from imgcollapse.launch import begin, join
 from imgcollapse.metrics import RealWords, panel
 from imgcollapse.metrics.panel import RealSide

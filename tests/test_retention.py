@@ -6,9 +6,9 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse import cli
-from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.storage import sha256
+from imgcollapse.io import checksums
+from imgcollapse.io.atomic import sha256
 from imgcollapse.lineage import PrunedError
 from imgcollapse.report import write_grids
 
@@ -78,7 +78,7 @@ def test_a_removal_that_was_cut_short_is_finished(both, tmp_path):
     config = whole.path.parent / "study.yaml"
     ic.run(config, tmp_path / "run", [VAE])
     manifest = tmp_path / "run/gen_001/manifest.json"
-    sealed.write_json(manifest, sealed.read_json(manifest, "") | {"pruned": PRUNED})
+    checksums.write_json(manifest, checksums.read_json(manifest, "") | {"pruned": PRUNED})
     again = ic.run(config, tmp_path / "run", [VAE, "generations=4"])
     assert not [name for name in PRUNED if (tmp_path / "run/gen_001" / name).exists()]
     assert all((tmp_path / "run/gen_002" / name).exists() for name in PRUNED)

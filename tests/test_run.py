@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_info
 import imgcollapse as ic
 from imgcollapse import census, metrics
 from imgcollapse.config import load_study
-from imgcollapse.core import records, sealed
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.storage import sha256, write_tensors
+from imgcollapse.io import checksums, schemas
+from imgcollapse.io.atomic import sha256, write_tensors
 
 TINY = {
     "resample": [],
@@ -229,7 +229,7 @@ def test_a_run_goes_on_with_the_words_it_began_with(config, tmp_path):
     kept["patches"] = 255 - kept["patches"]  # what another version might have learned
     digest = write_tensors(run.path / "vocabulary.safetensors", kept)
     run.record["files"]["vocabulary.safetensors"] = digest
-    sealed.write_json(run.path / "run.json", run.record)
+    checksums.write_json(run.path / "run.json", run.record)
     run = ic.run(config, tmp_path / "run", ["generations=2"])
     words = run.metrics[run.metrics.metric == "vocab_entropy"].set_index("generation").features
     assert words[0] == words[1] != words[2]
@@ -259,9 +259,9 @@ def test_another_study_or_other_files_in_the_folder_are_refused(config, tmp_path
 
 def test_other_images_than_the_run_began_with_are_refused(tmp_path, config):
     ic.run(config, tmp_path / "run", ["generations=1"])
-    record = sealed.read_json(tmp_path / "run/run.json", "")
+    record = checksums.read_json(tmp_path / "run/run.json", "")
     record["data"]["sha256"] = "0" * 64
-    sealed.write_json(tmp_path / "run/run.json", record)
+    checksums.write_json(tmp_path / "run/run.json", record)
     with pytest.raises(ic.UserError, match="the images are not those the run began with"):
         ic.run(config, tmp_path / "run", ["generations=1"])
 
@@ -295,7 +295,7 @@ def test_a_study_holds_all_libraries_to_its_threads(config, tmp_path):
 def test_a_training_set_too_large_to_be_recorded_is_refused_before_it_is_trained_on(
     config, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(records, "MOST", 50)
+    monkeypatch.setattr(schemas, "MOST", 50)
     with pytest.raises(ic.UserError, match=r"would train on 80 images, and 50 is the most"):
         ic.run(config, tmp_path / "run", ["regime=accumulate"])
     assert ic.Run.open(tmp_path / "run").lineages[0].generations == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgcollapse.core import storage
+from imgcollapse.io import atomic
 
 SAME = ("**/*.csv", "**/*.safetensors", "**/grid.png")
 
@@ -19,7 +19,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _hashes(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): storage.sha256(path)
+        path.relative_to(folder).as_posix(): atomic.sha256(path)
         for pattern in SAME
         for path in folder.glob(pattern)
     }

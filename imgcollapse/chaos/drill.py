@@ -11,8 +11,8 @@ from pathlib import Path
 from imgcollapse.chaos.compare import differences
 from imgcollapse.chaos.result import Damage, Drill, Hit
 from imgcollapse.chaos.victim import Victim
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
@@ -70,7 +70,7 @@ def drill(
         if not any(str(folder) in line for line in wrong):
             shutil.rmtree(folder)
     result = Drill(out, length, twins, hits, damage, wrong)
-    storage.write_json(out / RECORD, result.record())
+    atomic.write_json(out / RECORD, result.record())
     return result
 
 

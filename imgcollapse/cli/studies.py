@@ -150,7 +150,7 @@ def data(
     from rich.table import Table
 
     from imgcollapse.config import load_study
-    from imgcollapse.core.storage import write_png
+    from imgcollapse.io.atomic import write_png
     from imgcollapse.report import class_grid
 
     real = load_study(config, overrides or [], smoke).real()

@@ -28,7 +28,7 @@ def validate(
     from rich.console import Console
 
     from imgcollapse import validate as laws
-    from imgcollapse.core.storage import check_writable
+    from imgcollapse.io.atomic import check_writable
     from imgcollapse.progress import Display
 
     check_writable(out)
@@ -59,7 +59,7 @@ def bench(
     from rich.console import Console
 
     from imgcollapse import bench as speed
-    from imgcollapse.core.storage import check_writable
+    from imgcollapse.io.atomic import check_writable
 
     check_writable(out.absolute().parent)
     command = shlex.join(["imgcollapse", *sys.argv[1:]])

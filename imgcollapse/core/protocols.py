@@ -11,8 +11,8 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.parts import Part
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.io.checkpoints import Scratch
 
 
 class Stock(Protocol):

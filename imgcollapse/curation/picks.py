@@ -12,12 +12,12 @@ from typing import Literal
 
 import torch
 
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.verdicts import Picks, Subject, place, run_of
+from imgcollapse.io import atomic
 
 
 class ByHand(Filter):
@@ -52,7 +52,7 @@ class ByHand(Filter):
         path = place(folder, generation)
         if generation == 0 or not path.is_file():
             return {}
-        return {path.relative_to(folder).as_posix(): storage.sha256(path)}
+        return {path.relative_to(folder).as_posix(): atomic.sha256(path)}
 
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """All but what people drop, in order, under the names that people give.

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from imgcollapse.core import records, sealed, storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.io import atomic, checksums, schemas
 
 LARGEST = 32 * 2**20
 """Bytes of a picks file that are read; 100,000 verdicts are some 8 MB."""
@@ -58,10 +58,10 @@ class Subject:
         """
         committed, mend = folder / f"gen_{generation:03d}", "restore it"
         run, number = run_of(folder)
-        manifest = sealed.read_json(committed / "manifest.json", mend)
-        records.check_manifest(committed / "manifest.json", manifest, mend)
-        record = sealed.read_json(run / "run.json", mend)
-        records.check_run(run / "run.json", record, mend)
+        manifest = checksums.read_json(committed / "manifest.json", mend)
+        schemas.check_manifest(committed / "manifest.json", manifest, mend)
+        record = checksums.read_json(run / "run.json", mend)
+        schemas.check_run(run / "run.json", record, mend)
         path = committed / "samples.safetensors"
         try:
             with safe_open(path, "pt") as file:
@@ -138,7 +138,7 @@ class Picks(BaseModel):
         Raises:
             UserError: it cannot be read, is no picks file, or is not about `subject`.
         """
-        with storage.explained(path):
+        with atomic.explained(path):
             if path.is_fifo():  # it would be waited for
                 raise UserError(f"{path}: is a pipe; {_MEND}")
             with path.open("rb") as file:
@@ -146,7 +146,7 @@ class Picks(BaseModel):
         if len(data) > LARGEST:
             raise UserError(f"{path}: larger than {LARGEST // 2**20} MiB, so no picks; remove it")
         try:
-            picks = cls.model_validate_json(sealed.opened(data))
+            picks = cls.model_validate_json(checksums.opened(data))
             picks.check(subject)
         except ValidationError as error:
             raise UserError(f"{path}: no valid picks ({first(error)}); {_MEND}") from None
@@ -205,10 +205,10 @@ class Picks(BaseModel):
     def write(self, folder: Path) -> Path:
         """Replace the file in a lineage's folder as a whole; returns where it is."""
         path = place(folder, self.generation)
-        storage.make_folder(path.parent)
+        atomic.make_folder(path.parent)
         if path.parent.is_symlink():  # a run folder may come from anybody
             raise UserError(f"{path.parent}: is a link out of the run folder; remove it")
-        sealed.write_json(path, self.model_dump(mode="json"))
+        checksums.write_json(path, self.model_dump(mode="json"))
         return path
 
     @property

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic
 from imgcollapse.tables import write_table
 
 EVALUATION, CENSUS, METRICS = "evaluation.json", "census.csv", "metrics.csv"
@@ -42,12 +42,12 @@ class Evaluation:
         out = out.resolve()
         former = out.with_name(f"{out.name}.former{storage.ASIDE}")
         shutil.rmtree(former, ignore_errors=True)
-        with storage.new_folder(out) as folder:
+        with atomic.new_folder(out) as folder:
             write_table(folder / CENSUS, self.census)
             write_table(folder / METRICS, self.metrics)
             tables = {"census": rows(self.census), "metrics": rows(self.metrics)}
-            storage.write_json(folder / EVALUATION, self.record | tables)
-            with storage.explained(out):
+            atomic.write_json(folder / EVALUATION, self.record | tables)
+            with atomic.explained(out):
                 if out.exists():
                     out.rename(former)
         shutil.rmtree(former, ignore_errors=True)
@@ -64,20 +64,20 @@ def check_out(out: Path, images: str | None, study: dict[str, Any]) -> None:
     Raises:
         UserError: it holds something else.
     """
-    with storage.explained(out):
+    with atomic.explained(out):
         held = {path.name for path in out.iterdir()} if out.exists() else set()
     if foreign := sorted(held - {EVALUATION, CENSUS, METRICS}):
         raise UserError(
             f"{out}: not empty and not an evaluation (it holds {foreign[0]}); choose another --out"
         )
     if held:
-        there = storage.read_json(out / EVALUATION, "remove the folder, or choose another --out")
+        there = atomic.read_json(out / EVALUATION, "remove the folder, or choose another --out")
         if (there.get("images", {}).get("path"), there.get("study")) != (images, study):
             raise UserError(
                 f"{out}: is the evaluation of other images, or by another study; choose another "
                 "--out"
             )
-    storage.check_writable(out)
+    atomic.check_writable(out)
 
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.decoding import choose, probabilities
 from imgcollapse.generators.draws import Draws
@@ -24,6 +23,7 @@ from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.transformer import Transformer
+from imgcollapse.io.checkpoints import Scratch
 
 LOGITS = 2**22
 """Logits held at once when likelihoods are taken: 32 MB."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from imgcollapse.core.checkpoint import digest, pack, unpack
 from imgcollapse.core.errors import Diverged
-from imgcollapse.core.scratch import FIRST_STEP, Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.plan import Plan
+from imgcollapse.io.checkpoints import FIRST_STEP, Scratch
+from imgcollapse.io.training_tensors import digest, pack, unpack
 
 STAGE, RETRIED = "fit", "retried"
 

@@ -15,7 +15,6 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws
@@ -25,6 +24,7 @@ from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.speed import Compile, compiled, failure, quicken, unfusable
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
+from imgcollapse.io.checkpoints import Scratch
 
 
 class DDPM(Generator):

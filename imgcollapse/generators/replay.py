@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.text import gist
 from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws, Redrawn
 from imgcollapse.generators.memory import MICRO_BATCH
 from imgcollapse.generators.plan import Plan
+from imgcollapse.io.checkpoints import Scratch
 
 REPLAYED = "replayed"
 """Fact: whether the steps were, or why not."""

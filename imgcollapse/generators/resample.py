@@ -12,8 +12,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Generator, Model, Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.io.checkpoints import Scratch
 
 
 class Resample(Generator):

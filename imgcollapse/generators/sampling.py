@@ -11,9 +11,9 @@ from torch import Tensor
 from imgcollapse.core import stop
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.protocols import Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.world import here
 from imgcollapse.generators.memory import draw_some
+from imgcollapse.io.checkpoints import Scratch
 
 STAGE = "sample"
 

@@ -13,7 +13,6 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here
 from imgcollapse.generators.course import Course
@@ -21,6 +20,7 @@ from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.memory import descend
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.replay import Gradient, recorded
+from imgcollapse.io.checkpoints import Scratch
 
 REPORT_SECONDS = 0.5
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
 from imgcollapse.generators.training import load, train, weights_of
+from imgcollapse.io.checkpoints import Scratch
 
 BATCH = 1000
 

@@ -15,9 +15,9 @@ from torchvision.transforms.functional import normalize
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.weights import Weights
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.pretrained import Weights
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]

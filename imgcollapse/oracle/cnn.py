@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from imgcollapse.core import stop
-from imgcollapse.core.checkpoint import pack, unpack
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import pack, unpack
 from imgcollapse.oracle.frozen import FrozenOracle, Oracle
 
 STAGE = "oracle"

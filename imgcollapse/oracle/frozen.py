@@ -11,15 +11,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import digest
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.typicality import Sight, Typicality, signature
 

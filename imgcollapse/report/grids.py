@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from imgcollapse.census import UNRECOGNISED
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
+from imgcollapse.io import atomic
 from imgcollapse.lineage import Lineage, PrunedError
 from imgcollapse.report.cells import (
     LOSSLESS,
@@ -101,7 +101,7 @@ def animation(lineage: Lineage, path: Path) -> Path:
         loop=0,
         **options,
     )
-    storage.write_bytes(path, data.getvalue())
+    atomic.write_bytes(path, data.getvalue())
     return path
 
 
@@ -124,13 +124,13 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
         if not lineage.generations:
             continue
         several = len(opened.lineages) > 1
-        folder = storage.make_folder(Path(out) / lineage.path.name if several else Path(out))
+        folder = atomic.make_folder(Path(out) / lineage.path.name if several else Path(out))
         for g in range(lineage.generations):
             picture = _sample_grid(lineage, g)
             written.append(folder / f"generation_{g:03d}.png")
-            storage.write_png(written[-1], picture)
+            atomic.write_png(written[-1], picture)
         written.append(folder / "vanishing_grid.png")
-        storage.write_png(written[-1], vanishing_grid(lineage))
+        atomic.write_png(written[-1], vanishing_grid(lineage))
         written.append(animation(lineage, folder / "animation.webp"))
     if not written:
         raise UserError(f"{run}: holds no generation yet; run the study first")
@@ -142,7 +142,7 @@ def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
     try:
         return sample_grid(lineage.samples(g))
     except PrunedError:
-        with storage.explained(lineage.folder(g)):
+        with atomic.explained(lineage.folder(g)):
             return Image.open(lineage.folder(g) / "grid.png")
 
 

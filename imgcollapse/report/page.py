@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic, checksums
 from imgcollapse.report import curves, distances, kept, pictures, shares, survival, vocabulary
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
@@ -55,8 +55,8 @@ def write_report(
     if baseline is not None:
         raise UserError("--baseline: one run has nothing to be compared with; name several")
     page = render("report.html.j2", run=_values(Run.open(folders[0])))
-    storage.make_folder(out.parent)
-    sealed.write_page(out, page)
+    atomic.make_folder(out.parent)
+    checksums.write_page(out, page)
     return out
 
 

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core import storage
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation.verdicts import milliseconds
+from imgcollapse.io import atomic
 from imgcollapse.review.sitting import RANDOM_SIZE, Sitting
 
 COLUMNS, PER_SHEET = 16, 256
@@ -88,8 +88,8 @@ def export(sitting: Sitting, out: Path) -> Path:
         for sheet in sheets(sitting.images.pixels)
     ]
     page, _ = render(sitting, pictures, served=False)
-    storage.make_folder(out.parent)
-    storage.write_bytes(out, page.encode())
+    atomic.make_folder(out.parent)
+    atomic.write_bytes(out, page.encode())
     return out
 
 

@@ -15,9 +15,9 @@ from imgcollapse.census import Agreement
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
-from imgcollapse.core.lock import owned
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.curation.verdicts import milliseconds, place
+from imgcollapse.io.lock import owned
 from imgcollapse.lineage import Lineage
 from imgcollapse.run_folder import Run
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from imgcollapse.core.lock import owned
+from imgcollapse.io.lock import owned
 from imgcollapse.run_folder import Run
 from imgcollapse.sweeps.board import Board
 from imgcollapse.sweeps.foresee import foresee

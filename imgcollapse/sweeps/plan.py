@@ -23,10 +23,10 @@ from imgcollapse.config import (
     take_smoke,
     with_overrides,
 )
-from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.lock import LOCK
 from imgcollapse.core.text import unfit_folder
+from imgcollapse.io import atomic, checksums
+from imgcollapse.io.lock import LOCK
 from imgcollapse.run_folder import Run
 from imgcollapse.study import Study
 
@@ -72,14 +72,14 @@ class Plan:
         Raises:
             UserError: it holds something else, or an arm's run belongs to another study.
         """
-        with storage.explained(folder):
+        with atomic.explained(folder):
             held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
         if foreign := [] if RECORD in held else [n for n in held if n != LOCK and ".tmp" not in n]:
             raise UserError(
                 f"{folder}: not empty and not a sweep's folder (it holds {foreign[0]}); choose "
                 "another --out"
             )
-        storage.check_writable(folder)
+        atomic.check_writable(folder)
         for arm in self.arms:
             Run.find(folder / arm.name, arm.study.resolved())
 
@@ -89,7 +89,7 @@ class Plan:
             {"name": arm.name, "title": arm.title, "study": arm.study.resolved()}
             for arm in self.arms
         ]
-        sealed.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
+        checksums.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
 
 
 def is_sweep(folder: Path) -> bool:
@@ -103,7 +103,7 @@ def open_sweep(folder: Path) -> dict[str, str]:
     Raises:
         UserError: sweep.json cannot be read, or is of a format this program does not know.
     """
-    record = sealed.read_json(folder / RECORD, "run the sweep's command again", FORMAT)
+    record = checksums.read_json(folder / RECORD, "run the sweep's command again", FORMAT)
     return {arm["name"]: arm["title"] for arm in record["arms"]}
 
 

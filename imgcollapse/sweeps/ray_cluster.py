@@ -13,8 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.core import stop, storage
+from imgcollapse.core import stop
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic
 from imgcollapse.sweeps.ray_task import Place, unseen
 from imgcollapse.sweeps.units import Unit
 
@@ -79,7 +80,7 @@ def shared(ray: Any, units: Sequence[Unit]) -> Iterator[Place]:
     for unit in units:
         _check_room(nodes, unit)
     token = units[0].folder.parent / f"{secrets.token_hex(8)}{storage.ASIDE}"
-    storage.write_bytes(token, b"a sweep is running here\n")
+    atomic.write_bytes(token, b"a sweep is running here\n")
     try:
         _check_seen(ray, nodes, token)
         yield Place(Path.cwd(), token, tuple(sys.path))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.core.lock import owned
+from imgcollapse.io.lock import owned
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
 from imgcollapse.lineage import Lineage

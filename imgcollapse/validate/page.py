@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.core import storage
+from imgcollapse.io import atomic
 from imgcollapse.report.chart import chart, label_ends, palette, to_svg
 from imgcollapse.validate.laws import Finding, Plot
 from imgcollapse.validate.result import Result
@@ -58,8 +58,8 @@ def write(results: Sequence[Result], out: Path) -> Path:
     Raises:
         UserError: the folder cannot be written to.
     """
-    storage.make_folder(out)
-    storage.write_bytes(out / "validation.json", json.dumps(_record(results), indent=1).encode())
+    atomic.make_folder(out)
+    atomic.write_bytes(out / "validation.json", json.dumps(_record(results), indent=1).encode())
     environment = Environment(
         loader=ChoiceLoader(
             [PackageLoader("imgcollapse.validate"), PackageLoader("imgcollapse.report")]
@@ -88,7 +88,7 @@ def write(results: Sequence[Result], out: Path) -> Path:
     page = environment.get_template("validation.html.j2").render(
         laws=laws, summary=summary(results)
     )
-    storage.write_bytes(out / "index.html", page.encode())
+    atomic.write_bytes(out / "index.html", page.encode())
     return out / "index.html"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from imgcollapse.core import sealed, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic, checksums
 from imgcollapse.lineage import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import REPORT, Run
@@ -77,7 +77,7 @@ def check_page(page: Path) -> None:
     Raises:
         UserError: it is not.
     """
-    if not sealed.is_whole_page(page):
+    if not checksums.is_whole_page(page):
         mend = f"imgcollapse report {page.parent} writes it anew"
         raise UserError(f"{page}: cannot be read ({sealed.BROKEN}); {mend}")
 
@@ -94,7 +94,7 @@ def _of(lineage: Lineage) -> Iterator[Test]:
         for name, digest in manifest["files"].items():
             if name not in manifest.get("pruned", ()):
                 path = lineage.folder(g) / name
-                yield path, partial(storage.check, path, TRAIN_AGAIN, digest)
+                yield path, partial(atomic.check, path, TRAIN_AGAIN, digest)
     yield lineage.path / LOG, partial(_check_log, lineage)
     if (ended := lineage.path / DIVERGED).is_file():
         yield ended, lambda: lineage.diverged
@@ -104,7 +104,7 @@ def _of(lineage: Lineage) -> Iterator[Test]:
 
 def _check_log(lineage: Lineage) -> None:
     path, told = lineage.path / LOG, 0
-    for number, event in enumerate(sealed.lines(path) if path.is_file() else (), 1):
+    for number, event in enumerate(checksums.lines(path) if path.is_file() else (), 1):
         if event is None:
             raise UserError(
                 f"{path}: line {number} is not as it was written; nothing depends on it, remove it"
@@ -123,9 +123,9 @@ def _check_log(lineage: Lineage) -> None:
 
 def _check_picks(path: Path) -> None:
     try:
-        sealed.opened(path.read_bytes())
+        checksums.opened(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise storage.damaged(path, error, "remove it and review again") from None
+        raise atomic.damaged(path, error, "remove it and review again") from None
 
 
 def _changed_picks(lineage: Lineage) -> Iterator[str]:
@@ -142,6 +142,6 @@ def _changed_picks(lineage: Lineage) -> Iterator[str]:
 
 def _is(path: Path, digest: str) -> bool:
     try:
-        return path.is_file() and storage.sha256(path) == digest
+        return path.is_file() and atomic.sha256(path) == digest
     except OSError:  # it is closed to us
         return False

@@ -15,10 +15,10 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Model, Stock
-from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.stocks import InMemory
+from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.lineage import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.prepare import choose_device, made_with
 from imgcollapse.progress import Silent

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.storage import sha256
 from imgcollapse.curation import ByHand, Pick, Picks, Subject
+from imgcollapse.io import checksums
+from imgcollapse.io.atomic import sha256
 from imgcollapse.progress import Silent
 
 SEED = Seed(("picks",))
@@ -69,10 +69,10 @@ def first(_begun, tmp_path):
     """The same under other settings, which have had no say in generation 1."""
 
     def begin(**settings):
-        record = sealed.read_json(_begun / "run.json", "")
+        record = checksums.read_json(_begun / "run.json", "")
         record["study"]["curation"][0] |= settings
         shutil.copytree(_begun, tmp_path / "run")
-        sealed.write_json(tmp_path / "run/run.json", record)
+        checksums.write_json(tmp_path / "run/run.json", record)
         return ic.Run.open(tmp_path / "run").lineages[0]
 
     return begin

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 import imgcollapse as ic
 from imgcollapse.core import world
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.generators import training
 from imgcollapse.generators.memory import descend
+from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.prepare import choose_device
 from imgcollapse.study import Study
 

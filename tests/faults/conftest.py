@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.core import sealed
+from imgcollapse.io import checksums
 
 STUDY = """
 generations: 2
@@ -39,7 +39,7 @@ def finished(tmp_path_factory, study) -> Path:
     """A whole run with every type of file in it; not to be touched."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     ic.run(study, folder, FILTERED)
-    sealed.write_page(folder / "report.html", "<!doctype html>\n<title>a report</title>\n" * 30)
+    checksums.write_page(folder / "report.html", "<!doctype html>\n<title>a report</title>\n" * 30)
     return folder
 
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import imgcollapse as ic
-from imgcollapse.core import sealed
-from imgcollapse.core.storage import sha256
+from imgcollapse.io import checksums
+from imgcollapse.io.atomic import sha256
 from imgcollapse.lineage import Lineage
 from imgcollapse.run_folder import Run
 
@@ -244,16 +244,16 @@ def test_a_generation_without_its_manifest_is_told(run_folder):
 
 def test_a_seal_is_of_the_bytes_before_it(tmp_path):
     path = tmp_path / "x.json"
-    sealed.write_json(path, {"format": 4, "a": {"b": 1}})
+    checksums.write_json(path, {"format": 4, "a": {"b": 1}})
     assert json.loads(path.read_text()).keys() == {"format", "a", "checksum"}
-    assert sealed.read_json(path, "") == {"format": 4, "a": {"b": 1}}
+    assert checksums.read_json(path, "") == {"format": 4, "a": {"b": 1}}
     body, _, tail = path.read_bytes().partition(b',\n  "checksum": "')
     assert hashlib.sha256(body).hexdigest() == tail[:64].decode()
     path.write_text('{"format": 3}')
     with pytest.raises(ic.UserError, match="format 3 is not 4"):
-        sealed.read_json(path, "mend", version=4)
+        checksums.read_json(path, "mend", version=4)
     with pytest.raises(ic.UserError, match=r"its checksum is not that of its contents\); mend"):
-        sealed.read_json(path, "mend", version=3)
+        checksums.read_json(path, "mend", version=3)
 
 
 @pytest.mark.faults

@@ -9,7 +9,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse import launch, prepare
-from imgcollapse.core.storage import sha256
+from imgcollapse.io.atomic import sha256
 
 LONGER = ["generations=3"]
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from imgcollapse.core import stop
-from imgcollapse.core.checkpoint import digest
 from imgcollapse.core.errors import Stopped
 from imgcollapse.core.images import Images
-from imgcollapse.core.scratch import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.generators import DDPM, VAE, Autoregressive
+from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
+from imgcollapse.io.training_tensors import digest
 from imgcollapse.oracle import CNN
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.core import lock
-from imgcollapse.core.lock import LOCK, confirm, owned
-from imgcollapse.core.owner import Owner
-from imgcollapse.core.storage import sweep_orphans
 from imgcollapse.curation import Pick, Picks
 from imgcollapse.curation.verdicts import milliseconds
+from imgcollapse.io import lock
+from imgcollapse.io.atomic import sweep_orphans
+from imgcollapse.io.lock import LOCK, confirm, owned
+from imgcollapse.io.lock_owner import Owner
 from imgcollapse.review import Sitting
 
 from .conftest import FILTERED

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgcollapse.core import records, sealed, storage
 from imgcollapse.curation import Picks
+from imgcollapse.io import atomic, checksums, schemas
 from imgcollapse.run_folder import FORMAT, Run
 
 from .fuzz.targets import SUBJECT
@@ -22,7 +22,7 @@ from .refusals import refusal
 def test_json_that_is_no_record(tmp_path, text):
     path = tmp_path / "run.json"
     path.write_bytes(text.encode(errors="surrogatepass"))
-    assert str(path) in refusal(storage.read_json, path, "restore it")
+    assert str(path) in refusal(atomic.read_json, path, "restore it")
     refusal(Run.open, tmp_path)
 
 
@@ -40,15 +40,15 @@ def test_a_record_with_names_that_lie(tmp_path, class_name):
         "started": "2026",
         "files": {},
     }
-    sealed.write_json(tmp_path / "run.json", record)
+    checksums.write_json(tmp_path / "run.json", record)
     assert "its class" in refusal(Run.open, tmp_path)
     record["classes"][1] = "dog"
-    sealed.write_json(tmp_path / "run.json", record)
+    checksums.write_json(tmp_path / "run.json", record)
     assert Run.open(tmp_path).record == record
     assert "study.data" in refusal(lambda: Run.open(tmp_path).study)
 
 
-@pytest.mark.parametrize("count", [[records.MOST + 1], [2**31 - 1] * 3, [0], [-1, 2]])
+@pytest.mark.parametrize("count", [[schemas.MOST + 1], [2**31 - 1] * 3, [0], [-1, 2]])
 def test_a_few_bytes_do_not_stand_for_more_images_than_there_is_memory_for(count):
     runs = {
         "generation": torch.zeros(len(count), dtype=torch.int16),
@@ -56,7 +56,7 @@ def test_a_few_bytes_do_not_stand_for_more_images_than_there_is_memory_for(count
         "count": torch.tensor(count, dtype=torch.int32),
     }
     path = Path("training_set.safetensors")
-    assert "its runs" in refusal(records.check_tensors, path, runs, "restore it")
+    assert "its runs" in refusal(schemas.check_tensors, path, runs, "restore it")
 
 
 def test_picks_that_lead_out_of_the_run_or_never_come(tmp_path):

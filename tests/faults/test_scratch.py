@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from imgcollapse.core import scratch as room
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.scratch import Scratch
+from imgcollapse.io import checkpoints as room
+from imgcollapse.io.checkpoints import Scratch
 
 
 def kept(folder, *numbers, **more):

@@ -8,12 +8,12 @@ from torch import nn
 
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.generators import DDPM, VAE, Autoregressive, training
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
 from imgcollapse.generators.training import train
+from imgcollapse.io.checkpoints import Scratch
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told
 

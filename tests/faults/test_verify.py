@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import imgcollapse as ic
 from imgcollapse.cli import app
-from imgcollapse.core import sealed
 from imgcollapse.core.archive import TrainingSet
-from imgcollapse.core.storage import sha256, write_tensors
+from imgcollapse.io import checksums
+from imgcollapse.io.atomic import sha256, write_tensors
 from imgcollapse.lineage import Lineage
 
 KINDS = {
@@ -37,9 +37,9 @@ def verdicts(found) -> dict[str, str]:
 def reseal(lineage: Lineage, g: int, name: str, tensors) -> None:
     """Put other contents into a generation, and a manifest that vouches for them."""
     path = lineage.folder(g) / "manifest.json"
-    manifest = sealed.read_json(path, "")
+    manifest = checksums.read_json(path, "")
     manifest["files"][name] = write_tensors(lineage.folder(g) / name, tensors)
-    sealed.write_json(path, manifest)
+    checksums.write_json(path, manifest)
 
 
 def test_a_whole_run_is_sound(finished):
@@ -130,9 +130,9 @@ def test_a_training_image_that_no_filter_kept_is_found(run_folder):
 
 def test_a_census_that_counts_otherwise_is_found(run_folder):
     path = run_folder / "gen_001/manifest.json"
-    manifest = sealed.read_json(path, "")
+    manifest = checksums.read_json(path, "")
     manifest["census"][0]["counted"] += 1
-    sealed.write_json(path, manifest)
+    checksums.write_json(path, manifest)
     Lineage(run_folder).write_tables()
     (line,) = ic.verify(run_folder).wrong
     assert "manifest.json: its census counts other classes than samples.safetensors names" in line
@@ -144,9 +144,9 @@ def test_other_software_is_told_and_not_called_wrong(run_folder, monkeypatch):
     tensors["pixels"][3, 0, 4, 4] ^= 1  # as another version might have drawn it
     reseal(lineage, 2, "samples.safetensors", tensors)
     path = run_folder / "gen_002/manifest.json"
-    manifest = sealed.read_json(path, "")
+    manifest = checksums.read_json(path, "")
     manifest["made_with"]["torch"] = "0.1"
-    sealed.write_json(path, manifest)
+    checksums.write_json(path, manifest)
     found = ic.verify(run_folder)
     assert not found.wrong
     (note,) = found.notes
@@ -157,9 +157,9 @@ def test_other_software_is_told_and_not_called_wrong(run_folder, monkeypatch):
 
 def test_what_retention_removed_is_no_damage(run_folder):
     path = run_folder / "gen_002/manifest.json"
-    manifest = sealed.read_json(path, "")
+    manifest = checksums.read_json(path, "")
     manifest["pruned"] = ["model.safetensors"]
-    sealed.write_json(path, manifest)
+    checksums.write_json(path, manifest)
     (run_folder / "gen_002/model.safetensors").unlink()
     found = ic.verify(run_folder)
     assert not found.wrong
@@ -169,11 +169,11 @@ def test_what_retention_removed_is_no_damage(run_folder):
 
 
 def test_a_sweep_is_verified_arm_by_arm(finished, tmp_path):
-    record = sealed.read_json(finished / "run.json", "")
+    record = checksums.read_json(finished / "run.json", "")
     arms = [{"name": n, "title": n, "study": record["study"]} for n in ("a", "b", "c")]
     for arm in ("a", "b"):
         shutil.copytree(finished, tmp_path / arm)
-    sealed.write_json(tmp_path / "sweep.json", {"format": 2, "arms": arms})
+    checksums.write_json(tmp_path / "sweep.json", {"format": 2, "arms": arms})
     found = ic.verify(tmp_path, quick=True)
     assert not found.wrong
     assert found.notes == [f"{tmp_path / 'c'}: has not begun"]
@@ -209,12 +209,12 @@ def test_no_run_is_refused(tmp_path):
 
 def test_people_may_go_on_with_their_picks(run_folder):
     path = run_folder / "gen_002/manifest.json"
-    manifest = sealed.read_json(path, "")
+    manifest = checksums.read_json(path, "")
     manifest["evidence"] = {"picks/gen_001.json": "0" * 64}
-    sealed.write_json(path, manifest)
+    checksums.write_json(path, manifest)
     (run_folder / "picks").mkdir()
     picks = run_folder / "picks/gen_001.json"
-    sealed.write_json(picks, {"format": 1})
+    checksums.write_json(picks, {"format": 1})
     found = ic.verify(run_folder, quick=True)
     assert not found.wrong
     assert "picks/gen_001.json: is not what generation 2 was trained on" in found.notes[0]

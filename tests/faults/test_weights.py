@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgcollapse.core.weights import Weights
+from imgcollapse.io.pretrained import Weights
 
 from .refusals import refusal
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from imgcollapse.core.checkpoint import pack, unpack
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.scratch import Scratch
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, ddpm
 from imgcollapse.generators.speed import failure, quicken
 from imgcollapse.generators.unet import unet
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.training_tensors import pack, unpack
 
 from .conftest import Watcher, noise_images
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import checksums
 from imgcollapse.report import write_report
 from imgcollapse.report.comparison.arms import Arms, differing
 from imgcollapse.report.comparison.differences import Difference, difference
@@ -158,20 +158,20 @@ def test_one_lineage_an_arm_has_no_interval_and_the_page_says_so(
 
 
 def test_other_seeds_are_not_paired(two: list[Path]) -> None:
-    record = sealed.read_json(two[1] / "run.json", "")
+    record = checksums.read_json(two[1] / "run.json", "")
     record["study"]["seed"] = 1
-    sealed.write_json(two[1] / "run.json", record)
+    checksums.write_json(two[1] / "run.json", record)
     arms = Arms.of({path: path.name for path in two})
     assert not arms.paired(arms.all[1])
 
 
 def test_other_images_and_other_classes_are_told(two: list[Path], tmp_path: Path) -> None:
-    record = sealed.read_json(two[1] / "run.json", "")
+    record = checksums.read_json(two[1] / "run.json", "")
     record["data"]["sha256"] = "1" * 64
-    sealed.write_json(two[1] / "run.json", record)
+    checksums.write_json(two[1] / "run.json", record)
     assert "Not the same real images as replace: accumulate." in page(two, tmp_path)[1]
     record["classes"] = record["classes"][::-1]
-    sealed.write_json(two[1] / "run.json", record)
+    checksums.write_json(two[1] / "run.json", record)
     with pytest.raises(UserError, match="compare runs of one set of classes"):
         page(two, tmp_path)
 
@@ -220,7 +220,7 @@ def test_a_sweeps_folder_stands_for_its_arms(two: list[Path]) -> None:
         {"name": "never begun", "title": "never begun"},
     ]
     folder = two[0].parent
-    sealed.write_json(folder / "sweep.json", {"format": 2, "arms": arms})
+    checksums.write_json(folder / "sweep.json", {"format": 2, "arms": arms})
     path = write_report([folder])
     assert path == folder / "report.html"
     text = " ".join(Page(path).text.split())

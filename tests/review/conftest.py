@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.core import sealed
+from imgcollapse.io import checksums
 from imgcollapse.review import Server, Sitting
 
 STUDY = """
@@ -53,10 +53,10 @@ def sitting(run):
 def hostile_run(run):
     """The same, but the run and its classes are named as an attacker would."""
     run = run.rename(run.with_name(HOSTILE[0]))
-    record = sealed.read_json(run / "run.json", "")
+    record = checksums.read_json(run / "run.json", "")
     record["classes"][: len(HOSTILE)] = HOSTILE
     (run / "run.json").unlink()
-    sealed.write_json(run / "run.json", record)
+    checksums.write_json(run / "run.json", record)
     return run
 
 

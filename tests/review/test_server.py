@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from imgcollapse.core import sealed
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import checksums
 from imgcollapse.review import Server, Sitting
 from imgcollapse.review.server import LARGEST_POST
 
@@ -180,7 +180,7 @@ def test_a_verdict_counts_also_after_one_from_a_fast_clock(post, run, sitting):
     ahead = {"1": {"verdict": "keep", "at": 2**52}}
     post({"picks": {"2": {"verdict": "keep", "at": 0}}})
     path = run / "picks/gen_001.json"
-    sealed.write_json(path, sealed.read_json(path, "") | {"picks": ahead})
+    checksums.write_json(path, checksums.read_json(path, "") | {"picks": ahead})
     _, _, answer = post({"since": 0})
     heard = max(pick["at"] for pick in json.loads(answer)["picks"].values())
     assert heard < 2**51, "a tab that has heard of the future is deaf to all that is said after"
@@ -191,7 +191,7 @@ def test_a_verdict_counts_also_after_one_from_a_fast_clock(post, run, sitting):
 def test_done_can_be_taken_back_also_from_the_fastest_of_clocks(post, run, sitting):
     post({"finished": True})
     path = run / "picks/gen_001.json"
-    sealed.write_json(path, sealed.read_json(path, "") | {"finished_at": 2**53 - 1})
+    checksums.write_json(path, checksums.read_json(path, "") | {"finished_at": 2**53 - 1})
     assert post({"finished": False})[0] == 200
     assert not sitting.picks.finished
 

@@ -12,7 +12,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.storage import sha256
+from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import Board, Local, load_plan, sweep
 
 from .conftest import SWEEP, Here

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.storage import sha256
+from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import Board, Ray, load_plan, sweep
 from imgcollapse.sweeps.ray_cluster import LOOPBACK
 from imgcollapse.sweeps.ray_task import Place

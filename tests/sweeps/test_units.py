@@ -7,7 +7,7 @@ import torch
 
 import imgcollapse as ic
 from imgcollapse.core.pool import Filter, Kept
-from imgcollapse.core.storage import sha256
+from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import load_plan, sweep
 from imgcollapse.sweeps.units import units_of
 

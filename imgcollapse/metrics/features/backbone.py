@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from torch import nn
 from torchvision import models
 
-from imgcollapse.core.weights import Weights
+from imgcollapse.io.pretrained import Weights
 from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 

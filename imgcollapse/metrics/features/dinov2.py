@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from imgcollapse.core.weights import Weights
+from imgcollapse.io.pretrained import Weights
 from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 PATCH = 14

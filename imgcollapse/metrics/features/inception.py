@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.weights import Weights, digest
+from imgcollapse.io.pretrained import Weights, digest
 from imgcollapse.metrics.features.extractor import Network, weights_of_features
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

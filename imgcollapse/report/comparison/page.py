@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imgcollapse.core import sealed, storage
+from imgcollapse.io import atomic, checksums
 from imgcollapse.report.comparison import figures, samples, sentences
 from imgcollapse.report.comparison.arms import Arm, Arms
 from imgcollapse.report.comparison.citation import citation
@@ -43,8 +43,8 @@ def write_comparison(
     """
     arms = Arms.of(folders, baseline)
     page = render("comparison.html.j2", **_values(arms, name))
-    storage.make_folder(out.parent)
-    sealed.write_page(out, page)
+    atomic.make_folder(out.parent)
+    checksums.write_page(out, page)
     return out
 
 

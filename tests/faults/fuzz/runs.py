@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import imgcollapse as ic
-from imgcollapse.core import sealed
 from imgcollapse.core.device import Device
 from imgcollapse.curation import Subject
 from imgcollapse.data import RealData
+from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_oracle, recall_real_side
 from imgcollapse.progress import Silent
@@ -103,22 +103,22 @@ def put_in(folder: Path, name: str, data: bytes, fitting: bool) -> None:
     if fitting and path.suffix == ".json":
         data = _sealed(data)
     elif fitting and path.suffix == ".jsonl":
-        data = b"".join(sealed.LINE.put(line) for line in data.split(b"\n"))
+        data = b"".join(checksums.LINE.put(line) for line in data.split(b"\n"))
     path.write_bytes(data)
     if fitting and path.suffix == ".safetensors":
         holder = path.with_name("run.json" if path.parent == folder else "manifest.json")
         record = json.loads(holder.read_bytes())
         record["files"][path.name] = sha256(data).hexdigest()
-        del record[sealed.KEY]
-        sealed.write_json(holder, record)
+        del record[checksums.KEY]
+        checksums.write_json(holder, record)
 
 
 def bare(folder: Path, name: str) -> bytes:
     """A file of a run without its seals, as `put_in` takes it."""
     data = (folder / name).read_bytes()
     if name.endswith(".jsonl"):
-        return b"\n".join(line[: line.rindex(sealed.LINE.opening)] for line in data.splitlines())
-    return sealed.opened(data) if name.endswith(".json") else data
+        return b"\n".join(line[: line.rindex(checksums.LINE.opening)] for line in data.splitlines())
+    return checksums.opened(data) if name.endswith(".json") else data
 
 
 def run_target(names: Sequence[str]) -> Target:
@@ -154,9 +154,9 @@ def _sealed(data: bytes) -> bytes:
     with suppress(ValueError, RecursionError, UnicodeDecodeError):
         value = json.loads(data)
         if isinstance(value, dict):
-            value.pop(sealed.KEY, None)
+            value.pop(checksums.KEY, None)
             body = json.dumps(value, indent=2, ensure_ascii=False).removesuffix("\n}")
-            return sealed.JSON.put(body.encode("utf-8", "surrogatepass"))
+            return checksums.JSON.put(body.encode("utf-8", "surrogatepass"))
     return data
 
 

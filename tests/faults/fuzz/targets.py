@@ -17,12 +17,12 @@ from safetensors.numpy import save
 
 from imgcollapse.config import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.weights import Weights
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
 from imgcollapse.data.decode import UnusableError, decode, quietly
 from imgcollapse.data.zips import Limits
+from imgcollapse.io.pretrained import Weights
 from imgcollapse.sweeps import load_plan
 
 SHAPE, CLASSES = (3, 8, 8), ("cat", "dog")

@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from imgcollapse.core import sealed, stop, storage
+from imgcollapse.core import stop
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.world import here
+from imgcollapse.io import atomic, checksums
 
 KEPT = 2
 """Checkpoints of a stage that are kept: should the newest be damaged there is another."""
@@ -103,19 +104,19 @@ class Scratch:
                 f"{self.folder.parent}: is no longer there; bring it back (a disk that is not "
                 "mounted?) and run the same command again"
             )
-        storage.make_folder(self.folder)
+        atomic.make_folder(self.folder)
         manifest = self.folder / f"{stage}_{number:09d}.json"
         data = manifest.with_suffix(".safetensors")
-        storage.write_tensors(data, tensors)
-        with storage.explained(data):
-            sha256 = storage.sha256(data)
+        atomic.write_tensors(data, tensors)
+        with atomic.explained(data):
+            sha256 = atomic.sha256(data)
         record = {
             "number": number,
             "sha256": sha256,
             "facts": self.facts,
             "belongs": self.belongs,
         }
-        sealed.write_json(manifest, record)
+        checksums.write_json(manifest, record)
         self._prune(stage)
         self._kept, self._last = True, time.monotonic()
         self._cost = self._last - began
@@ -145,7 +146,7 @@ class Scratch:
     def drop(self) -> None:
         """Remove the folder with all that is in it."""
         if self.folder is not None and self.folder.is_dir():
-            with storage.explained(self.folder):
+            with atomic.explained(self.folder):
                 shutil.rmtree(self.folder)
 
     def _manifests(self, stage: str) -> list[Path]:
@@ -153,14 +154,14 @@ class Scratch:
 
     def _manifest(self, path: Path) -> tuple[Path, dict[str, Any]] | None:
         with suppress(UserError):
-            return path, sealed.read_json(path, "")
+            return path, checksums.read_json(path, "")
         self._pass_over(path)
         return None
 
     def _tensors(self, path: Path, sha256: str) -> dict[str, Tensor] | None:
         data = path.with_suffix(".safetensors")
         try:
-            if storage.sha256(data) == sha256:
+            if atomic.sha256(data) == sha256:
                 return load(data.read_bytes())
         except (OSError, SafetensorError):
             pass
@@ -178,7 +179,7 @@ class Scratch:
             self._remove(path)
 
     def _remove(self, manifest: Path) -> None:
-        with storage.explained(manifest):
+        with atomic.explained(manifest):
             manifest.unlink(missing_ok=True)
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
 

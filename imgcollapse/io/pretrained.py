@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.storage import explained, sha256
+from imgcollapse.io.atomic import explained, sha256
 
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
 """Published weights bear the first digits of their sha256 in their name, as torch.hub has them."""

@@ -27,9 +27,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.owner import Owner, hold
+from imgcollapse.io import atomic
+from imgcollapse.io.lock_owner import Owner, hold
 
 LOCK = "owner.lock"
 """Folder in the folder owned; its one file is the owner's."""
@@ -60,9 +60,9 @@ def owned(
     Raises:
         UserError: somebody else owns it; it says who and since when. Or it cannot be written to.
     """
-    with storage.explained(folder):
+    with atomic.explained(folder):
         made = [f for f in (folder, *folder.absolute().parents) if not f.exists()]
-    storage.make_folder(folder)
+    atomic.make_folder(folder)
     here, say = folder.resolve(), say or (lambda _: None)
     try:
         with _claimed(folder, say, time.monotonic() + wait, patience) as claim:
@@ -144,7 +144,7 @@ class _Claim:
 
 @contextmanager
 def _claimed(folder: Path, say: Say, until: float, patience: float) -> Iterator[_Claim]:
-    with storage.explained(folder):
+    with atomic.explained(folder):
         claim = _claim(folder, say, until, patience)
     done = threading.Event()
     heart = threading.Thread(target=claim.beat, args=(done,), daemon=True)

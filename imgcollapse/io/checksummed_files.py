@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from imgcollapse.core import records, storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic, schemas
 
 FILES, COMING = "files", "coming"
 """Keys of the record: sha256 of the files by name, and of those that are about to replace some."""
@@ -44,13 +44,13 @@ class Recorded:
             UserError: it is not; `mend` says what to do about it.
         """
         digests = [self.record.get(key, {}).get(name) for key in (FILES, COMING)]
-        storage.check(self.folder / name, mend, *filter(None, digests))
+        atomic.check(self.folder / name, mend, *filter(None, digests))
         return self.folder / name
 
     def load(self, name: str, mend: str) -> dict[str, Tensor]:
         """The tensors of a file; raises as `check`, and where they are not what it is for."""
-        tensors = storage.read_tensors(path := self.check(name, mend), mend)
-        records.check_tensors(path, tensors, mend)
+        tensors = atomic.read_tensors(path := self.check(name, mend), mend)
+        schemas.check_tensors(path, tensors, mend)
         return tensors
 
     def settle(self, spare: Collection[str]) -> bool:
@@ -68,7 +68,7 @@ class Recorded:
 
     def replace(self, files: Mapping[str, Mapping[str, Tensor]]) -> bool:
         """Write those that are not there already; returns whether the record is to be written."""
-        packed = {name: storage.packed(tensors) for name, tensors in files.items()}
+        packed = {name: atomic.packed(tensors) for name, tensors in files.items()}
         digests = {name: sha256(data).hexdigest() for name, data in packed.items()}
         stale = {
             name: digest
@@ -79,14 +79,14 @@ class Recorded:
             self.record[COMING] = stale
             self.write()
             for name in stale:
-                storage.write_bytes(self.folder / name, packed[name])
+                atomic.write_bytes(self.folder / name, packed[name])
             self.record[FILES] |= self.record.pop(COMING)
         return bool(stale)
 
     def _is(self, name: str, digest: str) -> bool:
         """Whether the disk has a file of this sha256."""
         try:
-            storage.check(self.folder / name, "", digest)
+            atomic.check(self.folder / name, "", digest)
         except UserError:
             return False
         return True

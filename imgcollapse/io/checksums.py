@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.core import storage
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import atomic
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ BROKEN = "damaged, or changed by hand: its checksum is not that of its contents"
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace a JSON object's file as a whole; it gets a last key, `KEY`."""
     body = json.dumps(value, indent=2, ensure_ascii=False).removesuffix("\n}").encode()
-    storage.write_bytes(path, JSON.put(body))
+    atomic.write_bytes(path, JSON.put(body))
 
 
 def read_json(path: Path, mend: str, version: int | None = None) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def read_json(path: Path, mend: str, version: int | None = None) -> dict[str, An
         if not JSON.holds(data) and (KEY in value or not other):
             raise ValueError(BROKEN)
     except (OSError, ValueError, RecursionError) as error:
-        raise storage.damaged(path, error, mend) from None
+        raise atomic.damaged(path, error, mend) from None
     if other:
         raise UserError(
             f"{path}: format {value.get('format')} is not {version}; read it with the imgcollapse "
@@ -92,19 +92,19 @@ def opened(data: bytes) -> bytes:
 def write_page(path: Path, page: str) -> None:
     """Replace an HTML page as a whole."""
     body = page if page.endswith("\n") else page + "\n"
-    storage.write_bytes(path, HTML.put(body.encode()))
+    atomic.write_bytes(path, HTML.put(body.encode()))
 
 
 def is_whole_page(path: Path) -> bool:
     """Whether an HTML page is as `write_page` has written it."""
-    with storage.explained(path):
+    with atomic.explained(path):
         return HTML.holds(path.read_bytes())
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append a JSON object to a log, a line each."""
     body = json.dumps(value, ensure_ascii=False).removesuffix("}").encode()
-    with storage.explained(path), path.open("ab+") as file:
+    with atomic.explained(path), path.open("ab+") as file:
         # A line that a crash cut short was never said, and must not swallow this one.
         if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read() != b"\n":
             file.seek(0)
@@ -114,7 +114,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
 def lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """The objects of a log; None for a line that is not as it was written."""
-    with storage.explained(path), path.open("rb") as file:
+    with atomic.explained(path), path.open("rb") as file:
         for line in file:
             try:
                 value = json.loads(line) if LINE.holds(line) else None
