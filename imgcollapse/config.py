@@ -10,8 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from imgcollapse.core import yaml
+from imgcollapse.core.components import OneOf, Part
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.parts import OneOf, Part
 from imgcollapse.study import Study
 
 SMOKE = "smoke"

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from imgcollapse import curation, metrics
-from imgcollapse.core import stop
-from imgcollapse.core.archive import Archive
+from imgcollapse.core import signals
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.laboratory import Laboratory
@@ -105,5 +105,5 @@ def _wait(reason: Callable[[], str | None], watcher: Watcher) -> None:
         if line != said:
             watcher.say(line)
         said = line
-        stop.heed()
+        signals.heed()
         time.sleep(1)

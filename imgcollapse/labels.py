@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from imgcollapse.core.parts import OneOf, Part
+from imgcollapse.core.components import OneOf, Part
 from imgcollapse.core.seeds import Seed
 
 

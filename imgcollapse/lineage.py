@@ -17,10 +17,10 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lazy import Stored
+from imgcollapse.core.lazy_images import Stored
+from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.core.pool import Kept
 from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.tables import Tables, census_table, curation_table, metrics_table

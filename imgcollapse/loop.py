@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from imgcollapse import distributed, metrics
-from imgcollapse.core import stop
-from imgcollapse.core.archive import Archive, TrainingSet
+from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
+from imgcollapse.core.lineage_images import Archive, TrainingSet
 from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.gate import Gate
@@ -51,7 +51,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         counted, findings = laboratory.real_generation
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
     for g in range(lineage.generations, study.generations + 1):
-        stop.heed()
+        signals.heed()
         watcher.at(lineage.number, g, study)
         seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
         kept, choice = gate.admit(archive, g - 1, seed / "curate")

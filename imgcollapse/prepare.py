@@ -15,9 +15,9 @@ from torch import Tensor
 
 from imgcollapse.core import device as devices
 from imgcollapse.core import world
+from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.parts import Part
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.io.checkpoints import Scratch

@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
-from imgcollapse.core.parts import OneOf, Part
+from imgcollapse.core.components import OneOf, Part
+from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
 
 

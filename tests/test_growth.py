@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import imgcollapse as ic
-from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Resample
 from imgcollapse.progress import Silent

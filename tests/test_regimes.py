@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from imgcollapse.core.archive import RESERVE, Archive
 from imgcollapse.core.images import unlabelled
+from imgcollapse.core.lineage_images import RESERVE, Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.regimes import (
     Accumulate,

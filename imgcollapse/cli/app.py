@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.core.text import one_line, unfit_folder
+from imgcollapse.core.sanitize import one_line, unfit_folder
 
 app = typer.Typer(
     name="imgcollapse",

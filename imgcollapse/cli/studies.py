@@ -47,13 +47,13 @@ def run(
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, probe(study)), Console(highlight=False))
         return
-    from imgcollapse.core import stop, world
+    from imgcollapse.core import signals, world
     from imgcollapse.launch import run as launch
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or place_for(config, smoke)
-    with world.entered() as leads, Display() as display, stop.listening():
+    with world.entered() as leads, Display() as display, signals.listening():
         if not leads:
             return  # all is done, and the leader says what there is to say
         try:
@@ -104,7 +104,7 @@ def sweep(
     dry_run: DryRun = False,
 ) -> None:
     """Run many studies side by side, or resume them; exit code 1 if a member fails."""
-    from imgcollapse.core import stop
+    from imgcollapse.core import signals
     from imgcollapse.report import write_report
     from imgcollapse.sweeps import Board, Local, Ray, foresee, load_plan
     from imgcollapse.sweeps import sweep as launch
@@ -123,7 +123,7 @@ def sweep(
         raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
     backend = Ray(ray, gpus, retries) if ray else Local(at_a_time, retries)
     try:
-        with stop.listening():
+        with signals.listening():
             done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
     except (KeyboardInterrupt, Stopped) as stopped:
         board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")

@@ -1,6 +1,6 @@
 """The exceptions that end a command with one line."""
 
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 
 
 class UserError(Exception):

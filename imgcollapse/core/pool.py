@@ -17,10 +17,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from imgcollapse.core.components import Part
+from imgcollapse.core.estimate import Value
 from imgcollapse.core.images import Images
-from imgcollapse.core.parts import Part
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value
 
 GAP = -1
 """Row number of an image that a screen took out of the pool."""

@@ -8,9 +8,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.parts import Part
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 

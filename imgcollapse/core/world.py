@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.links import CALL, END, LEAVE, Left, Links, Lost, connect
 
@@ -158,7 +158,7 @@ def entered() -> Iterator[bool]:
                 raise
             links.send(END)
         else:
-            for number in stop.SIGNALS:
+            for number in signals.SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             _follow(links)
             yield False

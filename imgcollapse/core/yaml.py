@@ -17,7 +17,7 @@ from ruamel.yaml.events import (
 )
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import deceptive
+from imgcollapse.core.sanitize import deceptive
 
 LARGEST = 2**18
 """Bytes of a file; a study's has some hundred."""

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.components import OneOf
 from imgcollapse.core.pool import Filter
 from imgcollapse.curation.account import COLUMNS, account
 from imgcollapse.curation.chain import admitted, curate, mark

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.components import OneOf
 from imgcollapse.core.protocols import Source
 from imgcollapse.data.allotment import Splits
 from imgcollapse.data.digits import Digits

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 from imgcollapse.data.zips import DEFAULT, Limits, TooMuchError, open_zip, unreadable
 
 IMAGE_KEYS = ("arr_0", "images")

@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 from imgcollapse.data.colour import to_srgb
 
 Item = TypeVar("Item")

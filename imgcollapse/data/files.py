@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 from imgcollapse.data.decode import UnusableError
 from imgcollapse.data.zips import Limits, TooMuchError, open_zip, too_long, unreadable
 

@@ -11,8 +11,8 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from imgcollapse.core.components import Part
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.parts import Part
 
 
 class Imbalance(Part, ABC):

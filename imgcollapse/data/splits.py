@@ -13,8 +13,8 @@ from torch import Tensor
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNRECOGNISED, Images
 from imgcollapse.core.protocols import Pool, Stock
+from imgcollapse.core.sanitize import LONGEST_NAME, alike, unfit
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.text import LONGEST_NAME, alike, unfit
 from imgcollapse.data.allotment import Splits, allot
 from imgcollapse.data.longtail import Imbalance
 from imgcollapse.data.stocks import Subset

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 from imgcollapse.doctor.findings import Finding
 
 _MARKS = {"ok": ("✓", "green"), "remark": ("!", "yellow"), "broken": ("✗", "bold red")}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.lineage_images import Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
 
 Counts = NDArray[np.int64]

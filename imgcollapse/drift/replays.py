@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, shares
+from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift.exchangeable import Born, Counts, Known, Looked, blind, used
 from imgcollapse.drift.null import Array, Asked, Null

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from imgcollapse.core.archive import Archive
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import admitted
 from imgcollapse.data import RealData

@@ -20,7 +20,7 @@ room alone and name it in the study by import path, `kind: my_package.flow:Flow`
 
 from typing import Annotated
 
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.components import OneOf
 from imgcollapse.core.protocols import Generator
 from imgcollapse.generators.autoregressive import Autoregressive, LanguageModel
 from imgcollapse.generators.ddpm import DDPM, Diffusion

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
+from imgcollapse.core.sanitize import gist
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.text import gist
 from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws, Redrawn
 from imgcollapse.generators.memory import MICRO_BATCH

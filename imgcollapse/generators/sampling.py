@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.world import here
@@ -61,7 +61,7 @@ def in_batches(
         progress("sample", done, n, done)
         if scratch.due(ends=done == n):
             scratch.keep(STAGE, done, {"pixels": torch.cat(parts)})
-            stop.heed()
+            signals.heed()
     return torch.cat(parts)
 
 

@@ -18,7 +18,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.text import gist
+from imgcollapse.core.sanitize import gist
 
 Compile = Literal["auto", "on", "off"]
 """How a GPU takes a training step: recorded, recorded and translated by torch.compile, or neither.

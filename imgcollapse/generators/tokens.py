@@ -13,9 +13,9 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from imgcollapse.core.components import OneOf, Part
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.parts import OneOf, Part
 from imgcollapse.generators.unet import Canvas
 
 PATCHES = 50_000

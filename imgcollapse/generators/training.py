@@ -8,7 +8,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
@@ -107,7 +107,7 @@ def _follow(course: Course, step: Gradient, seed: Seed, progress: Progress) -> N
         progress("train", course.step, plan.steps, course.step * plan.batch, value)
         if keeps:
             course.keep()
-            stop.heed()
+            signals.heed()
     course.end()
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.world import here
 from imgcollapse.io import atomic, checksums
@@ -85,8 +85,8 @@ class Scratch:
         return here().agree(self._due(ends))
 
     def _due(self, ends: bool) -> bool:
-        if self.folder is None or stop.asked():
-            return stop.asked()
+        if self.folder is None or signals.asked():
+            return signals.asked()
         wait = max(self.every, self._cost / SHARE) if self.every else 0.0
         return time.monotonic() - self._last >= wait or (ends and self._kept)
 

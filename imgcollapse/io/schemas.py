@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import one_line, unfit
+from imgcollapse.core.sanitize import one_line, unfit
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Side = Annotated[int, Field(ge=1, le=4096)]

@@ -16,7 +16,7 @@ blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
 """
 
-from imgcollapse.core.value import Value
+from imgcollapse.core.estimate import Value
 from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.diversity import Vendi, vendi
 from imgcollapse.metrics.extrapolation import FrechetInfinity, fid_infinity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imgcollapse.core.value import Value, about
+from imgcollapse.core.estimate import Value, about
 
 BLOCKS = 10
 """Blocks of a delete-a-block jackknife, so 9 degrees of freedom."""

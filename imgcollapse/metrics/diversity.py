@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.value import Value, about, broken, undefined
+from imgcollapse.core.estimate import Value, about, broken, undefined
 from imgcollapse.metrics.blocks import in_order
 
 

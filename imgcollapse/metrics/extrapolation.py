@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imgcollapse.core.value import Value, about, broken, undefined
+from imgcollapse.core.estimate import Value, about, broken, undefined
 from imgcollapse.metrics.frechet import Gaussian, distance, influence
 from imgcollapse.metrics.streams import RealAndGenerated
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.value import Value, about, broken, undefined
+from imgcollapse.core.estimate import Value, about, broken, undefined
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)

@@ -13,7 +13,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from imgcollapse.core.value import Value, about, broken, undefined
+from imgcollapse.core.estimate import Value, about, broken, undefined
 from imgcollapse.metrics.streams import RealAndGenerated
 
 _BLOCK = 1 << 19

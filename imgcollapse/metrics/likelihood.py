@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from imgcollapse.core.value import Value, about, undefined
+from imgcollapse.core.estimate import Value, about, undefined
 from imgcollapse.metrics.panel import row
 
 

@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 from torch import Tensor
 from torchmetrics import Metric
 
-from imgcollapse.core.value import Value, share, undefined
+from imgcollapse.core.estimate import Value, share, undefined
 
 _BLOCK = 1 << 22
 

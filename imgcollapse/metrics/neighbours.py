@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imgcollapse.core.value import Value, about, broken, share, undefined
+from imgcollapse.core.estimate import Value, about, broken, share, undefined
 from imgcollapse.metrics.blocks import BLOCKS, jackknife
 from imgcollapse.metrics.streams import RealAndGenerated
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imgcollapse.core.estimate import Value, spread, undefined
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value, spread, undefined
 from imgcollapse.metrics.diversity import vendi
 from imgcollapse.metrics.extrapolation import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid

@@ -6,7 +6,7 @@
 
 from typing import Annotated
 
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.components import OneOf
 from imgcollapse.oracle.backbone import Backbone
 from imgcollapse.oracle.cnn import CNN
 from imgcollapse.oracle.frozen import Answers, FrozenOracle, Oracle

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
@@ -107,7 +107,7 @@ class CNN(Oracle):
                     )
                 if scratch.due(ends=step == self.steps - 1):
                     scratch.keep(STAGE, step + 1, pack(net, optimizer))
-                    stop.heed()
+                    signals.heed()
         net.eval().requires_grad_(False)
 
     def _moved(self, pixels: Tensor, draw: torch.Generator) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.parts import Part
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.core.world import here

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
 from imgcollapse.study import Study
@@ -51,17 +51,17 @@ class Local:
         agenda, workers = Agenda(units, board, self.retries), []
         with board.over(units):
             try:
-                while not stop.asked() and (agenda.waiting or any(w.unit for w in workers)):
+                while not signals.asked() and (agenda.waiting or any(w.unit for w in workers)):
                     self._hand_out(agenda, workers, board)
                     workers = _listen(workers, agenda, board)
-                if stop.asked():
+                if signals.asked():
                     _stop(workers, board)
             finally:
                 for worker in workers:
                     worker.ask()
                 for worker in workers:
                     worker.end()
-        stop.heed()
+        signals.heed()
         return agenda.failures()
 
     def _hand_out(self, agenda: Agenda, workers: list[_Worker], board: Board) -> None:
@@ -170,7 +170,7 @@ class _Reporter:
 
     def at(self, lineage: int, generation: int, study: Study) -> None:
         self.tell(generation)
-        stop.heed()
+        signals.heed()
 
     def say(self, line: str) -> None:
         self.tell(line)
@@ -190,10 +190,10 @@ def _serve(connection: Connection, share: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     reporter, healthy = _Reporter(connection), True
-    with stop.listening():
+    with signals.listening():
         share_gpus(share)
         bench = Bench(reporter)
-        while healthy and not stop.asked():
+        while healthy and not signals.asked():
             try:
                 unit = connection.recv()
             except (EOFError, OSError):

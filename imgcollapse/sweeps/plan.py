@@ -24,7 +24,7 @@ from imgcollapse.config import (
     with_overrides,
 )
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import unfit_folder
+from imgcollapse.core.sanitize import unfit_folder
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
 from imgcollapse.run_folder import Run

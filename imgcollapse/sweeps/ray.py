@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.sweeps.agenda import RETRIES, Agenda
 from imgcollapse.sweeps.board import Board
@@ -54,7 +54,7 @@ class Ray:
             with connected(self.address) as ray, shared(ray, agenda.waiting) as place:
                 with board.over(units):
                     _Flight(ray, agenda, board, place, self.gpus).complete()
-                stop.heed()
+                signals.heed()
         return agenda.failures()
 
 
@@ -71,7 +71,7 @@ class _Flight:
 
     def complete(self) -> None:
         """See all units to their end, or those under way to where they can stop."""
-        while not stop.asked() and (self.agenda.waiting or self.tasks):
+        while not signals.asked() and (self.agenda.waiting or self.tasks):
             for unit in self.agenda.ready():
                 self.agenda.begin(unit)
                 self.tasks[self._task(unit)] = unit

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
 from imgcollapse.sweeps.ray_task import Place, unseen
@@ -39,7 +39,7 @@ def connected(address: str) -> Iterator[Any]:
         ) from None
     ours = not ray.is_initialized()
     if ours:
-        before = [(number, signal.getsignal(number)) for number in stop.SIGNALS]
+        before = [(number, signal.getsignal(number)) for number in signals.SIGNALS]
         quiet = {"logging_level": "ERROR", "log_to_driver": False}
         try:
             if address == HERE:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
 from imgcollapse.study import Study
@@ -63,7 +63,7 @@ class _Reporter:
     def at(self, lineage: int, generation: int, study: Study) -> None:
         self._tell(generation)
         self._look()
-        stop.heed()
+        signals.heed()
 
     def say(self, line: str) -> None:
         self._tell(line)
@@ -78,7 +78,7 @@ class _Reporter:
 
     def _look(self) -> None:
         """Stop as by a signal if the sweep is to stop: Ray's interrupt may be ignored here."""
-        if not stop.asked() and not self.token.is_file():
+        if not signals.asked() and not self.token.is_file():
             signal.raise_signal(signal.SIGTERM)
 
     def _tell(self, message: Any) -> None:
@@ -95,7 +95,7 @@ def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
     ray: Any = import_module("ray")
     _REPORTER.about(unit.key, ear, place.token)
     try:
-        with stop.listening():
+        with signals.listening():
             place.enter(ray.util.get_node_ip_address())
             share_gpus(gpus or 1)
             return _BENCH.attempt(unit)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from imgcollapse.core.archive import Archive
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import (
     heterozygosity_accumulate,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.special import rel_entr
 
-from imgcollapse.core.archive import Archive
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import preference_divergence_bound, preference_gain, preference_step
 from imgcollapse.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.archive import Archive
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.pool import Candidates
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import curate

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.archive import Archive
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.progress import Silent

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from imgcollapse.core.archive import Archive
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.lineage_images import Archive
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 from imgcollapse.generators.vae import Autoencoder
 from imgcollapse.progress import Silent

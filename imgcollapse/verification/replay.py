@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from imgcollapse.core.archive import RESERVE, Archive
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.lineage_images import RESERVE, Archive
 from imgcollapse.core.protocols import Model, Stock
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark

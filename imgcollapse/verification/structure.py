@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imgcollapse.core.archive import RESERVE
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
+from imgcollapse.core.lineage_images import RESERVE
 from imgcollapse.core.pool import GAP
 from imgcollapse.lineage import KEPT, MANIFEST, SAMPLES, TRAIN_AGAIN, TRAINING_SET, Lineage
 from imgcollapse.run_folder import Run

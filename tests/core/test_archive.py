@@ -1,7 +1,7 @@
 import torch
 
-from imgcollapse.core.archive import RESERVE, Archive, TrainingSet
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 
 
 class Drawn:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.archive import Archive, TrainingSet
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import Archive, TrainingSet
 from imgcollapse.core.pool import GAP, Filter, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import account, admitted, curate

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from imgcollapse import drift
-from imgcollapse.core.archive import TrainingSet
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.labels import TrainingMarginal, Uniform
 from imgcollapse.regimes import (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgcollapse.core.text import one_line
+from imgcollapse.core.sanitize import one_line
 from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
 

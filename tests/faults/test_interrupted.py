@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped
 from imgcollapse.core.images import Images
 from imgcollapse.generators import DDPM, VAE, Autoregressive
@@ -49,7 +49,7 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, devic
     unbroken = fit(generator, device=device).state()
     for step in (1, 4, 7):
         told = Told(train=step)
-        with stop.listening(), pytest.raises(Stopped, match="SIGTERM"):
+        with signals.listening(), pytest.raises(Stopped, match="SIGTERM"):
             fit(generator, Scratch(tmp_path / "work", HOUR), told, device)
         assert told.seen[-1] == ("train", step + 1)  # the step under way is finished, and kept
     told = Told()
@@ -66,7 +66,7 @@ def test_sampling_stopped_between_batches_draws_the_same_images(kind, tmp_path):
     unbroken = model.sample(ASKED, SEED / "sample", Told()).pixels
     batch = GENERATORS[kind].sample_batch
     told = Told(sample=batch)
-    with stop.listening(), pytest.raises(Stopped):
+    with signals.listening(), pytest.raises(Stopped):
         model.sample(ASKED, SEED / "sample", told, Scratch(tmp_path / "work", HOUR))
     assert told.seen[-1] == ("sample", batch)
     told = Told()
@@ -81,7 +81,7 @@ def test_an_oracle_stopped_in_training_ends_with_the_same_bits(tmp_path):
     def trained(told, scratch=None):
         return oracle.fit(real, real, 2, SEED, CPU, told, scratch)
 
-    with stop.listening(), pytest.raises(Stopped):
+    with signals.listening(), pytest.raises(Stopped):
         trained(Told(train=50), Scratch(tmp_path / "work", HOUR))
     broken = trained(Told(), Scratch(tmp_path / "work", HOUR))
     assert broken.digest() == trained(Told()).digest()

@@ -13,7 +13,7 @@ import pytest
 from imgcollapse import cli
 from imgcollapse.config import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.text import alike, one_line, unfit, unfit_folder
+from imgcollapse.core.sanitize import alike, one_line, unfit, unfit_folder
 
 from .refusals import png, refusal
 

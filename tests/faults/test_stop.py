@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped
 
 pytestmark = pytest.mark.usefixtures("hears_interrupts")
@@ -13,21 +13,21 @@ pytestmark = pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda s: s.name)
 def test_what_schedulers_send_is_heeded_later(number):
     before = signal.getsignal(number)
-    with stop.listening():
-        stop.heed()
+    with signals.listening():
+        signals.heed()
         signal.raise_signal(number)
-        assert stop.asked()
+        assert signals.asked()
         with pytest.raises(Stopped, match=number.name):
-            stop.heed()
+            signals.heed()
     assert signal.getsignal(number) is before
-    assert not stop.asked()
+    assert not signals.asked()
 
 
 def test_a_second_interrupt_is_obeyed_at_once():
-    with stop.listening():
+    with signals.listening():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            stop.heed()
+            signals.heed()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -35,8 +35,8 @@ def test_a_second_interrupt_is_obeyed_at_once():
 def test_who_is_deaf_stays_deaf():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with stop.listening():
+        with signals.listening():
             signal.raise_signal(signal.SIGTERM)
-            assert not stop.asked()
+            assert not signals.asked()
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import imgcollapse as ic
 from imgcollapse.cli import app
-from imgcollapse.core.archive import TrainingSet
+from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256, write_tensors
 from imgcollapse.lineage import Lineage

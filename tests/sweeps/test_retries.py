@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from imgcollapse.core import stop
+from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.progress import Silent
 from imgcollapse.report import write_report
@@ -91,9 +91,9 @@ def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
 
 
 def test_who_is_asked_to_stop_begins_nothing_more(plan_file, tmp_path):
-    with stop.listening():
+    with signals.listening():
         os.kill(os.getpid(), signal.SIGUSR1)
-        while not stop.asked():
+        while not signals.asked():
             time.sleep(0.01)
         with pytest.raises(Stopped):
             sweep(plan_file, tmp_path / "out", backend=Local(1))

@@ -19,10 +19,10 @@ from torchmetrics.functional.image import (
 )
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.estimate import Value, about, share, undefined
 from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value, about, share, undefined
 from imgcollapse.curation.screen import spared
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.curation.watermark.radioactivity import radioactivity

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from imgcollapse.core.estimate import Value, about, share
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value, about, share
 from imgcollapse.curation.watermark.spread import Array, Mark
 
 KEYS = 199

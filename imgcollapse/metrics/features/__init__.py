@@ -8,7 +8,7 @@ dinov2.py     DINOv2
 
 from typing import Annotated
 
-from imgcollapse.core.parts import OneOf
+from imgcollapse.core.components import OneOf
 from imgcollapse.metrics.features.backbone import BackboneFeatures
 from imgcollapse.metrics.features.dinov2 import DINOv2Features
 from imgcollapse.metrics.features.extractor import Extractor, OracleFeatures

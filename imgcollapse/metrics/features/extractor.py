@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
 
+from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
-from imgcollapse.core.parts import Part
 from imgcollapse.core.world import here
 from imgcollapse.io.pretrained import Weights, digest
 

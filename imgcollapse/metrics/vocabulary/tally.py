@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgcollapse.core.value import share
+from imgcollapse.core.estimate import share
 
 TOLD = 0.05
 """Chance to miss a word by bad luck, above which a word that is missed is not called lost."""

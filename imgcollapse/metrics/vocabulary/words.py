@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcollapse.core.estimate import Value, about, spread, undefined
 from imgcollapse.core.protocols import Stock
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.value import Value, about, spread, undefined
 from imgcollapse.metrics.blocks import BLOCKS, in_order
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.lazy import Gathered
+from imgcollapse.core.lazy_images import Gathered
 from imgcollapse.core.pool import GAP, Kept
 from imgcollapse.core.protocols import Stock
 
