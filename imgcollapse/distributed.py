@@ -11,7 +11,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
@@ -21,6 +20,7 @@ from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
 from imgcollapse.metrics import Extractor
 from imgcollapse.oracle import Answers, FrozenOracle, Oracle
+from imgcollapse.parallel import process_group
 
 Shape = tuple[int, int, int]
 
@@ -44,7 +44,7 @@ def fit(
         return generator.fit(images, classes, seed, device, progress, previous, scratch)
     images = Images(images.pixels, images.labels)  # read once, wherever they are
     before = previous.state() if previous else None
-    with world.joined(_fit, generator, images, classes, seed, device, before):
+    with process_group.joined(_fit, generator, images, classes, seed, device, before):
         model = generator.fit(images, classes, seed, device, progress, previous, scratch)
         _compare(model)
     return model
@@ -89,7 +89,9 @@ def sample(
     """
     if not _divides(generator):
         return model.sample(labels, seed, progress, scratch)
-    with world.joined(_sample, generator, model.state(), shape, classes, labels, seed, device):
+    with process_group.joined(
+        _sample, generator, model.state(), shape, classes, labels, seed, device
+    ):
         return model.sample(labels, seed, progress, scratch)
 
 
@@ -114,10 +116,10 @@ def answer(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -
         pixels: the images.
         device: where the others look.
     """
-    if world.whole().size == 1:
+    if process_group.whole().size == 1:
         return oracle.answer(pixels)
     shape, classes = tuple(pixels.shape[1:]), oracle.head.out_features
-    with world.joined(_answer, kind, shape, classes, oracle.state(), pixels, device):
+    with process_group.joined(_answer, kind, shape, classes, oracle.state(), pixels, device):
         return oracle.answer(pixels)
 
 
@@ -144,7 +146,7 @@ def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device)
     if not _divides(extractor):
         return extractor.features(pixels, seen, device)
     settings = extractor.model_dump_json()  # not the network that it may have built
-    with world.joined(_features, type(extractor), settings, pixels, seen, device):
+    with process_group.joined(_features, type(extractor), settings, pixels, seen, device):
         return extractor.features(pixels, seen, device)
 
 
@@ -161,7 +163,7 @@ def _extractor(kind: type[Extractor], settings: str) -> Extractor:
 
 
 def _divides(part: Generator | Extractor) -> bool:
-    return part.divides and world.whole().size > 1
+    return part.divides and process_group.whole().size > 1
 
 
 def _own(device: Device) -> Device:
@@ -171,7 +173,7 @@ def _own(device: Device) -> Device:
 
 def _compare(model: Model) -> None:
     """Equal sums and equal steps make equal weights, unless the machines differ."""
-    if len(set(world.here().gather(digest(model.state())))) > 1:
+    if len(set(process_group.here().gather(digest(model.state())))) > 1:
         raise UserError(
             "processes: they ended with different weights, for they do not calculate alike; use "
             "machines with equal processors, GPUs and software"

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.config import load_study
-from imgcollapse.core import world
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
@@ -22,6 +21,7 @@ from imgcollapse.io.lock import owned
 from imgcollapse.laboratory import Known, Laboratory
 from imgcollapse.loop import live
 from imgcollapse.oracle import FrozenOracle
+from imgcollapse.parallel import process_group
 from imgcollapse.prepare import (
     choose_device,
     freeze_codebook,
@@ -112,7 +112,7 @@ def begin(
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
     """
-    with world.joined(choose_device, study):
+    with process_group.joined(choose_device, study):
         device = choose_device(study)
     begun = Run.find(out, study.resolved())
     changed = _changed(begun, study, device, watcher, allow_drift) if begun else {}

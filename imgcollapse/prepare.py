@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from imgcollapse.core import device as devices
-from imgcollapse.core import world
 from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
@@ -23,6 +22,7 @@ from imgcollapse.data import RealData
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
+from imgcollapse.parallel import process_group
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import CHANCE, REAL_SIDE, Run
 from imgcollapse.study import Study
@@ -44,7 +44,7 @@ def choose_device(study: Study) -> Device:
     Raises:
         UserError: the device is not there, or is to be several processes'.
     """
-    if world.whole().size > 1 and ":" in study.device:
+    if process_group.whole().size > 1 and ":" in study.device:
         kind = study.device.partition(":")[0]
         raise UserError(
             f"device: {study.device} is a single one; say device={kind}, and each process takes "
@@ -204,7 +204,7 @@ def made_with(device: Device) -> dict[str, str | int]:
         "device": f"{kind} ({hardware})",
         "precision": str(device.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "processes": world.whole().size,
+        "processes": process_group.whole().size,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "code": code(),

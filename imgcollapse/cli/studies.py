@@ -47,19 +47,20 @@ def run(
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, probe(study)), Console(highlight=False))
         return
-    from imgcollapse.core import signals, world
+    from imgcollapse.core import signals
     from imgcollapse.launch import run as launch
+    from imgcollapse.parallel import process_group
     from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or place_for(config, smoke)
-    with world.entered() as leads, Display() as display, signals.listening():
+    with process_group.entered() as leads, Display() as display, signals.listening():
         if not leads:
             return  # all is done, and the leader says what there is to say
         try:
             begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
         except (KeyboardInterrupt, Stopped) as why:
-            lost = f"{why}. " if isinstance(why, world.Lost) else ""
+            lost = f"{why}. " if isinstance(why, process_group.Lost) else ""
             display.say(
                 f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
             )

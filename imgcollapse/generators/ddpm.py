@@ -16,7 +16,6 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.world import here
 from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process, Sampler
 from imgcollapse.generators.plan import Plan
@@ -25,6 +24,7 @@ from imgcollapse.generators.speed import Compile, compiled, failure, quicken, un
 from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.parallel.process_group import here
 
 
 class DDPM(Generator):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.world import here
 from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.parallel.process_group import here
 
 MICRO_BATCH, SAMPLE_BATCH = "micro_batch", "sample_batch"
 """Facts: images at a time in training and in sampling, where that had to be lowered."""

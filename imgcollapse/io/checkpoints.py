@@ -16,8 +16,8 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.world import here
 from imgcollapse.io import atomic, checksums
+from imgcollapse.parallel.process_group import here
 
 KEPT = 2
 """Checkpoints of a stage that are kept: should the newest be damaged there is another."""

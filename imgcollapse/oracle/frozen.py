@@ -17,11 +17,11 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.world import here
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.typicality import Sight, Typicality, signature
+from imgcollapse.parallel.process_group import here
 
 BATCH = 500
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 
 from imgcollapse import distributed, metrics
-from imgcollapse.core import world
 from imgcollapse.core.device import choose
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.core.world import here
 from imgcollapse.generators import training
 from imgcollapse.launch import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
+from imgcollapse.parallel import process_group
+from imgcollapse.parallel.process_group import here
 from imgcollapse.progress import Silent
 from imgcollapse.study import Study
 
@@ -163,15 +163,15 @@ def project(folder):
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     training.REPORT_SECONDS = -1.0  # look at every step
-    with world.entered() as leads:
+    with process_group.entered() as leads:
         if leads:
             # What the leader drops the others drop too, and go on.
             try:
-                with world.joined(share, out):
+                with process_group.joined(share, out):
                     raise ZeroDivisionError
             except ZeroDivisionError:
                 pass
-            with world.joined(share, out):
+            with process_group.joined(share, out):
                 share(out)
             project(out)
             torch.save({kind: live(kind, out) for kind in GENERATORS}, out / "losses.pt")

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 import imgcollapse as ic
-from imgcollapse.core import world
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import training
 from imgcollapse.generators.memory import descend
 from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.parallel import process_group
 from imgcollapse.prepare import choose_device
 from imgcollapse.study import Study
 
@@ -127,14 +127,14 @@ def _tensors(run, g, name):
 @pytest.mark.parametrize("n", [2, 3, 7, 64])
 def test_parts_are_the_whole_and_differ_by_one_row_at_most(n):
     for size in (1, 2, 3):
-        parts = [range(n)[world.World(rank, size).part(n)] for rank in range(size)]
+        parts = [range(n)[process_group.World(rank, size).part(n)] for rank in range(size)]
         assert [row for part in parts for row in part] == list(range(n))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_batch_with_fewer_images_than_processes_is_refused():
     with (
-        world._at(world.World(0, 3)),
+        process_group._at(process_group.World(0, 3)),
         pytest.raises(UserError, match=r"generator\.batch: 2 images"),
     ):
         descend(torch.nn.Linear(1, 1), 2, torch.ones, Scratch())
@@ -142,7 +142,10 @@ def test_a_batch_with_fewer_images_than_processes_is_refused():
 
 def test_one_gpu_cannot_be_named_for_several_processes():
     study = Study.model_validate(job.STUDY | {"generator": "resample", "device": "cuda:1"})
-    with world._being(world.World(0, 2)), pytest.raises(UserError, match="say device=cuda"):
+    with (
+        process_group._being(process_group.World(0, 2)),
+        pytest.raises(UserError, match="say device=cuda"),
+    ):
         choose_device(study)
 
 
@@ -150,7 +153,7 @@ def test_several_processes_without_accelerate_are_told_what_is_missing(monkeypat
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
     what = r"one of 2 processes.*imgcollapse\[accelerate\]"
-    with pytest.raises(UserError, match=what), world.entered():
+    with pytest.raises(UserError, match=what), process_group.entered():
         pass
 
 
@@ -158,7 +161,10 @@ def test_a_restart_that_would_wait_for_processes_that_are_gone_is_refused(monkey
     for name, value in (("WORLD_SIZE", 2), ("TORCHELASTIC_RESTART_COUNT", 1)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    with pytest.raises(UserError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"), world.entered():
+    with (
+        pytest.raises(UserError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"),
+        process_group.entered(),
+    ):
         pass
 
 
@@ -166,6 +172,6 @@ def test_a_single_process_asks_nobody(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     for size in ("", "1"):
         monkeypatch.setenv("WORLD_SIZE", size)
-        with world.entered() as leads, world.joined(pytest.fail):
+        with process_group.entered() as leads, process_group.joined(pytest.fail):
             assert leads
-            assert world.here() == world.whole() == world.World()
+            assert process_group.here() == process_group.whole() == process_group.World()

@@ -15,8 +15,8 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
-from imgcollapse.core.world import here
 from imgcollapse.io.pretrained import Weights, digest
+from imgcollapse.parallel.process_group import here
 
 _BATCH = 128
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.links import CALL, END, LEAVE, Left, Links, Lost, connect
+from imgcollapse.parallel.communicator import CALL, END, LEAVE, Left, Links, Lost, connect
 
 P = TypeVar("P")
 R = TypeVar("R")
