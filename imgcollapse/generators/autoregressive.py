@@ -17,13 +17,13 @@ from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.decoding import choose, probabilities
-from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
-from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.transformer import Transformer
 from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.loop import check, load, train, weights_of
+from imgcollapse.training.training_config import Plan
 
 LOGITS = 2**22
 """Logits held at once when likelihoods are taken: 32 MB."""

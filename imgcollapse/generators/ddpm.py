@@ -16,15 +16,15 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.noise import Process, Sampler
-from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.speed import Compile, compiled, failure, quicken, unfusable
-from imgcollapse.generators.training import check, load, train, weights_of
 from imgcollapse.generators.unet import Canvas, unet
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.loop import check, load, train, weights_of
+from imgcollapse.training.training_config import Plan
 
 
 class DDPM(Generator):

@@ -11,9 +11,9 @@ from torch import Tensor
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.protocols import Progress
-from imgcollapse.generators.memory import draw_some
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
+from imgcollapse.training.oom_retry import draw_some
 
 STAGE = "sample"
 

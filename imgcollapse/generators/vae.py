@@ -15,12 +15,12 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.plan import Plan
 from imgcollapse.generators.sampling import numbers
-from imgcollapse.generators.training import load, train, weights_of
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.loop import load, train, weights_of
+from imgcollapse.training.training_config import Plan
 
 BATCH = 1000
 

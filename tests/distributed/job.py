@@ -9,13 +9,13 @@ from imgcollapse import distributed, metrics
 from imgcollapse.core.device import choose
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators import training
 from imgcollapse.launch import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.parallel import process_group
 from imgcollapse.parallel.process_group import here
 from imgcollapse.progress import Silent
 from imgcollapse.study import Study
+from imgcollapse.training import loop
 
 STUDY = {
     "generations": 2,
@@ -162,7 +162,7 @@ def project(folder):
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    training.REPORT_SECONDS = -1.0  # look at every step
+    loop.REPORT_SECONDS = -1.0  # look at every step
     with process_group.entered() as leads:
         if leads:
             # What the leader drops the others drop too, and go on.

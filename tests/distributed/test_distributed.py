@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
-from imgcollapse.generators import training
-from imgcollapse.generators.memory import descend
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel import process_group
 from imgcollapse.prepare import choose_device
 from imgcollapse.study import Study
+from imgcollapse.training import loop
+from imgcollapse.training.oom_retry import descend
 
 from . import job
 
@@ -45,7 +45,7 @@ def one(tmp_path_factory):
     """What one process leaves."""
     out = tmp_path_factory.mktemp("one")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "REPORT_SECONDS", -1.0)
+        patch.setattr(loop, "REPORT_SECONDS", -1.0)
         job.share(out)
         job.project(out)
         torch.save({kind: job.live(kind, out) for kind in job.GENERATORS}, out / "losses.pt")

@@ -26,7 +26,7 @@ HOUR = 3600.0
 @pytest.fixture
 def every_step(monkeypatch):
     """Progress is told of every step, so that a test can act at any of them."""
-    monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", -1)
+    monkeypatch.setattr("imgcollapse.training.loop.REPORT_SECONDS", -1)
 
 
 @pytest.fixture(params=[kind for kind in GENERATORS if kind != "dpm++"])

@@ -8,12 +8,13 @@ from torch import nn
 
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import Images
-from imgcollapse.generators import DDPM, VAE, Autoregressive, training
-from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.plan import Plan
+from imgcollapse.generators import DDPM, VAE, Autoregressive
 from imgcollapse.generators.sampling import numbers
-from imgcollapse.generators.training import train
 from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.training import loop
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.loop import train
+from imgcollapse.training.training_config import Plan
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told
 
@@ -72,7 +73,7 @@ def test_what_was_known_of_a_training_is_known_before_a_step_is_recorded(tmp_pat
     first.record("micro_batch", 2)
     learn(scratch=first, steps=10)
     known = []
-    monkeypatch.setattr(training, "recorded", lambda *of: known.append(dict(of[-1].facts)))
+    monkeypatch.setattr(loop, "recorded", lambda *of: known.append(dict(of[-1].facts)))
     learn(scratch=Scratch(tmp_path / "work", every=0), steps=10)
     assert known[0]["micro_batch"] == 2
 
@@ -134,7 +135,7 @@ def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(devi
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch, ema):
-    monkeypatch.setattr("imgcollapse.generators.training.REPORT_SECONDS", 3600)
+    monkeypatch.setattr("imgcollapse.training.loop.REPORT_SECONDS", 3600)
     scratch = Scratch()
     weights, seen = learn(lambda call, loss: loss / 0 if call == 4 else loss, scratch, ema=ema)
     assert scratch.facts["retried"]["from_step"] == 0
@@ -223,16 +224,16 @@ def test_out_of_memory_halves_what_is_shown_at_once_and_trains_the_same(
 
 def limit_memory(monkeypatch, most):
     """There is memory for `most` images at a time in every loss."""
-    from imgcollapse.generators import training
+    from imgcollapse.training import loop
 
-    before = training.to_float
+    before = loop.to_float
 
     def limited(pixels):
         if len(pixels) > most:
             raise torch.OutOfMemoryError("planted")
         return before(pixels)
 
-    monkeypatch.setattr(training, "to_float", limited)
+    monkeypatch.setattr(loop, "to_float", limited)
     from imgcollapse.generators.autoregressive import LanguageModel
 
     loss = LanguageModel.loss

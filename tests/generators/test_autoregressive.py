@@ -17,9 +17,9 @@ from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Autoregressive, LanguageModel
 from imgcollapse.generators.decoding import choose, probabilities
-from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.tokens import Levels, Pixels, Words
 from imgcollapse.generators.transformer import Transformer
+from imgcollapse.training.batch_rng import Draws
 
 from .conftest import Watcher, noise_images
 

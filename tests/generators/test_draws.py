@@ -10,8 +10,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
-from imgcollapse.generators.draws import Draws, Redrawn
 from imgcollapse.generators.vae import Coder, negative_elbo
+from imgcollapse.training.batch_rng import Draws, Redrawn
 
 from .conftest import noise_images
 

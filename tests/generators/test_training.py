@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.plan import Plan
-from imgcollapse.generators.training import train
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.loop import train
+from imgcollapse.training.training_config import Plan
 
 from .conftest import Watcher, noise_images
 

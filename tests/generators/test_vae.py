@@ -7,8 +7,8 @@ import torch
 from imgcollapse.core.device import Device
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import VAE
-from imgcollapse.generators.draws import Draws
 from imgcollapse.generators.vae import Coder, negative_elbo
+from imgcollapse.training.batch_rng import Draws
 
 from .conftest import COLOURS, Watcher, noise_images, two_colours
 

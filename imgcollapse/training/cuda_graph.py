@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.sanitize import gist
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.draws import Draws, Redrawn
-from imgcollapse.generators.memory import MICRO_BATCH
-from imgcollapse.generators.plan import Plan
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
+from imgcollapse.training.batch_rng import Draws, Redrawn
+from imgcollapse.training.oom_retry import MICRO_BATCH
+from imgcollapse.training.training_config import Plan
 
 REPLAYED = "replayed"
 """Fact: whether the steps were, or why not."""

@@ -14,13 +14,13 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.protocols import Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.course import Course
-from imgcollapse.generators.draws import Draws
-from imgcollapse.generators.memory import descend
-from imgcollapse.generators.plan import Plan
-from imgcollapse.generators.replay import Gradient, recorded
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
+from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.cuda_graph import Gradient, recorded
+from imgcollapse.training.oom_retry import descend
+from imgcollapse.training.train_state import Course
+from imgcollapse.training.training_config import Plan
 
 REPORT_SECONDS = 0.5
 

@@ -10,9 +10,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.plan import Plan
 from imgcollapse.io.checkpoints import FIRST_STEP, Scratch
 from imgcollapse.io.training_tensors import digest, pack, unpack
+from imgcollapse.training.training_config import Plan
 
 STAGE, RETRIED = "fit", "retried"
 
