@@ -28,7 +28,7 @@ from imgcollapse.config import load_study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
-from imgcollapse.generators.noise import Sampler
+from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.launch import begin
 from imgcollapse.progress import Display, Silent
 

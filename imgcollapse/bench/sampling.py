@@ -24,8 +24,8 @@ from imgcollapse.bench.result import Comparison, Quality, Solver, side
 from imgcollapse.core.images import to_uint8
 from imgcollapse.data import Exponential, PaperDogs, Splits, split
 from imgcollapse.generators import DDPM, Diffusion
-from imgcollapse.generators.noise import Sampler
-from imgcollapse.generators.pipeline import without_classes
+from imgcollapse.generators.diffusers_export import without_classes
+from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.progress import Silent
 

@@ -24,8 +24,8 @@ from imgcollapse.core.components import OneOf
 from imgcollapse.core.protocols import Generator
 from imgcollapse.generators.autoregressive import Autoregressive, LanguageModel
 from imgcollapse.generators.ddpm import DDPM, Diffusion
+from imgcollapse.generators.diffusers_export import export_pipeline
 from imgcollapse.generators.gaussian import Gaussian, Gaussians, Mixture
-from imgcollapse.generators.pipeline import export_pipeline
 from imgcollapse.generators.resample import Memory, Resample
 from imgcollapse.generators.vae import VAE, Autoencoder
 

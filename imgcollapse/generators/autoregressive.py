@@ -16,8 +16,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.decoding import choose, probabilities
 from imgcollapse.generators.sampling import in_batches, numbers
+from imgcollapse.generators.token_sampling import choose, probabilities
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
 from imgcollapse.generators.transformer import Transformer
 from imgcollapse.io.checkpoints import Scratch

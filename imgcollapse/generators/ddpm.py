@@ -16,9 +16,9 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
 from imgcollapse.core.protocols import Generator, Model, Progress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators.noise import Process, Sampler
+from imgcollapse.generators.noise_schedule import Process, Sampler
+from imgcollapse.generators.optimize import Compile, compiled, failure, quicken, unfusable
 from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.speed import Compile, compiled, failure, quicken, unfusable
 from imgcollapse.generators.unet import Canvas, unet
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here

@@ -15,7 +15,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, VAE
-from imgcollapse.generators.noise import Process
+from imgcollapse.generators.noise_schedule import Process
 from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import Coder
 from imgcollapse.progress import Silent

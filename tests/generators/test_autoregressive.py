@@ -16,7 +16,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Autoregressive, LanguageModel
-from imgcollapse.generators.decoding import choose, probabilities
+from imgcollapse.generators.token_sampling import choose, probabilities
 from imgcollapse.generators.tokens import Levels, Pixels, Words
 from imgcollapse.generators.transformer import Transformer
 from imgcollapse.training.batch_rng import Draws

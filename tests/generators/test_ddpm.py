@@ -8,7 +8,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import to_float, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, Diffusion
-from imgcollapse.generators.noise import Process
+from imgcollapse.generators.noise_schedule import Process
 from imgcollapse.generators.unet import Canvas
 
 from .conftest import COLOURS, Watcher, noise_images, two_colours

@@ -9,7 +9,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, ddpm
-from imgcollapse.generators.speed import failure, quicken
+from imgcollapse.generators.optimize import failure, quicken
 from imgcollapse.generators.unet import unet
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import pack, unpack
