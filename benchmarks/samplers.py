@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imgcollapse.census import UNRECOGNISED
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM

@@ -55,7 +55,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgcollapse.config import load_study
+    from imgcollapse.config.loader import load_study
+    from imgcollapse.config.study import Study
     from imgcollapse.core.errors import UserError
     from imgcollapse.core.images import Images
     from imgcollapse.evaluation import Evaluation, evaluate
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
     from imgcollapse.lineage import Lineage
     from imgcollapse.report import write_report
     from imgcollapse.run_folder import Run
-    from imgcollapse.study import Study
     from imgcollapse.sweeps import Sweep, sweep
     from imgcollapse.verification import Verification, verify
 

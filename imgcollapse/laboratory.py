@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse import census, chance, distributed, metrics
+from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Likelihood, Model
@@ -17,7 +18,6 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.oracle import Answers, FrozenOracle
 from imgcollapse.progress import Watcher
-from imgcollapse.study import Study
 
 _WORDS = "vocab_"
 """How the names of metrics of words begin."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
+from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
@@ -42,7 +43,6 @@ from imgcollapse.run_folder import (
     VOCABULARY,
     Run,
 )
-from imgcollapse.study import Study
 
 
 def run(

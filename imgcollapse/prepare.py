@@ -13,6 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from imgcollapse.config.study import Study
 from imgcollapse.core import device as devices
 from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
@@ -25,7 +26,6 @@ from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import CHANCE, REAL_SIDE, Run
-from imgcollapse.study import Study
 
 PACKAGES = (
     *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.protocols import Progress
-from imgcollapse.study import Study
 
 LOG_EVERY = 15.0
 """Seconds between two progress lines in a log."""

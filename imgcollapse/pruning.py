@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgcollapse.core.retention import Keep, Retention
+from imgcollapse.config.retention import Keep, Retention
 from imgcollapse.io import atomic, checksums
 from imgcollapse.lineage import MANIFEST, MODEL, SAMPLES, Lineage
 

@@ -14,12 +14,12 @@ import pandas as pd
 from pydantic import ValidationError
 from torch import Tensor
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums, schemas
 from imgcollapse.io.checksummed_files import FILES, Recorded
 from imgcollapse.io.lock import LOCK
 from imgcollapse.lineage import Lineage
-from imgcollapse.study import Study
 from imgcollapse.tables import write_table
 
 FORMAT = 4

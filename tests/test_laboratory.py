@@ -7,7 +7,7 @@ import torch
 
 import imgcollapse as ic
 from imgcollapse import chance, launch, prepare
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.io.atomic import write_tensors
 from imgcollapse.launch import begin, join

@@ -1,8 +1,8 @@
 import io
 
 from imgcollapse import progress
+from imgcollapse.config.study import Study
 from imgcollapse.progress import Display
-from imgcollapse.study import Study
 
 
 class Clock:

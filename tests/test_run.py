@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 
 import imgcollapse as ic
 from imgcollapse import census, metrics
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool
 from imgcollapse.core.seeds import Seed

@@ -15,6 +15,7 @@ from imgcollapse.bench import memory
 from imgcollapse.bench.pairs import measured
 from imgcollapse.bench.plan import Bench
 from imgcollapse.bench.result import Check, Generation
+from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import split
 from imgcollapse.launch import run
@@ -24,7 +25,6 @@ from imgcollapse.metrics.neighbours import reach
 from imgcollapse.prepare import freeze_oracle
 from imgcollapse.progress import Silent
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
 STAGES = "fit", "sample", "measure"
 MEASURING, OVERHEAD = 0.10, 0.03

@@ -11,11 +11,11 @@ from pathlib import Path
 from imgcollapse.chaos.compare import differences
 from imgcollapse.chaos.result import Damage, Drill, Hit
 from imgcollapse.chaos.victim import Victim
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 from imgcollapse.verification import verify
 
 RECORD = "chaos.json"

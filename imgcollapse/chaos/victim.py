@@ -11,9 +11,9 @@ from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, cast
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.launch import run
-from imgcollapse.study import Study
 
 _HOW = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _CONTEXT = multiprocessing.get_context(_HOW)

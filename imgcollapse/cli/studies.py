@@ -40,7 +40,7 @@ def run(
     if dry_run:
         from rich.console import Console
 
-        from imgcollapse.config import load_study
+        from imgcollapse.config.loader import load_study
         from imgcollapse.forecast import forecast, probe, show
 
         alone("run --dry-run")
@@ -150,7 +150,7 @@ def data(
     from rich.console import Console
     from rich.table import Table
 
-    from imgcollapse.config import load_study
+    from imgcollapse.config.loader import load_study
     from imgcollapse.io.atomic import write_png
     from imgcollapse.report import class_grid
 

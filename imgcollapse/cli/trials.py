@@ -83,7 +83,7 @@ def chaos(
 ) -> None:
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
     from imgcollapse.chaos import drill
-    from imgcollapse.config import load_study
+    from imgcollapse.config.loader import load_study
     from imgcollapse.progress import Display
 
     study = load_study(config, overrides or [], smoke)

@@ -12,7 +12,8 @@ from scipy.stats import binom
 from torch import Tensor
 
 from imgcollapse import census
-from imgcollapse.config import load_study, with_overrides
+from imgcollapse.config.loader import load_study, with_overrides
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
@@ -31,7 +32,6 @@ from imgcollapse.prepare import (
 )
 from imgcollapse.progress import Silent, Watcher
 from imgcollapse.run_folder import RECORD, Run
-from imgcollapse.study import Study
 from imgcollapse.tables import census_table, metrics_table
 
 GENERATION = 1

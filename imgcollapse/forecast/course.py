@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import admitted
 from imgcollapse.data import RealData
-from imgcollapse.study import Study
 
 
 @dataclass(frozen=True)

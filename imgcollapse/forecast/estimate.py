@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from imgcollapse.core.retention import Keep
+from imgcollapse.config.retention import Keep
+from imgcollapse.config.study import Study
 from imgcollapse.forecast.course import Course
 from imgcollapse.forecast.trial import Probe
-from imgcollapse.study import Study
 
 RECORD, EVENT, FILE = 12_000, 300, 130
 """Bytes of run.json, of an event, and of what a manifest says of a file, about."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images
@@ -25,7 +26,6 @@ from imgcollapse.data import RealData
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.prepare import choose_device, freeze_codebook, load_real, made_with
 from imgcollapse.progress import Silent
-from imgcollapse.study import Study
 from imgcollapse.tables import Tables
 
 BUDGET = 1.5

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from imgcollapse import chance
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import (
@@ -24,7 +25,6 @@ from imgcollapse.labels import TrainingMarginal
 from imgcollapse.regimes import Replace
 from imgcollapse.report.counts import Counts, Cube
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
 LEVEL = 0.05
 NOTICEABLE = float(np.log(2))

@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
+from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.study import Study
 from imgcollapse.sweeps.agenda import RETRIES, Agenda
 from imgcollapse.sweeps.board import Board, Step
 from imgcollapse.sweeps.units import Bench, Ended, Key, Unit

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from imgcollapse.config import (
+from imgcollapse.config.loader import (
     SMOKE,
     complete,
     override,
@@ -23,12 +23,12 @@ from imgcollapse.config import (
     take_smoke,
     with_overrides,
 )
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import unfit_folder
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 
 FORMAT, RECORD = 2, "sweep.json"
 KEYS = ("study", "set", "arms", "grid", SMOKE)

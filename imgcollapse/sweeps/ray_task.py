@@ -12,10 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.study import Study
 from imgcollapse.sweeps.board import Step
 from imgcollapse.sweeps.units import Bench, Ended, Key, Unit
 

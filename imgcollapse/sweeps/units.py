@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.io.lock import owned
 from imgcollapse.laboratory import Laboratory
@@ -19,7 +20,6 @@ from imgcollapse.lineage import Lineage
 from imgcollapse.loop import live
 from imgcollapse.progress import Watcher
 from imgcollapse.run_folder import RECORD, Run
-from imgcollapse.study import Study
 from imgcollapse.sweeps.plan import Plan
 
 Key = tuple[str, int | None]

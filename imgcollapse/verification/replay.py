@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
@@ -23,7 +24,6 @@ from imgcollapse.lineage import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.prepare import choose_device, made_with
 from imgcollapse.progress import Silent
 from imgcollapse.run_folder import Run
-from imgcollapse.study import Study
 from imgcollapse.verification.result import Check
 
 UNLIKE = ("retried", "micro_batch", "sample_batch")

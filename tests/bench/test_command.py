@@ -8,9 +8,9 @@ from rich.console import Console
 
 from imgcollapse import bench, cli
 from imgcollapse.bench.generations import DEMO
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
+from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.study import Study
 
 ROOT = Path(__file__).parents[2]
 

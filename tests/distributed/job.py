@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from imgcollapse import distributed, metrics
+from imgcollapse.config.study import Study
 from imgcollapse.core.device import choose
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
@@ -14,7 +15,6 @@ from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.parallel import process_group
 from imgcollapse.parallel.process_group import here
 from imgcollapse.progress import Silent
-from imgcollapse.study import Study
 from imgcollapse.training import loop
 
 STUDY = {

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from imgcollapse.chaos import drill
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 
 STUDY = """

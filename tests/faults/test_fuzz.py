@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgcollapse.config import load_study
-from imgcollapse.core import yaml
+from imgcollapse.config import yaml
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 
 from .fuzz.mutation import as_yaml, mutated, near

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgcollapse import cli
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import alike, one_line, unfit, unfit_folder
 

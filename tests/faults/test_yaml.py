@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imgcollapse.config import load_study
-from imgcollapse.core import yaml
+from imgcollapse.config import yaml
+from imgcollapse.config.loader import load_study
 from imgcollapse.sweeps import load_plan
 
 from .refusals import refusal

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.report.cite import bibtex, citation, fingerprint, to_yaml
 from imgcollapse.run_folder import Run
 

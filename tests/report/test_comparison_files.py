@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.report import write_report
 from imgcollapse.report.comparison.arms import Arms
 from imgcollapse.report.comparison.citation import changes, sweep_file

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import imgcollapse as ic
+from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.curation import Subject
 from imgcollapse.data import RealData
@@ -21,7 +22,6 @@ from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_oracle, recall_real_side
 from imgcollapse.progress import Silent
 from imgcollapse.run_folder import CHANCE, Run
-from imgcollapse.study import Study
 from imgcollapse.verification import verify
 from imgcollapse.verification.structure import check_structure
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 from safetensors.numpy import save
 
-from imgcollapse.config import load_study
+from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.data import Folder

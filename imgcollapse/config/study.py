@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from imgcollapse.config.retention import Retention
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import Archive
-from imgcollapse.core.retention import Retention
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, admitted
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split

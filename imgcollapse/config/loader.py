@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from imgcollapse.core import yaml
+from imgcollapse.config import yaml
+from imgcollapse.config.study import Study
 from imgcollapse.core.components import OneOf, Part
 from imgcollapse.core.errors import UserError
-from imgcollapse.study import Study
 
 SMOKE = "smoke"
 """The key of a config that holds overrides for a run of about a minute."""
