@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from imgcollapse.core.images import Images
     from imgcollapse.evaluation import Evaluation, evaluate
     from imgcollapse.launch import run
-    from imgcollapse.lineage import Lineage
     from imgcollapse.report import write_report
-    from imgcollapse.run_folder import Run
+    from imgcollapse.runs.lineage_dir import Lineage
+    from imgcollapse.runs.run_dir import Run
     from imgcollapse.sweeps import Sweep, sweep
     from imgcollapse.verification import Verification, verify
 

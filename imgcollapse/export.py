@@ -8,7 +8,7 @@ from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.generators import DDPM, export_pipeline
 from imgcollapse.io import atomic
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 
 def export(

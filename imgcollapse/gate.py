@@ -16,8 +16,8 @@ from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.seeds import Seed
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import SAMPLES, Lineage
 from imgcollapse.progress import Watcher
+from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 
 class Gate:

@@ -33,7 +33,7 @@ from imgcollapse.prepare import (
     recall_real_side,
 )
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import (
+from imgcollapse.runs.run_dir import (
     CHANCE,
     ORACLE,
     ORACLE_WORK,

@@ -23,8 +23,8 @@ from imgcollapse.io import schemas
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
 from imgcollapse.laboratory import Laboratory
-from imgcollapse.lineage import DIVERGED, Lineage, PrunedError
-from imgcollapse.pruning import newly_old, prune
+from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
+from imgcollapse.runs.retention import newly_old, prune
 
 
 def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:

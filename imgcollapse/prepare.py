@@ -25,7 +25,7 @@ from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import CHANCE, REAL_SIDE, Run
+from imgcollapse.runs.run_dir import CHANCE, REAL_SIDE, Run
 
 PACKAGES = (
     *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),

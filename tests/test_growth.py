@@ -13,7 +13,7 @@ from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Resample
 from imgcollapse.progress import Silent
-from imgcollapse.tables import Tables
+from imgcollapse.runs.tables import Tables
 
 GENERATIONS = 12
 

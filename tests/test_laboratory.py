@@ -15,7 +15,7 @@ from imgcollapse.metrics import RealWords, panel
 from imgcollapse.metrics.panel import RealSide
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.progress import Silent
-from imgcollapse.run_folder import CHANCE, DERIVED, REAL_SIDE
+from imgcollapse.runs.run_dir import CHANCE, DERIVED, REAL_SIDE
 
 
 @pytest.fixture

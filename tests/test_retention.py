@@ -9,8 +9,8 @@ from imgcollapse import cli
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256
-from imgcollapse.lineage import PrunedError
 from imgcollapse.report import write_grids
+from imgcollapse.runs.lineage_dir import PrunedError
 
 STUDY = """
 generations: 3

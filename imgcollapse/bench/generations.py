@@ -24,7 +24,7 @@ from imgcollapse.metrics.kernel import gram
 from imgcollapse.metrics.neighbours import reach
 from imgcollapse.prepare import freeze_oracle
 from imgcollapse.progress import Silent
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 STAGES = "fit", "sample", "measure"
 MEASURING, OVERHEAD = 0.10, 0.03

@@ -15,7 +15,7 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 from imgcollapse.verification import verify
 
 RECORD = "chaos.json"

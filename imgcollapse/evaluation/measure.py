@@ -31,8 +31,8 @@ from imgcollapse.prepare import (
     recall_real_side,
 )
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import RECORD, Run
-from imgcollapse.tables import census_table, metrics_table
+from imgcollapse.runs.run_dir import RECORD, Run
+from imgcollapse.runs.tables import census_table, metrics_table
 
 GENERATION = 1
 """What the images are called in both tables: samples of a model trained on the real images."""

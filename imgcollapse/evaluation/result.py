@@ -11,7 +11,7 @@ import pandas as pd
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
-from imgcollapse.tables import write_table
+from imgcollapse.runs.tables import write_table
 
 EVALUATION, CENSUS, METRICS = "evaluation.json", "census.csv", "metrics.csv"
 

@@ -26,7 +26,7 @@ from imgcollapse.data import RealData
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.prepare import choose_device, freeze_codebook, load_real, made_with
 from imgcollapse.progress import Silent
-from imgcollapse.tables import Tables
+from imgcollapse.runs.tables import Tables
 
 BUDGET = 1.5
 """Seconds of training that are measured, about, and as many again to get there."""

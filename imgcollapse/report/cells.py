@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize, to_pil_image
 from torchvision.utils import make_grid
 
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.lineage import SAMPLES, Lineage
+from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 MOST_GENERATIONS, MOST_CLASSES = 10, 12
 LOSSLESS = 800

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import heterozygosity
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 Cube = NDArray[np.float64]
 

@@ -13,7 +13,6 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
 from imgcollapse.io import atomic
-from imgcollapse.lineage import Lineage, PrunedError
 from imgcollapse.report.cells import (
     LOSSLESS,
     Cell,
@@ -40,7 +39,8 @@ from imgcollapse.report.sheet import (
     text_width,
 )
 from imgcollapse.report.words import short
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.lineage_dir import Lineage, PrunedError
+from imgcollapse.runs.run_dir import Run
 
 MOST_FRAMES = 100
 

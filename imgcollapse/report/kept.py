@@ -20,7 +20,7 @@ from imgcollapse.report.counts import Counts
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.marked import marked
 from imgcollapse.report.words import listed, ratio, short
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 Numbers = NDArray[np.float64]
 

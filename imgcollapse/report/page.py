@@ -21,7 +21,7 @@ from imgcollapse.report.rows import class_rows, verdict_rows
 from imgcollapse.report.summary import cautions, explained, headline, warnings
 from imgcollapse.report.template import render
 from imgcollapse.report.verdict import Verdict
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 
 LARGEST_CONFUSION = 20

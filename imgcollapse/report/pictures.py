@@ -12,7 +12,6 @@ from torch import Tensor
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.lineage import Lineage
 from imgcollapse.report.cells import (
     LOSSLESS,
     Cell,
@@ -29,6 +28,7 @@ from imgcollapse.report.grids import vanishing_grid
 from imgcollapse.report.sheet import sheet
 from imgcollapse.report.vector import vector
 from imgcollapse.report.words import listed, short
+from imgcollapse.runs.lineage_dir import Lineage
 
 CELL_SIDE, STRIP_SIDE = 36, 32
 """CSS pixels that an image takes at most, in the vanishing grid and in a sample grid."""

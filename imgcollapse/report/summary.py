@@ -7,7 +7,7 @@ import numpy as np
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.verdict import LEVEL, Verdict
 from imgcollapse.report.words import listed, p_value, percent, ratio
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9
 """Below, above and below which a result deserves a warning."""

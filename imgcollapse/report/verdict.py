@@ -24,7 +24,7 @@ from imgcollapse.drift import (
 from imgcollapse.labels import TrainingMarginal
 from imgcollapse.regimes import Replace
 from imgcollapse.report.counts import Counts, Cube
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 LEVEL = 0.05
 NOTICEABLE = float(np.log(2))

@@ -20,7 +20,7 @@ from imgcollapse.report.pictures import image
 from imgcollapse.report.series import chance_band, floor_band, legend, lines, mean, span
 from imgcollapse.report.tidy import tidy
 from imgcollapse.report.words import percent
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 MOST_CURVES, MOST_PATCHES, PATCH_SIDE = 4, 24, 32
 

@@ -18,8 +18,8 @@ from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.curation.verdicts import milliseconds, place
 from imgcollapse.io.lock import owned
-from imgcollapse.lineage import Lineage
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.lineage_dir import Lineage
+from imgcollapse.runs.run_dir import Run
 
 PATIENCE = 10.0
 """Seconds to wait for somebody else who is saving picks."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imgcollapse.io.lock import owned
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps.board import Board
 from imgcollapse.sweeps.foresee import foresee
 from imgcollapse.sweeps.local import Local

@@ -28,7 +28,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import unfit_folder
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 FORMAT, RECORD = 2, "sweep.json"
 KEYS = ("study", "set", "arms", "grid", SMOKE)

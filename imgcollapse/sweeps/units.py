@@ -16,10 +16,10 @@ from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.io.lock import owned
 from imgcollapse.laboratory import Laboratory
 from imgcollapse.launch import begin, join
-from imgcollapse.lineage import Lineage
 from imgcollapse.loop import live
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import RECORD, Run
+from imgcollapse.runs.lineage_dir import Lineage
+from imgcollapse.runs.run_dir import RECORD, Run
 from imgcollapse.sweeps.plan import Plan
 
 Key = tuple[str, int | None]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.progress import Silent, Watcher
-from imgcollapse.run_folder import RECORD, REPORT, Run
+from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 from imgcollapse.verification.files import check_files, check_page, check_tables
 from imgcollapse.verification.replay import check_replays

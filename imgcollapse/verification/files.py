@@ -8,10 +8,10 @@ from pathlib import Path
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
-from imgcollapse.lineage import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.progress import Watcher
-from imgcollapse.run_folder import REPORT, Run
-from imgcollapse.tables import csv
+from imgcollapse.runs.lineage_dir import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
+from imgcollapse.runs.run_dir import REPORT, Run
+from imgcollapse.runs.tables import csv
 from imgcollapse.verification.result import Check
 
 

@@ -20,10 +20,10 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.stocks import InMemory
 from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
-from imgcollapse.lineage import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.prepare import choose_device, made_with
 from imgcollapse.progress import Silent
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
+from imgcollapse.runs.run_dir import Run
 from imgcollapse.verification.result import Check
 
 UNLIKE = ("retried", "micro_batch", "sample_batch")

@@ -9,8 +9,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
 from imgcollapse.core.lineage_images import RESERVE
 from imgcollapse.core.pool import GAP
-from imgcollapse.lineage import KEPT, MANIFEST, SAMPLES, TRAIN_AGAIN, TRAINING_SET, Lineage
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.lineage_dir import KEPT, MANIFEST, SAMPLES, TRAIN_AGAIN, TRAINING_SET, Lineage
+from imgcollapse.runs.run_dir import Run
 from imgcollapse.verification.result import Check
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 import imgcollapse as ic
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256
-from imgcollapse.lineage import Lineage
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.lineage_dir import Lineage
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import FILTERED
 from .shim import calls_of, full_at, killed_at

@@ -8,7 +8,7 @@ import torch
 
 from imgcollapse.curation import Picks
 from imgcollapse.io import atomic, checksums, schemas
-from imgcollapse.run_folder import FORMAT, Run
+from imgcollapse.runs.run_dir import FORMAT, Run
 
 from .fuzz.targets import SUBJECT
 from .refusals import refusal

@@ -12,7 +12,7 @@ from imgcollapse.cli import app
 from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256, write_tensors
-from imgcollapse.lineage import Lineage
+from imgcollapse.runs.lineage_dir import Lineage
 
 KINDS = {
     "resample": "generator=resample",

@@ -15,7 +15,7 @@ from imgcollapse.core.images import Images, unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics import RealSide
 from imgcollapse.report import write_report
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 Make = Callable[..., Run]
 

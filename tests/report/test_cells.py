@@ -13,7 +13,7 @@ from imgcollapse.report.cells import (
     shown_generations,
     tile,
 )
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 
 @pytest.mark.parametrize("generations", [1, 2, 9, 10, 11, 31, 100])

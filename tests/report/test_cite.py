@@ -4,7 +4,7 @@ from pathlib import Path
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.report.cite import bibtex, citation, fingerprint, to_yaml
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .parsed import Page
 

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.report.counts import Counts
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import SURE, Make
 

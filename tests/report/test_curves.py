@@ -17,7 +17,7 @@ from imgcollapse.report.figure import Figure
 from imgcollapse.report.series import interval_of_mean, mean
 from imgcollapse.report.verdict import Verdict
 from imgcollapse.report.words import ratio
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

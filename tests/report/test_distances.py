@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.testing import assert_array_equal
 
 from imgcollapse.report.distances import METRICS, metric_charts, series, undefined_metrics
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

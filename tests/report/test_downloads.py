@@ -17,7 +17,7 @@ from imgcollapse.report.counts import Counts
 from imgcollapse.report.figure import file_name
 from imgcollapse.report.shares import chance_panels, frequencies
 from imgcollapse.report.tidy import padded, tidy
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 from .parsed import Page

@@ -11,7 +11,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.report import animation, class_grid, vanishing_grid, write_grids
 from imgcollapse.report.sheet import EMPTY, GAP, LINE
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

@@ -14,7 +14,7 @@ import imgcollapse as ic
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.report.kept import Tally, blind, sentences
 from imgcollapse.report.marked import marked
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .parsed import Page
 

@@ -6,7 +6,7 @@ import pytest
 
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.noticed import first, noticed, sentence
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

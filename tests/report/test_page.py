@@ -7,7 +7,7 @@ import pytest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.report import write_report
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 from .parsed import Page

@@ -3,7 +3,7 @@ from __future__ import annotations
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.rows import class_rows
 from imgcollapse.report.words import percent
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

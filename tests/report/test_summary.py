@@ -5,7 +5,7 @@ import pytest
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.summary import cautions, headline, warnings
 from imgcollapse.report.verdict import Verdict
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 

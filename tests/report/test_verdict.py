@@ -10,7 +10,7 @@ from imgcollapse.report.counts import Counts
 from imgcollapse.report.rows import verdict_rows
 from imgcollapse.report.summary import cautions, explained
 from imgcollapse.report.verdict import LEVEL, Verdict, holm, measured
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make, drifting
 

@@ -11,7 +11,7 @@ from imgcollapse.metrics import Codebook
 from imgcollapse.report import write_report
 from imgcollapse.report.counts import Counts
 from imgcollapse.report.vocabulary import lost_patches, section, sentences, zipf
-from imgcollapse.run_folder import Run
+from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 from .test_page import Page

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.lineage import Lineage
 from imgcollapse.report.chart import COMMON_TO_RARE, INK, VARIABLES
 from imgcollapse.report.counts import Counts
-from imgcollapse.run_folder import RECORD, Run
+from imgcollapse.runs.lineage_dir import Lineage
+from imgcollapse.runs.run_dir import RECORD, Run
 
 # Okabe & Ito 2008, without yellow, which no white page shows; the baseline has the page's own ink.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.lineage import Lineage
 from imgcollapse.report.cells import Cell, kept_generations, shown_generations
 from imgcollapse.report.comparison.arms import Arms
 from imgcollapse.report.figure import Figure, to_png
@@ -19,6 +18,7 @@ from imgcollapse.report.pictures import image
 from imgcollapse.report.sheet import sheet
 from imgcollapse.report.vector import vector
 from imgcollapse.report.words import listed, short
+from imgcollapse.runs.lineage_dir import Lineage
 
 EDGE, SIDE, MOST = 4, 24, 7
 """Images along a cell's edge, CSS pixels each may take, generations that are shown."""

@@ -21,7 +21,7 @@ from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.prepare import choose_device, freeze_oracle, recall_real_side
 from imgcollapse.progress import Silent
-from imgcollapse.run_folder import CHANCE, Run
+from imgcollapse.runs.run_dir import CHANCE, Run
 from imgcollapse.verification import verify
 from imgcollapse.verification.structure import check_structure
 

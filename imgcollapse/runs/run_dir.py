@@ -19,8 +19,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums, schemas
 from imgcollapse.io.checksummed_files import FILES, Recorded
 from imgcollapse.io.lock import LOCK
-from imgcollapse.lineage import Lineage
-from imgcollapse.tables import write_table
+from imgcollapse.runs.lineage_dir import Lineage
+from imgcollapse.runs.tables import write_table
 
 FORMAT = 4
 RECORD, REPORT, ORACLE_WORK = "run.json", "report.html", "oracle.work"

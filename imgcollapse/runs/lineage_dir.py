@@ -23,7 +23,7 @@ from imgcollapse.core.lazy_images import Stored
 from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.core.pool import Kept
 from imgcollapse.io import atomic, checksums, lock, schemas
-from imgcollapse.tables import Tables, census_table, curation_table, metrics_table
+from imgcollapse.runs.tables import Tables, census_table, curation_table, metrics_table
 
 MANIFEST, SAMPLES, GRID = "manifest.json", "samples.safetensors", "grid.png"
 TRAINING_SET, MODEL = "training_set.safetensors", "model.safetensors"

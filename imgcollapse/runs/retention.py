@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgcollapse.config.retention import Keep, Retention
 from imgcollapse.io import atomic, checksums
-from imgcollapse.lineage import MANIFEST, MODEL, SAMPLES, Lineage
+from imgcollapse.runs.lineage_dir import MANIFEST, MODEL, SAMPLES, Lineage
 
 
 def prune(lineage: Lineage, retention: Retention, first: int = 1) -> None:
