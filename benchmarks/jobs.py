@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.sweeps import Board, Local, load_plan
 from imgcollapse.sweeps.units import Bench, units_of
 

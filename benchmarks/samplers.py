@@ -27,10 +27,10 @@ from imgcollapse.census import UNRECOGNISED
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Display, Silent
+from imgcollapse.experiment.runner import begin
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.noise_schedule import Sampler
-from imgcollapse.launch import begin
-from imgcollapse.progress import Display, Silent
 
 CONFIG = Path(__file__).parents[1] / "configs/demo.yaml"
 WAYS: list[tuple[Sampler, int]] = [

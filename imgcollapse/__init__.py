@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from imgcollapse.core.errors import UserError
     from imgcollapse.core.images import Images
     from imgcollapse.evaluation import Evaluation, evaluate
-    from imgcollapse.launch import run
+    from imgcollapse.experiment.runner import run
     from imgcollapse.report import write_report
     from imgcollapse.runs.lineage_dir import Lineage
     from imgcollapse.runs.run_dir import Run

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse import chance
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment import null_model
 from imgcollapse.metrics import RealWords, Vocabulary
 from imgcollapse.metrics.vocabulary.tally import mass, per_image
 
@@ -16,21 +16,21 @@ def replayed(config, *overrides):
     study = ic.load_study(config, overrides)
     real = study.real()
     labels = real.train.labels, real.reserve.labels
-    return study, real, np.concatenate([*chance.images(study, *labels, study.generations)])
+    return study, real, np.concatenate([*null_model.images(study, *labels, study.generations)])
 
 
 @pytest.mark.parametrize("regime", ["replace", "accumulate-subsample", "fresh"])
 def test_a_generation_is_n_images(config, regime):
     study, real, drawn = replayed(config, f"regime={regime}", "samples=50")
     n, reserve = len(real.train), len(real.reserve.labels)
-    assert drawn.shape == (chance.LINEAGES, study.generations + 1, n + reserve)
+    assert drawn.shape == (null_model.LINEAGES, study.generations + 1, n + reserve)
     assert (drawn[:, 1:].sum(axis=2) == 50).all()
     assert (drawn[:, 0, :n] == 1).all()
     assert not drawn[:, :2, n:].any()
     # Of fresh images the g-th model has seen those of its own turn alone.
     if regime == "fresh":
-        turns = drawn[:, 2:, n:].reshape(chance.LINEAGES, 2, 2, n).sum(axis=(0, 3))
-        assert (turns == np.eye(2) * 50 * chance.LINEAGES).all()
+        turns = drawn[:, 2:, n:].reshape(null_model.LINEAGES, 2, 2, n).sum(axis=(0, 3))
+        assert (turns == np.eye(2) * 50 * null_model.LINEAGES).all()
 
 
 def test_identity_is_lost_as_the_law_says(config):

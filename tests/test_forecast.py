@@ -6,7 +6,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse import cli
-from imgcollapse.forecast import Course, forecast, probe
+from imgcollapse.experiment.forecast import Course, forecast, probe
 
 GENERATORS = {
     "ddpm": "{kind: ddpm, channels: [8], steps: 5, sample_steps: 2, warm_start: true, "
@@ -19,7 +19,7 @@ GENERATORS = {
 @pytest.fixture(autouse=True)
 def _briefly(monkeypatch):
     """Nobody looks at the time that is foreseen."""
-    monkeypatch.setattr("imgcollapse.forecast.trial.BUDGET", 0.02)
+    monkeypatch.setattr("imgcollapse.experiment.forecast.profile.BUDGET", 0.02)
 
 
 class Counted:

@@ -7,10 +7,10 @@ import imgcollapse as ic
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import DDPM
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
-from imgcollapse.progress import Silent
 
 pytestmark = [
     pytest.mark.gpu,

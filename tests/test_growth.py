@@ -11,8 +11,8 @@ from imgcollapse.core.device import choose
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import Resample
-from imgcollapse.progress import Silent
 from imgcollapse.runs.tables import Tables
 
 GENERATIONS = 12

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse import chance, launch, prepare
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.grid import sample_grid
+from imgcollapse.experiment import null_model, setup
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
-from imgcollapse.launch import begin, join
 from imgcollapse.metrics import RealWords, panel
 from imgcollapse.metrics.panel import RealSide
 from imgcollapse.oracle import FrozenOracle
-from imgcollapse.progress import Silent
 from imgcollapse.runs.run_dir import CHANCE, DERIVED, REAL_SIDE
 
 
@@ -29,8 +29,8 @@ def blind(monkeypatch):
     monkeypatch.setattr(RealSide, "_halved", refuse)
     monkeypatch.setattr(RealWords, "_halved", refuse)
     monkeypatch.setattr(panel, "nearest", refuse)
-    monkeypatch.setattr(chance, "null", refuse)
-    monkeypatch.setattr(chance, "images", refuse)
+    monkeypatch.setattr(null_model, "null", refuse)
+    monkeypatch.setattr(null_model, "images", refuse)
 
 
 def alike(one, other):
@@ -138,14 +138,14 @@ def test_a_run_of_before_these_files_gets_them(begun):
 @pytest.fixture
 def elsewhere(monkeypatch):
     """A machine whose products round otherwise."""
-    answer, here = FrozenOracle.answer, prepare.made_with
+    answer, here = FrozenOracle.answer, setup.made_with
 
     def other(oracle, pixels):
         answers = answer(oracle, pixels)
         return replace(answers, features=answers.features * (1 + 1e-6))
 
     monkeypatch.setattr(FrozenOracle, "answer", other)
-    for module in (prepare, launch):
+    for module in (setup, launch):
         monkeypatch.setattr(module, "made_with", lambda device: here(device) | {"torch": "99.0"})
 
 
@@ -204,7 +204,7 @@ def test_another_extractor_has_not_seen_them(begun):
     study, run, laboratory = begun
     run.record["features"] = "another network"
     assert (
-        prepare.recall_real_side(study, laboratory.real, laboratory.oracle, laboratory.device, run)
+        setup.recall_real_side(study, laboratory.real, laboratory.oracle, laboratory.device, run)
         is None
     )
 
@@ -217,8 +217,8 @@ def test_what_a_users_own_part_made_of_chance_is_found_again(begun, tmp_path, mo
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     mine = ic.Study.model_validate(study.resolved() | {"regime": {"kind": "mine:Mine"}})
-    assert prepare.recall_chance(study, run, laboratory.device)
-    assert prepare.recall_chance(mine, run, laboratory.device) is None
+    assert setup.recall_chance(study, run, laboratory.device)
+    assert setup.recall_chance(mine, run, laboratory.device) is None
 
 
 def test_generation_0_is_measured_once_for_all_lineages(config, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 import io
 
-from imgcollapse import progress
 from imgcollapse.config.study import Study
-from imgcollapse.progress import Display
+from imgcollapse.experiment import progress
+from imgcollapse.experiment.progress import Display
 
 
 class Clock:

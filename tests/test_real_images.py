@@ -19,9 +19,9 @@ from imgcollapse.core import device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder, PaperDogs, TorchvisionSet
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import VAE
 from imgcollapse.oracle import CNN, FrozenOracle
-from imgcollapse.progress import Silent
 
 CPU = device.choose("cpu", "auto")
 MIXTURES = 200

@@ -36,8 +36,8 @@ from imgcollapse.bench.result import Check, Comparison, Generation, Report, Solv
 from imgcollapse.bench.table import tables
 from imgcollapse.core.device import Precision, choose
 from imgcollapse.core.errors import UserError
+from imgcollapse.experiment.setup import made_with
 from imgcollapse.io.atomic import check_writable, write_bytes
-from imgcollapse.prepare import made_with
 
 __all__ = ["PARTS", "Bench", "Report", "bench", "tables", "write"]
 

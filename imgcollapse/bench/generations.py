@@ -18,12 +18,12 @@ from imgcollapse.bench.result import Check, Generation
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import split
-from imgcollapse.launch import run
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.runner import run
+from imgcollapse.experiment.setup import freeze_oracle
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.metrics.kernel import gram
 from imgcollapse.metrics.neighbours import reach
-from imgcollapse.prepare import freeze_oracle
-from imgcollapse.progress import Silent
 from imgcollapse.runs.run_dir import Run
 
 STAGES = "fit", "sample", "measure"

@@ -13,9 +13,9 @@ from imgcollapse.bench.pictures import dogs
 from imgcollapse.bench.plan import Bench
 from imgcollapse.bench.references import fid
 from imgcollapse.bench.result import Comparison, Quality, side
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.oracle import CNN, FrozenOracle
-from imgcollapse.progress import Silent
 
 IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
 SIDE, CLASSES = 16, 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 
 SETTLED = 0.1
 """Share of the steps after which the clock starts: the first ones load and translate."""

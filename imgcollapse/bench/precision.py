@@ -14,8 +14,8 @@ from imgcollapse.bench.result import Comparison, side
 from imgcollapse.core.device import Device, choose
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Generator
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import DDPM, VAE
-from imgcollapse.progress import Silent
 
 STEPS = {"smoke": 2, "small": 30, "real": 60, "gpu": 300}
 DRAWN = {"smoke": 10, "small": 500, "real": 1000, "gpu": 5000}

@@ -23,11 +23,11 @@ from imgcollapse.bench.references import ancestral
 from imgcollapse.bench.result import Comparison, Quality, Solver, side
 from imgcollapse.core.images import to_uint8
 from imgcollapse.data import Exponential, PaperDogs, Splits, split
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import DDPM, Diffusion
 from imgcollapse.generators.diffusers_export import without_classes
 from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.oracle import CNN, FrozenOracle
-from imgcollapse.progress import Silent
 
 TARGET, BOUND = 20.0, 0.05
 

@@ -17,9 +17,9 @@ from imgcollapse.bench.plan import Bench
 from imgcollapse.bench.references import plain_vae
 from imgcollapse.bench.result import Comparison, Quality, side
 from imgcollapse.core.images import Images, to_float
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import VAE
 from imgcollapse.generators.vae import Coder
-from imgcollapse.progress import Silent
 
 TARGET, BOUND = 2.0, 0.01
 LATENT = 20

@@ -13,8 +13,8 @@ from imgcollapse.chaos.result import Damage, Drill, Hit
 from imgcollapse.chaos.victim import Victim
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
+from imgcollapse.experiment.progress import Silent, Watcher
 from imgcollapse.io import atomic
-from imgcollapse.progress import Silent, Watcher
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.verification import verify
 

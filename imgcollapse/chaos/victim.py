@@ -13,11 +13,13 @@ from typing import Any, cast
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.launch import run
+from imgcollapse.experiment.runner import run
 
 _HOW = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _CONTEXT = multiprocessing.get_context(_HOW)
-_CONTEXT.set_forkserver_preload(["imgcollapse.launch"])  # torch is imported once, not every time
+_CONTEXT.set_forkserver_preload(
+    ["imgcollapse.experiment.runner"]
+)  # torch is imported once, not every time
 _LONGEST = 64
 
 

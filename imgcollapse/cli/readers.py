@@ -30,7 +30,7 @@ def evaluate(
 
     from imgcollapse.evaluation import evaluate as measure
     from imgcollapse.evaluation import show
-    from imgcollapse.progress import Display
+    from imgcollapse.experiment.progress import Display
 
     with Display() as display:
         found = measure(images, config, out, overrides or [], smoke, display)
@@ -65,7 +65,7 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
 ) -> None:
     """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
-    from imgcollapse.progress import Display
+    from imgcollapse.experiment.progress import Display
     from imgcollapse.verification import verify as look
 
     with Display() as display:

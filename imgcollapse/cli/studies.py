@@ -41,16 +41,16 @@ def run(
         from rich.console import Console
 
         from imgcollapse.config.loader import load_study
-        from imgcollapse.forecast import forecast, probe, show
+        from imgcollapse.experiment.forecast import forecast, probe, show
 
         alone("run --dry-run")
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, probe(study)), Console(highlight=False))
         return
     from imgcollapse.core import signals
-    from imgcollapse.launch import run as launch
+    from imgcollapse.experiment.progress import Display
+    from imgcollapse.experiment.runner import run as launch
     from imgcollapse.parallel import process_group
-    from imgcollapse.progress import Display
     from imgcollapse.report import write_report
 
     folder = out or place_for(config, smoke)
@@ -116,7 +116,7 @@ def sweep(
     if dry_run:
         from rich.console import Console
 
-        from imgcollapse.forecast import show_arms
+        from imgcollapse.experiment.forecast import show_arms
 
         show_arms(dict(foresee(arms)), at_a_time, Console(highlight=False))
         return

@@ -28,8 +28,8 @@ def validate(
     from rich.console import Console
 
     from imgcollapse import validate as laws
+    from imgcollapse.experiment.progress import Display
     from imgcollapse.io.atomic import check_writable
-    from imgcollapse.progress import Display
 
     check_writable(out)
     with Display() as display:
@@ -84,7 +84,7 @@ def chaos(
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
     from imgcollapse.chaos import drill
     from imgcollapse.config.loader import load_study
-    from imgcollapse.progress import Display
+    from imgcollapse.experiment.progress import Display
 
     study = load_study(config, overrides or [], smoke)
     folder = out or Path("runs") / f"chaos_{config.stem}"

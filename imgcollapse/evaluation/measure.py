@@ -21,8 +21,9 @@ from imgcollapse.data import Folder
 from imgcollapse.data.bring import bring
 from imgcollapse.data.zips import DEFAULT
 from imgcollapse.evaluation.result import Evaluation, check_out
-from imgcollapse.laboratory import Known, Laboratory
-from imgcollapse.prepare import (
+from imgcollapse.experiment.evaluator import Known, Laboratory
+from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.setup import (
     choose_device,
     freeze_codebook,
     freeze_oracle,
@@ -30,7 +31,6 @@ from imgcollapse.prepare import (
     made_with,
     recall_real_side,
 )
-from imgcollapse.progress import Silent, Watcher
 from imgcollapse.runs.run_dir import RECORD, Run
 from imgcollapse.runs.tables import census_table, metrics_table
 

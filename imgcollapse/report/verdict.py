@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from imgcollapse import chance
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
@@ -21,6 +20,7 @@ from imgcollapse.drift import (
     selection_coefficients,
     time_left,
 )
+from imgcollapse.experiment import null_model
 from imgcollapse.labels import TrainingMarginal
 from imgcollapse.regimes import Replace
 from imgcollapse.report.counts import Counts, Cube
@@ -78,7 +78,7 @@ class Verdict:
         except ValidationError:
             raise UserError("the study names a part that is not installed here") from None
         real = next(x for x in run.lineages if x.number == counts.lineages[0]).samples(0).labels
-        null = chance.null(study, real, run.reserve_labels, end - 1)
+        null = null_model.null(study, real, run.reserve_labels, end - 1)
         x, counting, oracle = measured(counts, end)
         seed = Seed((study.seed, "verdict"))
         selection = selection_coefficients(x, null, seed / "selection", counting + oracle)

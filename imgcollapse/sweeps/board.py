@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imgcollapse.progress import LOG_EVERY, span
+from imgcollapse.experiment.progress import LOG_EVERY, span
 from imgcollapse.sweeps.units import Key, Unit
 
 SHOW_EVERY = 0.2

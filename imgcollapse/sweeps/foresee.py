@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgcollapse.forecast import Forecast, Probe, forecast, probe
+from imgcollapse.experiment.forecast import Forecast, Probe, forecast, probe
 from imgcollapse.sweeps.plan import Arm, Plan
 from imgcollapse.sweeps.units import units_of
 

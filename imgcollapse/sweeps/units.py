@@ -13,11 +13,11 @@ from typing import Any
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import Stopped, UserError
+from imgcollapse.experiment.evaluator import Laboratory
+from imgcollapse.experiment.loop import live
+from imgcollapse.experiment.progress import Watcher
+from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.lock import owned
-from imgcollapse.laboratory import Laboratory
-from imgcollapse.launch import begin, join
-from imgcollapse.loop import live
-from imgcollapse.progress import Watcher
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
 from imgcollapse.sweeps.plan import Plan

@@ -20,7 +20,7 @@ from imgcollapse.core.images import UNKNOWN, Images, unlabelled
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
 from imgcollapse.validate.lineages import CPU
 

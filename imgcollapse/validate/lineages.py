@@ -19,7 +19,7 @@ from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.regimes import Regime
 from imgcollapse.validate.laws import Array
 

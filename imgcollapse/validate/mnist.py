@@ -13,8 +13,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import Archive
 from imgcollapse.data.torchvision_sets import TorchvisionSet
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators.vae import Autoencoder
-from imgcollapse.progress import Silent
 from imgcollapse.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
 from imgcollapse.validate.lineages import NO_RESERVE
 

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.experiment.progress import Watcher
 from imgcollapse.io import atomic, checksums
-from imgcollapse.progress import Watcher
 from imgcollapse.runs.lineage_dir import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.runs.run_dir import REPORT, Run
 from imgcollapse.runs.tables import csv

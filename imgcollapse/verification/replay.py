@@ -19,9 +19,9 @@ from imgcollapse.core.protocols import Model, Stock
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.stocks import InMemory
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.setup import choose_device, made_with
 from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
-from imgcollapse.prepare import choose_device, made_with
-from imgcollapse.progress import Silent
 from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.verification.result import Check

@@ -14,11 +14,11 @@ from imgcollapse.bench.vae import LATENT, negative_elbo
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.noise_schedule import Process
 from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import Coder
-from imgcollapse.progress import Silent
 
 CPU = torch.device("cpu")
 FLOAT32 = Device(CPU, torch.float32)

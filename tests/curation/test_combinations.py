@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 import imgcollapse as ic
-from imgcollapse import chance
 from imgcollapse.core.errors import UserError
+from imgcollapse.experiment import null_model
 
 REMEDIES = {
     "verifier": "{kind: verifier, keep_share: 0.5}",
@@ -42,5 +42,5 @@ def test_a_remedy_goes_with_a_regime_by_config_alone_or_says_why_not(config, rem
             study.real()
         return
     real = study.real()
-    null = chance.null(study, real.train.labels, real.reserve.labels, 3, replicates=20)
+    null = null_model.null(study, real.train.labels, real.reserve.labels, 3, replicates=20)
     assert null.shares.sum(axis=2) == pytest.approx(1)

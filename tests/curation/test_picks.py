@@ -12,9 +12,9 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import ByHand, Pick, Picks, Subject
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256
-from imgcollapse.progress import Silent
 
 SEED = Seed(("picks",))
 STUDY = """

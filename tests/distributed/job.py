@@ -5,16 +5,17 @@ from pathlib import Path
 
 import torch
 
-from imgcollapse import distributed, metrics
+from imgcollapse import metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import choose
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.launch import run
+from imgcollapse.experiment import data_parallel
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.runner import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.parallel import process_group
 from imgcollapse.parallel.process_group import here
-from imgcollapse.progress import Silent
 from imgcollapse.training import loop
 
 STUDY = {
@@ -81,7 +82,7 @@ def share(folder):
         "agreed": ours.agree("the leader's" if ours.rank == 0 else "a follower's"),
         "refusal": _refusal(lambda: list(ours.spread(_refuses_five, range(7)))),
         "metrics": _synced(seed),
-        "unequal": _refusal(lambda: distributed._compare(_Model(ours.rank))),
+        "unequal": _refusal(lambda: data_parallel._compare(_Model(ours.rank))),
     }
     torch.save(found, folder / f"rank_{ours.rank}_of_{ours.size}.pt")
 
@@ -156,7 +157,7 @@ def project(folder):
     pixels = torch.randint(256, (300, 1, 6, 6), generator=Seed(("pixels",)).torch()).byte()
     extractor, seen = Projection(), torch.zeros(300, 1)
     device = choose("cpu", "float32")
-    found = [distributed.features(extractor, pixels, seen, device) for _ in range(2)]
+    found = [data_parallel.features(extractor, pixels, seen, device) for _ in range(2)]
     torch.save(found, folder / "features.pt")
 
 

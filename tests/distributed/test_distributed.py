@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 import imgcollapse as ic
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
+from imgcollapse.experiment.setup import choose_device
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel import process_group
-from imgcollapse.prepare import choose_device
 from imgcollapse.training import loop
 from imgcollapse.training.oom_retry import descend
 

@@ -5,7 +5,7 @@ import html
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.report import write_report
 from imgcollapse.verification.files import check_files, check_tables
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import imgcollapse as ic
-from imgcollapse import launch, prepare
+from imgcollapse.experiment import setup
 from imgcollapse.io.atomic import sha256
 
 LONGER = ["generations=3"]
@@ -17,12 +17,12 @@ LONGER = ["generations=3"]
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Another torch, and other code, than a run has begun with."""
-    here = prepare.made_with
+    here = setup.made_with
 
     def made_with(device):
         return here(device) | {"torch": "99.0", "code": "0" * 12}
 
-    for module in (prepare, launch):
+    for module in (setup, launch):
         monkeypatch.setattr(module, "made_with", made_with)
 
 
@@ -64,8 +64,8 @@ def test_the_fingerprint_knows_the_code_that_decides_bits(tmp_path, monkeypatch)
     for name in ("loop.py", "core/seeds.py", "report/page.py", "prepare.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a = 1\n")
-    monkeypatch.setattr(prepare, "__file__", str(tmp_path / "prepare.py"))
-    code = prepare.code.__wrapped__
+    monkeypatch.setattr(setup, "__file__", str(tmp_path / "prepare.py"))
+    code = setup.code.__wrapped__
     before = code()
     (tmp_path / "report/page.py").write_text("a = 2\n")
     assert code() == before

@@ -9,6 +9,7 @@ from imgcollapse.core import device
 from imgcollapse.core.images import unlabelled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import Resample
 from imgcollapse.metrics import Codebook, RealWords, Vocabulary
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
@@ -23,7 +24,6 @@ from imgcollapse.metrics.vocabulary.tally import (
     total_variation,
     unseen_mass,
 )
-from imgcollapse.progress import Silent
 
 SEED = Seed(("words",))
 METRICS = (

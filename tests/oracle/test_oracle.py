@@ -6,9 +6,9 @@ from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.oracle import CNN, Backbone
 from imgcollapse.oracle.calibration import calibrate
-from imgcollapse.progress import Silent
 
 CPU = device.choose("cpu", "float32")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.sweeps.units import Bench
 
 SWEEP = """

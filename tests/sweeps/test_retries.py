@@ -9,7 +9,7 @@ import pytest
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.report import write_report
 from imgcollapse.sweeps import Board, Local, sweep
 from imgcollapse.sweeps.agenda import Agenda

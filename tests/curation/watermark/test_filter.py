@@ -18,8 +18,8 @@ from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.drift import detection_variance
+from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import Resample
-from imgcollapse.progress import Silent
 from imgcollapse.regimes import RealPlusSynthetic
 from imgcollapse.validate.lineages import CPU, NO_RESERVE, counts
 

@@ -17,10 +17,10 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.curation import Subject
 from imgcollapse.data import RealData
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.setup import choose_device, freeze_oracle, recall_real_side
 from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
-from imgcollapse.prepare import choose_device, freeze_oracle, recall_real_side
-from imgcollapse.progress import Silent
 from imgcollapse.runs.run_dir import CHANCE, Run
 from imgcollapse.verification import verify
 from imgcollapse.verification.structure import check_structure

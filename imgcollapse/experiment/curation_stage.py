@@ -15,8 +15,8 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import Archive
 from imgcollapse.core.pool import Candidates, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.laboratory import Laboratory
-from imgcollapse.progress import Watcher
+from imgcollapse.experiment.evaluator import Laboratory
+from imgcollapse.experiment.progress import Watcher
 from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 

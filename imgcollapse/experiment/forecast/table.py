@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.forecast.estimate import Forecast
-from imgcollapse.progress import span
+from imgcollapse.experiment.forecast.estimate import Forecast
+from imgcollapse.experiment.progress import span
 
 
 def show(plan: Forecast, console: Console) -> None:

@@ -20,11 +20,11 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.experiment.progress import Watcher
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
-from imgcollapse.progress import Watcher
 from imgcollapse.runs.run_dir import CHANCE, REAL_SIDE, Run
 
 PACKAGES = (

@@ -16,14 +16,10 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import RealData
-from imgcollapse.io import atomic
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.lock import owned
-from imgcollapse.laboratory import Known, Laboratory
-from imgcollapse.loop import live
-from imgcollapse.oracle import FrozenOracle
-from imgcollapse.parallel import process_group
-from imgcollapse.prepare import (
+from imgcollapse.experiment.evaluator import Known, Laboratory
+from imgcollapse.experiment.loop import live
+from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.setup import (
     choose_device,
     freeze_codebook,
     freeze_oracle,
@@ -32,7 +28,11 @@ from imgcollapse.prepare import (
     recall_chance,
     recall_real_side,
 )
-from imgcollapse.progress import Silent, Watcher
+from imgcollapse.io import atomic
+from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.lock import owned
+from imgcollapse.oracle import FrozenOracle
+from imgcollapse.parallel import process_group
 from imgcollapse.runs.run_dir import (
     CHANCE,
     ORACLE,

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from imgcollapse import census, chance, distributed, metrics
+from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
 from imgcollapse.core.protocols import Likelihood, Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
+from imgcollapse.experiment import data_parallel, null_model
+from imgcollapse.experiment.progress import Watcher
 from imgcollapse.oracle import Answers, FrozenOracle
-from imgcollapse.progress import Watcher
 
 _WORDS = "vocab_"
 """How the names of metrics of words begin."""
@@ -123,10 +124,10 @@ class Laboratory:
             return known
         study, real = self.study, self.real
         labels = real.train.labels, real.reserve.labels
-        low, high = map(torch.from_numpy, chance.null(study, *labels, study.generations).band())
+        low, high = map(torch.from_numpy, null_model.null(study, *labels, study.generations).band())
         found = {"drift_low": low, "drift_high": high}
         if self.words:
-            drawn = chance.images(study, *labels, study.generations)
+            drawn = null_model.images(study, *labels, study.generations)
             found |= self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
         return found
 
@@ -150,7 +151,7 @@ class Laboratory:
         The last answers are kept: what filters judge are the samples that have just been measured.
         """
         if self._last is None or not torch.equal(self._last[0], pixels):
-            answers = distributed.answer(self.study.oracle, self.oracle, pixels, self.device)
+            answers = data_parallel.answer(self.study.oracle, self.oracle, pixels, self.device)
             self._last = pixels, answers
         return self._last[1]
 
@@ -217,7 +218,7 @@ class Laboratory:
         generations, classes = self.study.generations, len(self.real.classes)
         of_words, of_classes = (generations, 3), (generations + 1, classes)
         images = len(self.real.train) + len(self.real.reserve.labels)
-        has_words = self.codebook is not None and images <= chance.MOST_IMAGES
+        has_words = self.codebook is not None and images <= null_model.MOST_IMAGES
         return has_words == any(name.startswith(_WORDS) for name in found) and all(
             tensor.shape == (of_words if name.startswith(_WORDS) else of_classes)
             for name, tensor in found.items()
@@ -236,4 +237,4 @@ class Laboratory:
 
     def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
         extractor = self.study.metrics.features
-        return distributed.features(extractor, pixels, answers.features, self.device)
+        return data_parallel.features(extractor, pixels, answers.features, self.device)

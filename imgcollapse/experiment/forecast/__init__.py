@@ -6,9 +6,9 @@ estimate.py  both together: time, disk and memory
 table.py     the plan on a terminal
 """
 
-from imgcollapse.forecast.course import Course
-from imgcollapse.forecast.estimate import Forecast, forecast
-from imgcollapse.forecast.table import show, show_arms
-from imgcollapse.forecast.trial import Probe, probe
+from imgcollapse.experiment.forecast.estimate import Forecast, forecast
+from imgcollapse.experiment.forecast.profile import Probe, probe
+from imgcollapse.experiment.forecast.schedule import Course
+from imgcollapse.experiment.forecast.table import show, show_arms
 
 __all__ = ["Course", "Forecast", "Probe", "forecast", "probe", "show", "show_arms"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcollapse import distributed, metrics
+from imgcollapse import metrics
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
@@ -18,11 +18,12 @@ from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.lineage_images import Archive, TrainingSet
 from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
-from imgcollapse.gate import Gate
+from imgcollapse.experiment import data_parallel
+from imgcollapse.experiment.curation_stage import Gate
+from imgcollapse.experiment.evaluator import Laboratory
 from imgcollapse.io import schemas
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
-from imgcollapse.laboratory import Laboratory
 from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
 from imgcollapse.runs.retention import newly_old, prune
 
@@ -103,7 +104,7 @@ def _fit(
     if generator.needs_previous and g > 1:
         previous = generator.restore(lineage.model(g - 1), images.shape, classes, device)
     watcher = laboratory.watcher
-    return distributed.fit(generator, images, classes, seed, device, watcher, previous, scratch)
+    return data_parallel.fit(generator, images, classes, seed, device, watcher, previous, scratch)
 
 
 def _sample(
@@ -112,7 +113,7 @@ def _sample(
     """Draw from a model."""
     real, device, watcher = laboratory.real, laboratory.device, laboratory.watcher
     generator, shape = laboratory.study.generator, real.train.shape
-    return distributed.sample(
+    return data_parallel.sample(
         generator, model, shape, len(real.classes), labels, seed, device, watcher, scratch
     )
 

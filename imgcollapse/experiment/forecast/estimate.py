@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from imgcollapse.config.retention import Keep
 from imgcollapse.config.study import Study
-from imgcollapse.forecast.course import Course
-from imgcollapse.forecast.trial import Probe
+from imgcollapse.experiment.forecast.profile import Probe
+from imgcollapse.experiment.forecast.schedule import Course
 
 RECORD, EVENT, FILE = 12_000, 300, 130
 """Bytes of run.json, of an event, and of what a manifest says of a file, about."""

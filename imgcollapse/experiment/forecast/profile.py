@@ -23,9 +23,9 @@ from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
-from imgcollapse.laboratory import Laboratory
-from imgcollapse.prepare import choose_device, freeze_codebook, load_real, made_with
-from imgcollapse.progress import Silent
+from imgcollapse.experiment.evaluator import Laboratory
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.setup import choose_device, freeze_codebook, load_real, made_with
 from imgcollapse.runs.tables import Tables
 
 BUDGET = 1.5
