@@ -8,7 +8,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import split
-from imgcollapse.data.stocks import InMemory
+from imgcollapse.data.image_sets import InMemory
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 

@@ -19,11 +19,11 @@ from typing import Annotated
 
 from imgcollapse.core.components import OneOf
 from imgcollapse.core.protocols import Source
-from imgcollapse.data.allotment import Splits
 from imgcollapse.data.digits import Digits
 from imgcollapse.data.folder import Folder
 from imgcollapse.data.longtail import Explicit, Exponential, Imbalance, Step, Zipf
-from imgcollapse.data.paper_dogs import PaperDogs
+from imgcollapse.data.paper_dogs.source import PaperDogs
+from imgcollapse.data.split_sizes import Splits
 from imgcollapse.data.splits import RealData, split
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import one_line
-from imgcollapse.data.zips import DEFAULT, Limits, TooMuchError, open_zip, unreadable
+from imgcollapse.data.safe_zip import DEFAULT, Limits, TooMuchError, open_zip, unreadable
 
 IMAGE_KEYS = ("arr_0", "images")
 LABEL_KEYS = ("labels", "arr_1")

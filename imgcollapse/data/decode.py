@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imgcollapse.core.sanitize import one_line
-from imgcollapse.data.colour import to_srgb
+from imgcollapse.data.icc import to_srgb
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from imgcollapse.core.protocols import Pool, Source
-from imgcollapse.data.stocks import InMemory
+from imgcollapse.data.image_sets import InMemory
 
 
 class Digits(Source):

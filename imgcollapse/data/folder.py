@@ -12,10 +12,10 @@ from pydantic import Field
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.data.decode import UnusableError, decode, in_threads, quietly
-from imgcollapse.data.files import Parts, Tree, home, open_tree, shown
-from imgcollapse.data.layout import Place, arrange
-from imgcollapse.data.stocks import InMemory, stack
-from imgcollapse.data.zips import Limits
+from imgcollapse.data.file_tree import Parts, Tree, home, open_tree, shown
+from imgcollapse.data.folder_layout import Place, arrange
+from imgcollapse.data.image_sets import InMemory, stack
+from imgcollapse.data.safe_zip import Limits
 
 MOST_CLASSES = 32_767
 """Labels are int16."""

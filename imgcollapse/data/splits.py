@@ -15,9 +15,9 @@ from imgcollapse.core.images import UNRECOGNISED, Images
 from imgcollapse.core.protocols import Pool, Stock
 from imgcollapse.core.sanitize import LONGEST_NAME, alike, unfit
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.allotment import Splits, allot
+from imgcollapse.data.image_sets import Subset
 from imgcollapse.data.longtail import Imbalance
-from imgcollapse.data.stocks import Subset
+from imgcollapse.data.split_sizes import Splits, allot
 
 
 @dataclass(frozen=True)

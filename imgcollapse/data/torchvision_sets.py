@@ -17,8 +17,8 @@ from torchvision.transforms.v2.functional import resize
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.data.decode import UnusableError, in_threads, quietly, to_array
-from imgcollapse.data.files import home
-from imgcollapse.data.stocks import InMemory, stack
+from imgcollapse.data.file_tree import home
+from imgcollapse.data.image_sets import InMemory, stack
 
 Arguments = Mapping[str, Any]
 Parts = tuple[Sequence[Arguments], Sequence[Arguments]]

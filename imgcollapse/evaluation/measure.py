@@ -18,8 +18,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder
-from imgcollapse.data.bring import bring
-from imgcollapse.data.zips import DEFAULT
+from imgcollapse.data.image_import import bring
+from imgcollapse.data.safe_zip import DEFAULT
 from imgcollapse.evaluation.result import Evaluation, check_out
 from imgcollapse.experiment.evaluator import Known, Laboratory
 from imgcollapse.experiment.progress import Silent, Watcher

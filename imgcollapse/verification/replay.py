@@ -18,7 +18,7 @@ from imgcollapse.core.lineage_images import RESERVE, Archive
 from imgcollapse.core.protocols import Model, Stock
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
-from imgcollapse.data.stocks import InMemory
+from imgcollapse.data.image_sets import InMemory
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.setup import choose_device, made_with
 from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch

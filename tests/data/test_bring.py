@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.data.bring import bring
+from imgcollapse.data.image_import import bring
 
 CLASSES = ("cat", "dog")
 SHAPE = (3, 8, 8)

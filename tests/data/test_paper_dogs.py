@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from imgcollapse.core.images import to_float
 from imgcollapse.core.protocols import Stock
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.paper_dogs import PaperDogs
+from imgcollapse.data.paper_dogs.source import PaperDogs
 
 SEED = Seed(("tests", "paper_dogs"))
 

@@ -11,7 +11,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.protocols import Pool
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, Explicit, Exponential, Splits, Step, split
-from imgcollapse.data.stocks import InMemory
+from imgcollapse.data.image_sets import InMemory
 
 SEED = Seed(("test",))
 SETS = ("train", "oracle", "calibration", "reference")

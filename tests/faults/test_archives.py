@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Folder, TorchvisionSet
-from imgcollapse.data.bring import bring
-from imgcollapse.data.zips import Limits
+from imgcollapse.data.image_import import bring
+from imgcollapse.data.safe_zip import Limits
 
 from .refusals import png, refusal
 

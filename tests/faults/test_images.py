@@ -14,7 +14,7 @@ import torch
 
 from imgcollapse.core.sanitize import one_line
 from imgcollapse.data import Folder
-from imgcollapse.data.bring import bring
+from imgcollapse.data.image_import import bring
 
 from .specimens import ANY, LISTED, SIDE, Specimen, bombs, noise, png_of, thousand
 
@@ -73,7 +73,7 @@ def test_a_thousand_images_are_read_as_they_are_or_listed(tmp_path, given, zippe
     order = {one_line(specimen.name): specimen for specimen in given}
     assert set(left) <= set(order)
     # The pool has no names: the order of the folder's own remains, less what was left out.
-    from imgcollapse.data.layout import _natural
+    from imgcollapse.data.folder_layout import _natural
 
     kept = sorted(
         (s for s in given if one_line(s.name) not in left), key=lambda s: _natural("odd/" + s.name)

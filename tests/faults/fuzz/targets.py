@@ -19,9 +19,9 @@ from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Picks, Subject
 from imgcollapse.data import Folder
-from imgcollapse.data.bring import bring
 from imgcollapse.data.decode import UnusableError, decode, quietly
-from imgcollapse.data.zips import Limits
+from imgcollapse.data.image_import import bring
+from imgcollapse.data.safe_zip import Limits
 from imgcollapse.io.pretrained import Weights
 from imgcollapse.sweeps import load_plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgcollapse.data.kennel import (
+from imgcollapse.data.paper_dogs.drawing import (
     INK,
     Breed,
     Colour,

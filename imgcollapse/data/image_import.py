@@ -21,9 +21,9 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.data.arrays import MAX_PIXELS, Rows, blocks_of, open_arrays
 from imgcollapse.data.decode import FORMATS, UnusableError, decode, in_threads, quietly, to_array
-from imgcollapse.data.files import Parts, Tree, home, open_tree, shown
-from imgcollapse.data.layout import IMAGE
-from imgcollapse.data.zips import DEFAULT, Limits
+from imgcollapse.data.file_tree import Parts, Tree, home, open_tree, shown
+from imgcollapse.data.folder_layout import IMAGE
+from imgcollapse.data.safe_zip import DEFAULT, Limits
 
 MAX_BYTES = 1 << 30
 """All images together, at the study's shape, may take no more."""

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from imgcollapse.data.files import Parts, Tree, shown
+from imgcollapse.data.file_tree import Parts, Tree, shown
 
 IMAGE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.breeds import BREEDS
-from imgcollapse.data.kennel import Breed, Limb, Points
+from imgcollapse.data.paper_dogs.breeds import BREEDS
+from imgcollapse.data.paper_dogs.drawing import Breed, Limb, Points
 
 SCENES = np.array(
     [

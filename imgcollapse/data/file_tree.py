@@ -13,7 +13,7 @@ from stat import S_ISREG
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import one_line
 from imgcollapse.data.decode import UnusableError
-from imgcollapse.data.zips import Limits, TooMuchError, open_zip, too_long, unreadable
+from imgcollapse.data.safe_zip import Limits, TooMuchError, open_zip, too_long, unreadable
 
 Parts = tuple[str, ...]
 """A path below the top, folder by folder."""
