@@ -20,7 +20,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
 from imgcollapse.oracle.calibration import Calibration, calibrate
-from imgcollapse.oracle.typicality import Sight, Typicality, signature
+from imgcollapse.oracle.ood import Sight, Typicality, signature
 from imgcollapse.parallel.process_group import here
 
 BATCH = 500
