@@ -12,8 +12,8 @@ from imgcollapse.experiment import null_model, setup
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
-from imgcollapse.metrics import RealWords, panel
-from imgcollapse.metrics.panel import RealSide
+from imgcollapse.metrics import RealWords, suite
+from imgcollapse.metrics.suite import RealSide
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.runs.run_dir import CHANCE, DERIVED, REAL_SIDE
 
@@ -28,7 +28,7 @@ def blind(monkeypatch):
     monkeypatch.setattr(FrozenOracle, "answer", refuse)
     monkeypatch.setattr(RealSide, "_halved", refuse)
     monkeypatch.setattr(RealWords, "_halved", refuse)
-    monkeypatch.setattr(panel, "nearest", refuse)
+    monkeypatch.setattr(suite, "nearest", refuse)
     monkeypatch.setattr(null_model, "null", refuse)
     monkeypatch.setattr(null_model, "images", refuse)
 

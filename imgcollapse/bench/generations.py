@@ -22,8 +22,8 @@ from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.runner import run
 from imgcollapse.experiment.setup import freeze_oracle
 from imgcollapse.metrics.frechet import Gaussian
-from imgcollapse.metrics.kernel import gram
-from imgcollapse.metrics.neighbours import reach
+from imgcollapse.metrics.kid import gram
+from imgcollapse.metrics.prdc import reach
 from imgcollapse.runs.run_dir import Run
 
 STAGES = "fit", "sample", "measure"

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, undefined
-from imgcollapse.metrics.panel import row
+from imgcollapse.metrics.suite import row
 
 
 def bits_per_dim(generation: int, bits: Tensor, dimensions: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from imgcollapse.metrics import (
     Value,
     Vendi,
 )
-from imgcollapse.metrics.blocks import in_order
+from imgcollapse.metrics.jackknife import in_order
 
 WIDTH = 6
 PAIRED = [lambda: FrechetDistance(WIDTH), FrechetInfinity, KernelDistance, NearestNeighbours]

@@ -21,7 +21,7 @@ from torch import Tensor
 from imgcollapse.core.estimate import Value, about, spread, undefined
 from imgcollapse.core.protocols import Stock
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.blocks import BLOCKS, in_order
+from imgcollapse.metrics.jackknife import BLOCKS, in_order
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
 from imgcollapse.metrics.vocabulary.tally import (

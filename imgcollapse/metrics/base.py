@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.metrics.blocks import in_order
+from imgcollapse.metrics.jackknife import in_order
 
 
 class RealAndGenerated(Metric):

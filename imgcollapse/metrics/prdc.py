@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, broken, share, undefined
-from imgcollapse.metrics.blocks import BLOCKS, jackknife
-from imgcollapse.metrics.streams import RealAndGenerated
+from imgcollapse.metrics.base import RealAndGenerated
+from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
 METRICS = ("precision", "recall", "density", "coverage")
 _BLOCK = 1 << 19

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Value, about, broken, undefined
-from imgcollapse.metrics.blocks import in_order
+from imgcollapse.metrics.jackknife import in_order
 
 
 def vendi(features: Tensor) -> Value:

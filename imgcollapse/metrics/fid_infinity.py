@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, broken, undefined
+from imgcollapse.metrics.base import RealAndGenerated
 from imgcollapse.metrics.frechet import Gaussian, distance, influence
-from imgcollapse.metrics.streams import RealAndGenerated
 
 POINTS = 15
 """Sizes at which the distance is taken, as in the paper."""

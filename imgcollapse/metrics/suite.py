@@ -17,13 +17,13 @@ from torch import Tensor
 
 from imgcollapse.core.estimate import Value, spread, undefined
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.diversity import vendi
-from imgcollapse.metrics.extrapolation import fid_infinity
+from imgcollapse.metrics.fid_infinity import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
-from imgcollapse.metrics.kernel import Gram, gram, kid
+from imgcollapse.metrics.kid import Gram, gram, kid
 from imgcollapse.metrics.memorization import Copies, nearest
-from imgcollapse.metrics.neighbours import prdc, reach, scores
+from imgcollapse.metrics.prdc import prdc, reach, scores
 from imgcollapse.metrics.settings import Metrics
+from imgcollapse.metrics.vendi import vendi
 
 _FLOOR = "_floor"
 COLUMNS = (

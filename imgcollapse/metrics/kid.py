@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, broken, undefined
-from imgcollapse.metrics.streams import RealAndGenerated
+from imgcollapse.metrics.base import RealAndGenerated
 
 _BLOCK = 1 << 19
 """Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
