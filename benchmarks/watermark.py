@@ -23,7 +23,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from imgcollapse.core.protocols import Source
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.watermark.attacks import ATTACKS
-from imgcollapse.curation.watermark.spread import Mark
+from imgcollapse.curation.watermark.spread_transform import Mark
 from imgcollapse.data import Digits, Folder, PaperDogs, TorchvisionSet
 
 RATE, PSNR, MARGIN = 0.01, 35.0, 2

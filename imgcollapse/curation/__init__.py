@@ -21,13 +21,13 @@ from pydantic import BeforeValidator
 
 from imgcollapse.core.components import OneOf
 from imgcollapse.core.pool import Filter
-from imgcollapse.curation.account import COLUMNS, account
-from imgcollapse.curation.chain import admitted, curate, mark
 from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
-from imgcollapse.curation.picks import ByHand
+from imgcollapse.curation.human_picks import ByHand
+from imgcollapse.curation.picks_file import Pick, Picks, Subject
+from imgcollapse.curation.pipeline import admitted, curate, mark
 from imgcollapse.curation.preference import Preference, choose
-from imgcollapse.curation.verdicts import Pick, Picks, Subject
+from imgcollapse.curation.selection_audit import COLUMNS, account
 from imgcollapse.curation.verifier import Verifier
 from imgcollapse.curation.watermark import Watermark
 

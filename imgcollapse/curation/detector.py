@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.screen import spared
+from imgcollapse.curation.thinning import spared
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.curation.verdicts import milliseconds
+from imgcollapse.curation.picks_file import milliseconds
 from imgcollapse.io import atomic
 from imgcollapse.review.sitting import RANDOM_SIZE, Sitting
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Pick, Picks
-from imgcollapse.curation.verdicts import Milliseconds, Row, first, milliseconds
+from imgcollapse.curation.picks_file import Milliseconds, Row, first, milliseconds
 from imgcollapse.review.page import render, sheets
 from imgcollapse.review.sitting import Sitting
 

@@ -16,7 +16,7 @@ from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
 from imgcollapse.curation import Picks, Subject
-from imgcollapse.curation.verdicts import milliseconds, place
+from imgcollapse.curation.picks_file import milliseconds, place
 from imgcollapse.io.lock import owned
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import Run

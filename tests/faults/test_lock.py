@@ -16,7 +16,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse.curation import Pick, Picks
-from imgcollapse.curation.verdicts import milliseconds
+from imgcollapse.curation.picks_file import milliseconds
 from imgcollapse.io import lock
 from imgcollapse.io.atomic import sweep_orphans
 from imgcollapse.io.lock import LOCK, confirm, owned

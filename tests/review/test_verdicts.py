@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation import Pick, Picks, Subject
-from imgcollapse.curation.verdicts import LARGEST
+from imgcollapse.curation.picks_file import LARGEST
 
 ABOUT = Subject(lineage=0, generation=1, samples="a" * 64, size=50, classes=["cat", "dog", "<b>"])
 NOBODY = Picks.none(ABOUT)

@@ -23,10 +23,10 @@ from imgcollapse.core.estimate import Value, about, share, undefined
 from imgcollapse.core.images import Images
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.screen import spared
+from imgcollapse.curation.thinning import spared
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.curation.watermark.radioactivity import radioactivity
-from imgcollapse.curation.watermark.spread import Mark
+from imgcollapse.curation.watermark.spread_transform import Mark
 
 Said = tuple[str, Value, int]
 MOST = 1000

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, share
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.spread import Array, Mark
+from imgcollapse.curation.watermark.spread_transform import Array, Mark
 
 KEYS = 199
 """Keys that nobody used, with which the same images are judged: the null."""

@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.watermark.attacks import ATTACKS
-from imgcollapse.curation.watermark.spread import Mark
+from imgcollapse.curation.watermark.spread_transform import Mark
 from imgcollapse.data import TorchvisionSet
 
 SEED = Seed(("real",))

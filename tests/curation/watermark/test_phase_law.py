@@ -7,7 +7,7 @@ import pytest
 from scipy.fft import irfft, next_fast_len, rfft
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.phase_law import exceeds
+from imgcollapse.curation.watermark.null_distribution import exceeds
 
 
 @pytest.mark.parametrize("m", [8, 16, 32])

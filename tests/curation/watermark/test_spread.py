@@ -11,7 +11,7 @@ from scipy.stats import binom, kstest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.spread import CARRIERS, Mark
+from imgcollapse.curation.watermark.spread_transform import CARRIERS, Mark
 from imgcollapse.data import Digits, PaperDogs
 
 

@@ -16,7 +16,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.pool import Candidates, Filter, Kept
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.verdicts import Picks, Subject, place, run_of
+from imgcollapse.curation.picks_file import Picks, Subject, place, run_of
 from imgcollapse.io import atomic
 
 

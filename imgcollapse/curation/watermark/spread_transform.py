@@ -24,7 +24,7 @@ from torch import Tensor
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.phase_law import exceeds
+from imgcollapse.curation.watermark.null_distribution import exceeds
 
 Array = NDArray[np.float64]
 CARRIERS = 32
