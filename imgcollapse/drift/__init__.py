@@ -27,6 +27,7 @@ from imgcollapse.drift.diversity import (
     entropy,
     heterozygosity,
 )
+from imgcollapse.drift.effective_size import RelativeSize, relative_size
 from imgcollapse.drift.extinction_times import ExtinctionTime, replayed_time_left, time_left
 from imgcollapse.drift.gaussian_law import (
     gaussian_mean_variance,
@@ -39,7 +40,6 @@ from imgcollapse.drift.heterozygosity_law import (
     heterozygosity_accumulate_pool,
     heterozygosity_replace,
 )
-from imgcollapse.drift.inbreeding import RelativeSize, relative_size
 from imgcollapse.drift.null import Null
 from imgcollapse.drift.preference_law import (
     preference_divergence_bound,
@@ -57,8 +57,8 @@ from imgcollapse.drift.regression_law import (
     regression_once,
     regression_replace,
 )
-from imgcollapse.drift.replays import Admitted, replay
 from imgcollapse.drift.selection import Selection, selection_coefficients
+from imgcollapse.drift.simulate import Admitted, replay
 from imgcollapse.drift.survival_curves import LogRank, SurvivalCurve, log_rank, survival_curve
 from imgcollapse.drift.survival_law import (
     classes_lost,
@@ -69,7 +69,7 @@ from imgcollapse.drift.survival_law import (
     survival,
     survival_recursion,
 )
-from imgcollapse.drift.temporal import EffectiveSize, effective_size
+from imgcollapse.drift.temporal_ne import EffectiveSize, effective_size
 from imgcollapse.drift.wright_fisher import (
     absorption_time,
     absorption_time_exact,

@@ -193,7 +193,7 @@ def test_most_replicates_lie_within_the_band():
 
 
 def test_random_rows_of_many_images_make_fewer_replicates(monkeypatch):
-    monkeypatch.setattr("imgcollapse.drift.replays.LABELS", 200 * 300)
+    monkeypatch.setattr("imgcollapse.drift.simulate.LABELS", 200 * 300)
     assert len(replay(AccumulateSubsample(), generations=1).shares) == 300
     assert len(replay(AccumulateSubsample(), generations=1, samples=2000).shares) == 200
     assert len(replay(Replace(), generations=1, samples=2000).shares) == 1000

@@ -26,7 +26,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift.exchangeable import Born, Counts, Known, Looked, blind, used
+from imgcollapse.drift.count_simulation import Born, Counts, Known, Looked, blind, used
 from imgcollapse.drift.null import Array, Asked, Null
 
 LABELS = 6_000_000

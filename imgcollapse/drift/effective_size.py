@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift.null import Array, Null, band
-from imgcollapse.drift.temporal import EffectiveSize
+from imgcollapse.drift.temporal_ne import EffectiveSize
 
 _ROUNDING = 1e-14
 """Shares that should sum to 1, or differ by nothing, are off by less than this."""
