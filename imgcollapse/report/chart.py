@@ -16,7 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imgcollapse.report.words import plain
+from imgcollapse.report.formatting import plain
 
 INK, MUTED, FAINT, GREY, PAPER = "#1b1d21", "#6a7079", "#d9dce1", "#9aa0a8", "#fefefe"
 # These follow the page's theme; class colours are of middle lightness and suit both themes.

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from imgcollapse.drift import Diversity, against_chance, heterozygosity
+from imgcollapse.report.census_arrays import Counts, Cube
 from imgcollapse.report.chart import GREY, chart
-from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.figure import Figure
+from imgcollapse.report.formatting import ratio
+from imgcollapse.report.long_tables import padded, tidy
 from imgcollapse.report.series import ACCENT, band, chance_band, legend, lines, mean, span
-from imgcollapse.report.tidy import padded, tidy
-from imgcollapse.report.verdict import Verdict
-from imgcollapse.report.words import ratio
 
 SURE = 1.96
 CHANCE = "dashed: chance alone, 95% of lineages"

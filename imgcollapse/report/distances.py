@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from imgcollapse.report.census_arrays import Cube
 from imgcollapse.report.chart import GREY, chart, label_ends
-from imgcollapse.report.counts import Cube
 from imgcollapse.report.figure import Figure
+from imgcollapse.report.long_tables import tidy
 from imgcollapse.report.series import ACCENT, floor_band, legend, lines, mean
-from imgcollapse.report.tidy import tidy
 
 SECOND = "#d97030"
 

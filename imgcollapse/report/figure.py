@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 from imgcollapse.report.chart import to_svg
-from imgcollapse.report.words import plain
+from imgcollapse.report.formatting import plain
 
 SVG = "http://www.w3.org/2000/svg"
 DENSITY = 2

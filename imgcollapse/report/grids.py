@@ -13,7 +13,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
 from imgcollapse.io import atomic
-from imgcollapse.report.cells import (
+from imgcollapse.report.formatting import short
+from imgcollapse.report.grid_layout import (
     LOSSLESS,
     Cell,
     cells,
@@ -23,7 +24,7 @@ from imgcollapse.report.cells import (
     removed_note,
     shown_classes,
 )
-from imgcollapse.report.sheet import (
+from imgcollapse.report.grid_png import (
     BAR,
     EDGE,
     EMPTY,
@@ -38,7 +39,6 @@ from imgcollapse.report.sheet import (
     sheet,
     text_width,
 )
-from imgcollapse.report.words import short
 from imgcollapse.runs.lineage_dir import Lineage, PrunedError
 from imgcollapse.runs.run_dir import Run
 

@@ -10,17 +10,17 @@ import numpy as np
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
-from imgcollapse.report import curves, distances, kept, pictures, shares, survival, vocabulary
+from imgcollapse.report import curation, curves, distances, pictures, shares, survival, vocabulary
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
 from imgcollapse.report.comparison import write_comparison
-from imgcollapse.report.comparison.arms import titles
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.comparison.aligned_runs import titles
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.figure import Figure, side_by_side
 from imgcollapse.report.rows import class_rows, verdict_rows
 from imgcollapse.report.summary import cautions, explained, headline, warnings
 from imgcollapse.report.template import render
-from imgcollapse.report.verdict import Verdict
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 
@@ -105,7 +105,7 @@ def _values(run: Run) -> dict[str, Any]:
         "charts": _charts(counts, verdict),
         "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
         "undefined": distances.undefined_metrics(metrics),
-        "kept": kept.section(run, counts, metrics),
+        "kept": curation.section(run, counts, metrics),
         "words": vocabulary.section(run, counts, metrics),
         "lineages": len(counts.lineages),
         "last": counts.last,

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.cells import (
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.figure import Figure, data_uri, to_png
+from imgcollapse.report.formatting import listed, short
+from imgcollapse.report.grid_layout import (
     LOSSLESS,
     Cell,
     class_note,
@@ -22,12 +25,9 @@ from imgcollapse.report.cells import (
     shown_classes,
     tile,
 )
-from imgcollapse.report.counts import Counts
-from imgcollapse.report.figure import Figure, data_uri, to_png
+from imgcollapse.report.grid_png import sheet
+from imgcollapse.report.grid_svg import vector
 from imgcollapse.report.grids import vanishing_grid
-from imgcollapse.report.sheet import sheet
-from imgcollapse.report.vector import vector
-from imgcollapse.report.words import listed, short
 from imgcollapse.runs.lineage_dir import Lineage
 
 CELL_SIDE, STRIP_SIDE = 36, 32

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from imgcollapse.drift import ExtinctionTime
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.drift_test import Verdict, told
+from imgcollapse.report.formatting import last_seen_text, p_value, percent, signed
 from imgcollapse.report.survival import lives
-from imgcollapse.report.verdict import Verdict, told
-from imgcollapse.report.words import last_seen_text, p_value, percent, signed
 
 NONE = "–"
 

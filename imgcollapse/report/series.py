@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
+from imgcollapse.report.census_arrays import Cube
 from imgcollapse.report.chart import GREY, MUTED
-from imgcollapse.report.counts import Cube
 
 ACCENT = "#3b78b8"
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.cells import class_note, shown_classes
+from imgcollapse.report.census_arrays import Counts, Cube
 from imgcollapse.report.chart import (
     FAINT,
     GREY,
@@ -19,11 +19,11 @@ from imgcollapse.report.chart import (
     palette,
     panel,
 )
-from imgcollapse.report.counts import Counts, Cube
 from imgcollapse.report.figure import Figure
+from imgcollapse.report.formatting import listed, percent, short
+from imgcollapse.report.grid_layout import class_note, shown_classes
+from imgcollapse.report.long_tables import tidy
 from imgcollapse.report.series import band, chance_band, mean, span
-from imgcollapse.report.tidy import tidy
-from imgcollapse.report.words import listed, percent, short
 
 TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
 

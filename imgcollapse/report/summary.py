@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgcollapse.report.counts import Counts
-from imgcollapse.report.verdict import LEVEL, Verdict
-from imgcollapse.report.words import listed, p_value, percent, ratio
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.drift_test import LEVEL, Verdict
+from imgcollapse.report.formatting import listed, p_value, percent, ratio
 from imgcollapse.runs.run_dir import Run
 
 FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from imgcollapse.census import score_interval, statuses
 from imgcollapse.drift import SurvivalCurve, survival_curve
-from imgcollapse.report.cells import shown_classes
+from imgcollapse.report.census_arrays import Counts, Cube
 from imgcollapse.report.chart import GREY, palette, panel
-from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.figure import Figure
+from imgcollapse.report.formatting import short
+from imgcollapse.report.grid_layout import shown_classes
 from imgcollapse.report.series import mean
-from imgcollapse.report.verdict import Verdict
-from imgcollapse.report.words import short
 
 
 def lives(counts: Counts, k: int) -> SurvivalCurve:

@@ -10,16 +10,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from imgcollapse.metrics import Codebook
-from imgcollapse.report.cells import shown_generations
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.chart import GREY, INK, chart, label_ends, palette
-from imgcollapse.report.counts import Counts
 from imgcollapse.report.distances import series
 from imgcollapse.report.figure import Figure
-from imgcollapse.report.noticed import noticed
+from imgcollapse.report.first_detection import noticed
+from imgcollapse.report.formatting import percent
+from imgcollapse.report.grid_layout import shown_generations
+from imgcollapse.report.long_tables import tidy
 from imgcollapse.report.pictures import image
 from imgcollapse.report.series import chance_band, floor_band, legend, lines, mean, span
-from imgcollapse.report.tidy import tidy
-from imgcollapse.report.words import percent
 from imgcollapse.runs.run_dir import Run
 
 MOST_CURVES, MOST_PATCHES, PATCH_SIDE = 4, 24, 32

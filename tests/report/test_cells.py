@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgcollapse.report.cells import (
+from imgcollapse.report.grid_layout import (
     MOST_CLASSES,
     MOST_GENERATIONS,
     class_note,

@@ -12,11 +12,11 @@ from scipy import stats
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import write_report
-from imgcollapse.report.comparison.arms import Arms, differing
+from imgcollapse.report.comparison.aligned_runs import Arms, differing
 from imgcollapse.report.comparison.differences import Difference, difference
-from imgcollapse.report.comparison.lives import Lives, lives_of
 from imgcollapse.report.comparison.measures import measures
 from imgcollapse.report.comparison.samples import aligned
+from imgcollapse.report.comparison.survival_data import Lives, lives_of
 
 from .conftest import Make, drifting
 from .test_page import Page

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.report import write_report
-from imgcollapse.report.comparison.arms import Arms
+from imgcollapse.report.comparison.aligned_runs import Arms
 from imgcollapse.report.comparison.citation import changes, sweep_file
 from imgcollapse.report.comparison.measures import measures
 from imgcollapse.report.comparison.samples import rarest

@@ -11,12 +11,12 @@ from scipy.stats import t
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.report import curves, shares
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.chart import palette
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.figure import Figure
+from imgcollapse.report.formatting import ratio
 from imgcollapse.report.series import interval_of_mean, mean
-from imgcollapse.report.verdict import Verdict
-from imgcollapse.report.words import ratio
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

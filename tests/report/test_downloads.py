@@ -13,10 +13,10 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from imgcollapse.report import write_report
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.figure import file_name
+from imgcollapse.report.long_tables import padded, tidy
 from imgcollapse.report.shares import chance_panels, frequencies
-from imgcollapse.report.tidy import padded, tidy
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

@@ -10,7 +10,7 @@ from PIL import Image
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.report import animation, class_grid, vanishing_grid, write_grids
-from imgcollapse.report.sheet import EMPTY, GAP, LINE
+from imgcollapse.report.grid_png import EMPTY, GAP, LINE
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

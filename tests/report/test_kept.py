@@ -12,8 +12,8 @@ from scipy.stats import hypergeom
 
 import imgcollapse as ic
 from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.kept import Tally, blind, sentences
-from imgcollapse.report.marked import marked
+from imgcollapse.report.curation import Tally, blind, sentences
+from imgcollapse.report.watermark import marked
 from imgcollapse.runs.run_dir import Run
 
 from .parsed import Page

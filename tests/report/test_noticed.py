@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgcollapse.report.counts import Counts
-from imgcollapse.report.noticed import first, noticed, sentence
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.first_detection import first, noticed, sentence
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

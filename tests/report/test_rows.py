@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.formatting import percent
 from imgcollapse.report.rows import class_rows
-from imgcollapse.report.words import percent
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

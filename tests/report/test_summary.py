@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.summary import cautions, headline, warnings
-from imgcollapse.report.verdict import Verdict
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

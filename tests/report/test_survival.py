@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ElementTree
 
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.drift_test import Verdict
 from imgcollapse.report.survival import lives, survival_panels
-from imgcollapse.report.verdict import Verdict
 
 from .conftest import Make
 

@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import time_left
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.drift_test import LEVEL, Verdict, holm, measured
 from imgcollapse.report.rows import verdict_rows
 from imgcollapse.report.summary import cautions, explained
-from imgcollapse.report.verdict import LEVEL, Verdict, holm, measured
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make, drifting

@@ -9,7 +9,7 @@ import torch
 import imgcollapse as ic
 from imgcollapse.metrics import Codebook
 from imgcollapse.report import write_report
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.vocabulary import lost_patches, section, sentences, zipf
 from imgcollapse.runs.run_dir import Run
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imgcollapse.report.words import last_seen_text, listed, p_value, percent, ratio, short, signed
+from imgcollapse.report.formatting import (
+    last_seen_text,
+    listed,
+    p_value,
+    percent,
+    ratio,
+    short,
+    signed,
+)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgcollapse.report.cite import bibtex, fingerprint, to_yaml
-from imgcollapse.report.comparison.arms import Arm, Arms
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.figure import Download, file_name, text_uri
-from imgcollapse.report.words import listed
+from imgcollapse.report.formatting import listed
 
 
 def citation(name: str, arms: Arms) -> dict[str, Any]:

@@ -9,17 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from imgcollapse.report.census_arrays import Cube
 from imgcollapse.report.chart import GREY, PAPER, chart, label_ends, panel
 from imgcollapse.report.comparison import tables
-from imgcollapse.report.comparison.arms import Arm, Arms
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.comparison.differences import Difference
-from imgcollapse.report.comparison.lives import Lives
 from imgcollapse.report.comparison.measures import Measure
-from imgcollapse.report.counts import Cube
+from imgcollapse.report.comparison.survival_data import Lives
 from imgcollapse.report.distances import series
 from imgcollapse.report.figure import Figure, file_name
+from imgcollapse.report.formatting import short
 from imgcollapse.report.series import band, floor_band, interval_of_mean, legend, mean, span
-from imgcollapse.report.words import short
 
 NAME = 22
 """Letters of an arm's title beside a curve."""

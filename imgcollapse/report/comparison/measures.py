@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imgcollapse.report.comparison.arms import Arm, Arms
-from imgcollapse.report.counts import Cube
+from imgcollapse.report.census_arrays import Cube
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.distances import series
-from imgcollapse.report.words import percent
+from imgcollapse.report.formatting import percent
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import numpy as np
 
 from imgcollapse.io import atomic, checksums
 from imgcollapse.report.comparison import figures, samples, sentences
-from imgcollapse.report.comparison.arms import Arm, Arms
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.comparison.citation import citation
 from imgcollapse.report.comparison.differences import Difference, difference
-from imgcollapse.report.comparison.lives import Lives, lives_of
 from imgcollapse.report.comparison.measures import Measure, measures
+from imgcollapse.report.comparison.survival_data import Lives, lives_of
 from imgcollapse.report.figure import side_by_side
+from imgcollapse.report.formatting import listed, percent
 from imgcollapse.report.series import interval_of_mean, mean
 from imgcollapse.report.template import render
-from imgcollapse.report.words import listed, percent
 
 FLOORS = {"FID": "fid", "KID": "kid", "recall": "recall"}
 """Measures with a real-against-real floor, and the metric's name."""

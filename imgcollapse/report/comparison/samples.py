@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.cells import Cell, kept_generations, shown_generations
-from imgcollapse.report.comparison.arms import Arms
+from imgcollapse.report.comparison.aligned_runs import Arms
 from imgcollapse.report.figure import Figure, to_png
+from imgcollapse.report.formatting import listed, short
+from imgcollapse.report.grid_layout import Cell, kept_generations, shown_generations
+from imgcollapse.report.grid_png import sheet
+from imgcollapse.report.grid_svg import vector
 from imgcollapse.report.pictures import image
-from imgcollapse.report.sheet import sheet
-from imgcollapse.report.vector import vector
-from imgcollapse.report.words import listed, short
 from imgcollapse.runs.lineage_dir import Lineage
 
 EDGE, SIDE, MOST = 4, 24, 7

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imgcollapse.drift import LogRank
-from imgcollapse.report.comparison.arms import Arm, Arms, differing
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms, differing
 from imgcollapse.report.comparison.differences import Difference
-from imgcollapse.report.comparison.lives import Lives
 from imgcollapse.report.comparison.measures import Measure
+from imgcollapse.report.comparison.survival_data import Lives
+from imgcollapse.report.formatting import listed, percent
 from imgcollapse.report.series import mean
 from imgcollapse.report.summary import ended
-from imgcollapse.report.words import listed, percent
 
 LEVEL = 0.05
 

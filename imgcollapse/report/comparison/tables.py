@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from imgcollapse.report.comparison.arms import Arm
+from imgcollapse.report.census_arrays import Cube
+from imgcollapse.report.comparison.aligned_runs import Arm
 from imgcollapse.report.comparison.differences import Difference
-from imgcollapse.report.comparison.lives import Lives
 from imgcollapse.report.comparison.measures import Measure
-from imgcollapse.report.counts import Cube
-from imgcollapse.report.tidy import tidy
+from imgcollapse.report.comparison.survival_data import Lives
+from imgcollapse.report.long_tables import tidy
 
 
 def over_generations(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcollapse.drift import LogRank, SurvivalCurve, log_rank, survival_curve
-from imgcollapse.report.comparison.arms import Arm, Arms
+from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.chart import COMMON_TO_RARE, INK, VARIABLES
-from imgcollapse.report.counts import Counts
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
 

@@ -23,7 +23,7 @@ from imgcollapse.drift import (
 from imgcollapse.experiment import null_model
 from imgcollapse.labels import TrainingMarginal
 from imgcollapse.regimes import Replace
-from imgcollapse.report.counts import Counts, Cube
+from imgcollapse.report.census_arrays import Counts, Cube
 from imgcollapse.runs.run_dir import Run
 
 LEVEL = 0.05

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from imgcollapse.report.counts import Cube
+from imgcollapse.report.census_arrays import Cube
 from imgcollapse.report.series import interval_of_mean, mean
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imgcollapse.report.counts import Counts
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.distances import series
-from imgcollapse.report.words import listed
+from imgcollapse.report.formatting import listed
 
 TAIL = "vocab_tail_mass"
 NEVER = -1

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgcollapse.report.figure import frame
-from imgcollapse.report.sheet import EMPTY, INK, LINE, MUTED, text_width
-from imgcollapse.report.words import plain
+from imgcollapse.report.formatting import plain
+from imgcollapse.report.grid_png import EMPTY, INK, LINE, MUTED, text_width
 
 GAP, EDGE, HEAD, LINE_HEIGHT = 6, 12, 24, 14
 FONT = "system-ui, sans-serif"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imgcollapse.report.words import percent
+from imgcollapse.report.formatting import percent
 
 Numbers = NDArray[np.float64]
 

@@ -14,12 +14,12 @@ from scipy.stats import hypergeom
 
 from imgcollapse.census import UNRECOGNISED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.cells import class_note, shown_classes
+from imgcollapse.report.census_arrays import Counts
 from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, chart, palette
-from imgcollapse.report.counts import Counts
 from imgcollapse.report.figure import Figure
-from imgcollapse.report.marked import marked
-from imgcollapse.report.words import listed, ratio, short
+from imgcollapse.report.formatting import listed, ratio, short
+from imgcollapse.report.grid_layout import class_note, shown_classes
+from imgcollapse.report.watermark import marked
 from imgcollapse.runs.run_dir import Run
 
 Numbers = NDArray[np.float64]

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
 from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.cells import Cell, tile
+from imgcollapse.report.grid_layout import Cell, tile
 
 INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
 GAP, EDGE, SIDE = 10, 24, 64
