@@ -25,7 +25,7 @@ from rich.table import Table
 
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.sweeps import Board, Local, load_plan
-from imgcollapse.sweeps.units import Bench, units_of
+from imgcollapse.sweeps.tasks import Bench, units_of
 
 PLAN = """
 study:

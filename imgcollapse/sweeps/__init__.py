@@ -20,12 +20,12 @@ from typing import Protocol
 
 from imgcollapse.io.lock import owned
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.sweeps.board import Board
-from imgcollapse.sweeps.foresee import foresee
-from imgcollapse.sweeps.local import Local
+from imgcollapse.sweeps.cost_estimate import foresee
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
+from imgcollapse.sweeps.process_pool import Local
+from imgcollapse.sweeps.progress import Board
 from imgcollapse.sweeps.ray import Ray
-from imgcollapse.sweeps.units import Key, Unit, units_of
+from imgcollapse.sweeps.tasks import Key, Unit, units_of
 
 __all__ = [
     "Arm",

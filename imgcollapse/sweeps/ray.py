@@ -14,11 +14,11 @@ from typing import Any
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.agenda import RETRIES, Agenda
-from imgcollapse.sweeps.board import Board
+from imgcollapse.sweeps.progress import Board
 from imgcollapse.sweeps.ray_cluster import connected, shared
 from imgcollapse.sweeps.ray_task import Place, work
-from imgcollapse.sweeps.units import Ended, Key, Unit
+from imgcollapse.sweeps.task_queue import RETRIES, Agenda
+from imgcollapse.sweeps.tasks import Ended, Key, Unit
 
 POLL = 0.5
 """Seconds between two looks at what has been said and done."""

@@ -17,7 +17,7 @@ from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
 from imgcollapse.sweeps.ray_task import Place, unseen
-from imgcollapse.sweeps.units import Unit
+from imgcollapse.sweeps.tasks import Unit
 
 HERE = "local"
 """The address of a cluster of this machine alone, which is started for the sweep."""

@@ -16,8 +16,8 @@ from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.board import Step
-from imgcollapse.sweeps.units import Bench, Ended, Key, Unit
+from imgcollapse.sweeps.progress import Step
+from imgcollapse.sweeps.tasks import Bench, Ended, Key, Unit
 
 TELL_EVERY = 1.0
 """Seconds between two steps that a unit tells of."""

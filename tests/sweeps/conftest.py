@@ -1,7 +1,7 @@
 import pytest
 
 from imgcollapse.experiment.progress import Silent
-from imgcollapse.sweeps.units import Bench
+from imgcollapse.sweeps.tasks import Bench
 
 SWEEP = """
 study:

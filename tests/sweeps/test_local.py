@@ -116,7 +116,7 @@ def test_a_lineage_whose_process_is_killed_goes_on_from_what_it_has_committed(tw
 
 def test_finished_work_is_not_taken_up_again(two_jobs, plan_file, monkeypatch):
     done, _ = two_jobs
-    monkeypatch.setattr("imgcollapse.sweeps.local._Worker.start", None)  # nobody may start
+    monkeypatch.setattr("imgcollapse.sweeps.process_pool._Worker.start", None)  # nobody may start
     assert sweep(plan_file, done.path, backend=Local(1)).failures == ()
 
 

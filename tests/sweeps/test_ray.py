@@ -16,7 +16,7 @@ from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import Board, Ray, load_plan, sweep
 from imgcollapse.sweeps.ray_cluster import LOOPBACK
 from imgcollapse.sweeps.ray_task import Place
-from imgcollapse.sweeps.units import units_of
+from imgcollapse.sweeps.tasks import units_of
 
 from .conftest import SWEEP, Here
 from .test_local import TABLES

@@ -12,8 +12,8 @@ from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.report import write_report
 from imgcollapse.sweeps import Board, Local, sweep
-from imgcollapse.sweeps.agenda import Agenda
-from imgcollapse.sweeps.units import Bench, Ended, Unit
+from imgcollapse.sweeps.task_queue import Agenda
+from imgcollapse.sweeps.tasks import Bench, Ended, Unit
 
 from .conftest import Here
 

@@ -9,7 +9,7 @@ import imgcollapse as ic
 from imgcollapse.core.pool import Filter, Kept
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import load_plan, sweep
-from imgcollapse.sweeps.units import units_of
+from imgcollapse.sweeps.tasks import units_of
 
 from .conftest import SWEEP, Here
 

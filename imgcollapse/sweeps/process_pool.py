@@ -21,9 +21,9 @@ from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.agenda import RETRIES, Agenda
-from imgcollapse.sweeps.board import Board, Step
-from imgcollapse.sweeps.units import Bench, Ended, Key, Unit
+from imgcollapse.sweeps.progress import Board, Step
+from imgcollapse.sweeps.task_queue import RETRIES, Agenda
+from imgcollapse.sweeps.tasks import Bench, Ended, Key, Unit
 
 POLL = 0.2
 """Seconds between two looks at whether a unit that waits has become ready."""

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.board import Board
-from imgcollapse.sweeps.units import Ended, Key, Unit
+from imgcollapse.sweeps.progress import Board
+from imgcollapse.sweeps.tasks import Ended, Key, Unit
 
 RETRIES = 2
 """How often a unit is tried again by default."""

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from imgcollapse.experiment.progress import LOG_EVERY, span
-from imgcollapse.sweeps.units import Key, Unit
+from imgcollapse.sweeps.tasks import Key, Unit
 
 SHOW_EVERY = 0.2
 """Seconds between two pictures on a terminal."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgcollapse.experiment.forecast import Forecast, Probe, forecast, probe
 from imgcollapse.sweeps.plan import Arm, Plan
-from imgcollapse.sweeps.units import units_of
+from imgcollapse.sweeps.tasks import units_of
 
 CHEAP = ("seed", "regime", "curation", "labels", "generations", "lineages", "retention")
 """Settings in which arms may differ and still take as long for a step, a sample, a measure."""
