@@ -2,7 +2,7 @@ import torch
 
 from imgcollapse.core.images import shares
 from imgcollapse.core.seeds import Seed
-from imgcollapse.labels import RealMarginal, TrainingMarginal, Uniform
+from imgcollapse.label_policy import RealMarginal, TrainingMarginal, Uniform
 
 TRAINING = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
 REAL = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)

@@ -17,7 +17,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, admitted
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
 from imgcollapse.generators import AnyGenerator
-from imgcollapse.labels import AnyPolicy, TrainingMarginal
+from imgcollapse.label_policy import AnyPolicy, TrainingMarginal
 from imgcollapse.metrics import Metrics
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace

@@ -14,7 +14,7 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import admitted
 from imgcollapse.drift import Admitted, Null, replay
-from imgcollapse.labels import Policy
+from imgcollapse.label_policy import Policy
 
 LINEAGES = 200
 """Replays image by image; a label has 16 bits, and each image is a label."""

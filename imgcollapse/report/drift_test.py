@@ -21,7 +21,7 @@ from imgcollapse.drift import (
     time_left,
 )
 from imgcollapse.experiment import null_model
-from imgcollapse.labels import TrainingMarginal
+from imgcollapse.label_policy import TrainingMarginal
 from imgcollapse.regimes import Replace
 from imgcollapse.report.census_arrays import Counts, Cube
 from imgcollapse.runs.run_dir import Run

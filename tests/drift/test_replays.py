@@ -8,7 +8,7 @@ from imgcollapse import drift
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.labels import TrainingMarginal, Uniform
+from imgcollapse.label_policy import TrainingMarginal, Uniform
 from imgcollapse.regimes import (
     Accumulate,
     AccumulateSubsample,
