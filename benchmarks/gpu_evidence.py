@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
-from imgcollapse import bench
 from imgcollapse.experiment.progress import Display
 from imgcollapse.experiment.runner import run
 from imgcollapse.io.atomic import make_folder, write_bytes, write_json
+from imgcollapse.tools import bench
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/cifar10_lt_ddpm.yaml"

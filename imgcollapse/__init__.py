@@ -59,13 +59,13 @@ if TYPE_CHECKING:
     from imgcollapse.config.study import Study
     from imgcollapse.core.errors import UserError
     from imgcollapse.core.images import Images
-    from imgcollapse.evaluation import Evaluation, evaluate
     from imgcollapse.experiment.runner import run
     from imgcollapse.report import write_report
     from imgcollapse.runs.lineage_dir import Lineage
     from imgcollapse.runs.run_dir import Run
     from imgcollapse.sweeps import Sweep, sweep
-    from imgcollapse.verification import Verification, verify
+    from imgcollapse.tools.evaluate import Evaluation, evaluate
+    from imgcollapse.tools.verify import Verification, verify
 
 __all__ = [
     "Evaluation",

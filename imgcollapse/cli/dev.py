@@ -27,9 +27,9 @@ def validate(
     """Put this program to the published laws; exit code 1 if it breaks one."""
     from rich.console import Console
 
-    from imgcollapse import validate as laws
     from imgcollapse.experiment.progress import Display
     from imgcollapse.io.atomic import check_writable
+    from imgcollapse.tools import validate as laws
 
     check_writable(out)
     with Display() as display:
@@ -58,8 +58,8 @@ def bench(
     """Measure speed, against what a user would otherwise run."""
     from rich.console import Console
 
-    from imgcollapse import bench as speed
     from imgcollapse.io.atomic import check_writable
+    from imgcollapse.tools import bench as speed
 
     check_writable(out.absolute().parent)
     command = shlex.join(["imgcollapse", *sys.argv[1:]])
@@ -82,9 +82,9 @@ def chaos(
     seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
 ) -> None:
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
-    from imgcollapse.chaos import drill
     from imgcollapse.config.loader import load_study
     from imgcollapse.experiment.progress import Display
+    from imgcollapse.tools.fault_injection import drill
 
     study = load_study(config, overrides or [], smoke)
     folder = out or Path("runs") / f"chaos_{config.stem}"
@@ -103,7 +103,7 @@ def doctor(
     """Look at this machine and this installation; exit code 1 if something must be mended."""
     from rich.console import Console
 
-    from imgcollapse import doctor as checks
+    from imgcollapse.tools import doctor as checks
 
     findings = checks.examine(folder)
     if as_json:

@@ -28,9 +28,9 @@ def evaluate(
     """Count the classes of any generator's images, and compare them with real ones."""
     from rich.console import Console
 
-    from imgcollapse.evaluation import evaluate as measure
-    from imgcollapse.evaluation import show
     from imgcollapse.experiment.progress import Display
+    from imgcollapse.tools.evaluate import evaluate as measure
+    from imgcollapse.tools.evaluate import show
 
     with Display() as display:
         found = measure(images, config, out, overrides or [], smoke, display)
@@ -66,7 +66,7 @@ def verify(
 ) -> None:
     """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
     from imgcollapse.experiment.progress import Display
-    from imgcollapse.verification import verify as look
+    from imgcollapse.tools.verify import verify as look
 
     with Display() as display:
         found = look(folder, quick, display)
@@ -109,7 +109,7 @@ def review(
     """Keep, reject and name samples in the browser; a study with picks trains on what is kept."""
     from rich.console import Console
 
-    from imgcollapse import review as page
+    from imgcollapse.tools import review as page
 
     sitting = page.Sitting.open(folder, generation, lineage)
     if export:
@@ -137,6 +137,6 @@ def export(
     ] = None,
 ) -> None:
     """Export a trained DDPM as a folder that diffusers' DDPMPipeline opens."""
-    from imgcollapse.export import export as write_pipeline
+    from imgcollapse.tools.export import export as write_pipeline
 
     print(write_pipeline(folder, out, generation, lineage, class_name))

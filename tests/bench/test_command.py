@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from imgcollapse import bench, cli
-from imgcollapse.bench.generations import DEMO
+from imgcollapse import cli
 from imgcollapse.config.loader import load_study
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
+from imgcollapse.tools import bench
+from imgcollapse.tools.bench.generations import DEMO
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +79,7 @@ def test_what_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 def test_tables_show_what_was_missed():
-    from imgcollapse.bench.result import Check
+    from imgcollapse.tools.bench.result import Check
 
     console = Console(record=True, width=120)
     console.print(

@@ -5,9 +5,9 @@ import mmap
 import pytest
 import torch
 
-from imgcollapse.bench.pace import Pace, faster
-from imgcollapse.bench.pairs import Measured, in_turns, measured
-from imgcollapse.bench.result import Comparison, Quality, Report, side
+from imgcollapse.tools.bench.pace import Pace, faster
+from imgcollapse.tools.bench.pairs import Measured, in_turns, measured
+from imgcollapse.tools.bench.result import Comparison, Quality, Report, side
 
 CPU = torch.device("cpu")
 

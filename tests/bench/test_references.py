@@ -7,10 +7,6 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 from torch.utils.data import DataLoader
 
-from imgcollapse.bench.peak import flops
-from imgcollapse.bench.pictures import digits, dogs
-from imgcollapse.bench.references import diffusers_loop, plain_vae
-from imgcollapse.bench.vae import LATENT, negative_elbo
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
@@ -19,6 +15,10 @@ from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.noise_schedule import Process
 from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import Coder
+from imgcollapse.tools.bench.peak import flops
+from imgcollapse.tools.bench.pictures import digits, dogs
+from imgcollapse.tools.bench.references import diffusers_loop, plain_vae
+from imgcollapse.tools.bench.vae import LATENT, negative_elbo
 
 CPU = torch.device("cpu")
 FLOAT32 = Device(CPU, torch.float32)

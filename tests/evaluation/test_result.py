@@ -14,7 +14,7 @@ from rich.console import Console
 import imgcollapse as ic
 from imgcollapse import census, cli, metrics
 from imgcollapse.core.images import unlabelled
-from imgcollapse.evaluation import show
+from imgcollapse.tools.evaluate import show
 
 FILES = {"evaluation.json", "census.csv", "metrics.csv"}
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from imgcollapse.chaos import drill
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
+from imgcollapse.tools.fault_injection import drill
 
 STUDY = """
 generations: 3

@@ -7,7 +7,7 @@ import pytest
 import imgcollapse as ic
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.report import write_report
-from imgcollapse.verification.files import check_files, check_tables
+from imgcollapse.tools.verify.files import check_files, check_tables
 
 from .conftest import FILTERED
 

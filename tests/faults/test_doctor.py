@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from imgcollapse import cli
-from imgcollapse.doctor import Finding, as_json, examine, show
+from imgcollapse.tools.doctor import Finding, as_json, examine, show
 
 ROOT = Path(cli.__file__).parents[2]
 

@@ -21,7 +21,7 @@ from imgcollapse.io import lock
 from imgcollapse.io.atomic import sweep_orphans
 from imgcollapse.io.lock import LOCK, confirm, owned
 from imgcollapse.io.lock_owner import Owner
-from imgcollapse.review import Sitting
+from imgcollapse.tools.review import Sitting
 
 from .conftest import FILTERED
 

@@ -5,7 +5,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse.io import checksums
-from imgcollapse.review import Server, Sitting
+from imgcollapse.tools.review import Server, Sitting
 
 STUDY = """
 generations: 1

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from imgcollapse.review import Sitting, export
+from imgcollapse.tools.review import Sitting, export
 
 from .conftest import HOSTILE
 

@@ -13,7 +13,7 @@ import pytest
 
 from imgcollapse import cli
 from imgcollapse.curation import Pick, Picks
-from imgcollapse.review import Sitting
+from imgcollapse.tools.review import Sitting
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
-from imgcollapse.review import Server, Sitting
-from imgcollapse.review.server import LARGEST_POST
+from imgcollapse.tools.review import Server, Sitting
+from imgcollapse.tools.review.server import LARGEST_POST
 
 
 @pytest.fixture

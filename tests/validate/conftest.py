@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.validate import MINUTES
-from imgcollapse.validate.laws import Parts, Trial
-from imgcollapse.validate.lineages import CPU
+from imgcollapse.tools.validate import MINUTES
+from imgcollapse.tools.validate.laws import Parts, Trial
+from imgcollapse.tools.validate.lineages import CPU
 
 
 @pytest.fixture

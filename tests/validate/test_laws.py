@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.validate import LAWS, validate
-from imgcollapse.validate.curation import Preference
-from imgcollapse.validate.laws import ALPHA, Digits, Finding, compare
-from imgcollapse.validate.mnist import ShumailovVAE
-from imgcollapse.validate.neutral import EffectiveSize
-from imgcollapse.validate.survival import FirstExtinction
+from imgcollapse.tools.validate import LAWS, validate
+from imgcollapse.tools.validate.curation import Preference
+from imgcollapse.tools.validate.laws import ALPHA, Digits, Finding, compare
+from imgcollapse.tools.validate.mnist import ShumailovVAE
+from imgcollapse.tools.validate.neutral import EffectiveSize
+from imgcollapse.tools.validate.survival import FirstExtinction
 
 
 def test_the_deviation_is_in_standard_errors_of_the_mean():

@@ -13,10 +13,10 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import heterozygosity_replace, preference_step
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
-from imgcollapse.validate.accumulation import heterozygosity_subsample
-from imgcollapse.validate.curation import REWARDS, best_of
-from imgcollapse.validate.gaussian import PATTERNS, patterns
-from imgcollapse.validate.lineages import Labels, classes_of, counts, heterozygosity, history
+from imgcollapse.tools.validate.accumulation import heterozygosity_subsample
+from imgcollapse.tools.validate.curation import REWARDS, best_of
+from imgcollapse.tools.validate.gaussian import PATTERNS, patterns
+from imgcollapse.tools.validate.lineages import Labels, classes_of, counts, heterozygosity, history
 
 SEED = Seed(("lineages",))
 

@@ -11,8 +11,8 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from imgcollapse.validate import Result, summary, table, write
-from imgcollapse.validate.laws import Curve, Finding, Plot
+from imgcollapse.tools.validate import Result, summary, table, write
+from imgcollapse.tools.validate.laws import Curve, Finding, Plot
 
 RIGHT = Finding("E[x], k = 1", 0.5, 0.5, 0.51, 0.01, 99, "0.5")
 WRONG = Finding("a <bound>", 2, math.inf, 1.0, 0.1, 99)

@@ -16,14 +16,14 @@ from imgcollapse.curation import Detector
 from imgcollapse.generators import Gaussian, Resample
 from imgcollapse.generators.resample import Memory
 from imgcollapse.regimes import Accumulate, RealFraction, first
-from imgcollapse.validate.accumulation import Accumulation
-from imgcollapse.validate.curation import Preference
-from imgcollapse.validate.detection import Detection
-from imgcollapse.validate.gaussian import SelfFittedGaussian
-from imgcollapse.validate.mnist import PUBLISHED, SPREAD, judge
-from imgcollapse.validate.neutral import Drift, EffectiveSize
-from imgcollapse.validate.real_share import RealShare
-from imgcollapse.validate.survival import FirstExtinction, Survival
+from imgcollapse.tools.validate.accumulation import Accumulation
+from imgcollapse.tools.validate.curation import Preference
+from imgcollapse.tools.validate.detection import Detection
+from imgcollapse.tools.validate.gaussian import SelfFittedGaussian
+from imgcollapse.tools.validate.mnist import PUBLISHED, SPREAD, judge
+from imgcollapse.tools.validate.neutral import Drift, EffectiveSize
+from imgcollapse.tools.validate.real_share import RealShare
+from imgcollapse.tools.validate.survival import FirstExtinction, Survival
 
 
 class Prejudiced(Resample):

@@ -21,7 +21,7 @@ from imgcollapse.drift import detection_variance
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import RealPlusSynthetic
-from imgcollapse.validate.lineages import CPU, NO_RESERVE, counts
+from imgcollapse.tools.validate.lineages import CPU, NO_RESERVE, counts
 
 SEED = Seed(("watermark",))
 FOUR_SE = 4.0

@@ -22,8 +22,8 @@ from imgcollapse.experiment.setup import choose_device, freeze_oracle, recall_re
 from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.runs.run_dir import CHANCE, Run
-from imgcollapse.verification import verify
-from imgcollapse.verification.structure import check_structure
+from imgcollapse.tools.verify import verify
+from imgcollapse.tools.verify.structure import check_structure
 
 from .targets import Target, one_line
 

@@ -1,0 +1,205 @@
+"""A diffusion model's training against the loop that diffusers documents, at equal loss."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.unets.unet_2d import UNet2DModel
+from pydantic import PrivateAttr
+from torch import Tensor
+
+from imgcollapse.core.images import Images, to_float
+from imgcollapse.core.seeds import Seed
+from imgcollapse.generators import DDPM
+from imgcollapse.generators.unet import unet
+from imgcollapse.tools.bench.pace import Pace, faster
+from imgcollapse.tools.bench.pairs import in_turns
+from imgcollapse.tools.bench.peak import flops
+from imgcollapse.tools.bench.pictures import digits, dogs
+from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.references import diffusers_loop
+from imgcollapse.tools.bench.result import Comparison, Quality, side
+
+TARGETS, BOUND = {"cpu": 1.2, "cuda": 3.0}, 0.02
+POINTS = 10
+"""Stretches of the training whose mean losses make up the curve."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A UNet and how long it is trained.
+
+    Attributes:
+        side: pixels of an image; 8 are gray digits, else they are coloured dogs.
+        channels: as in `DDPM`.
+        layers: likewise.
+        batch: images a step.
+        steps: of training.
+        lr: the largest step size.
+    """
+
+    side: int
+    channels: tuple[int, ...]
+    steps: int
+    layers: int = 1
+    batch: int = 64
+    lr: float = 1e-3
+
+    def images(self, n: int, held_out: bool = False) -> Images:
+        """What it learns from."""
+        return digits(n, held_out) if self.side == 8 else dogs(n, self.side, held_out=held_out)
+
+
+SIZES = {
+    "smoke": [Network(8, (8,), 6, batch=16)],
+    "small": [Network(8, (32, 64), 150), Network(16, (32, 64), 40), Network(32, (32, 64, 64), 20)],
+    "real": [Network(8, (32, 64), 600), Network(16, (32, 64), 200), Network(32, (32, 64, 64), 100)],
+    "gpu": [
+        # With 1e-3 the larger one forgets all it has learned, on both sides.
+        Network(32, (128, 256, 256), 250, layers=2, batch=128, lr=2e-4),
+        Network(64, (128, 256, 256, 512), 250, layers=2, batch=64, lr=2e-4),
+    ],
+}
+
+
+class Recorded(DDPM):
+    """The same generator, which remembers the loss of every step of its last training."""
+
+    _losses: list[float] = PrivateAttr(default_factory=list)
+
+    def _train(self, *of: Any, **more: Any) -> list[float]:
+        self._losses = super()._train(*of, **more)
+        return self._losses
+
+    def curve(self) -> list[float]:
+        """Those losses."""
+        return self._losses
+
+
+class Trained(NamedTuple):
+    """A training's network, the loss of every step, and how fast its steps were."""
+
+    network: UNet2DModel
+    losses: list[float]
+    pace: Pace
+
+
+def compare(bench: Bench) -> Iterator[Comparison]:
+    """Networks of three sizes, each from the same start, with the same objective and schedule."""
+    for size in SIZES[bench.size]:
+        yield _compared(bench, size)
+
+
+def _compared(bench: Bench, size: Network) -> Comparison:
+    n = size.steps * size.batch
+    images, held_out = size.images(n), size.images(2000, held_out=True)
+    dataset = diffusers_loop.data(images)
+    # The process of diffusers' default scheduler: noise is what both learn to answer.
+    part = Recorded(
+        channels=size.channels,
+        layers=size.layers,
+        steps=size.steps,
+        batch=size.batch,
+        lr=size.lr,
+        warmup=min(50, size.steps // 4),
+        schedule="linear",
+        prediction="epsilon",
+    )
+    named = bench.seed / "ddpm" / size.side
+
+    def ours(pair: int) -> Trained:
+        pace = Pace()
+        model = part.fit(images, 1, named / pair, bench.device, pace)
+        return Trained(model.network, part.curve(), pace)
+
+    def theirs(pair: int) -> Trained:
+        pace = Pace()
+        with (named / pair / "init").lent_to_torch():
+            network = unet(images.shape, part.channels, part.layers, part.attention, None)
+        with (named / pair / "diffusers").lent_to_torch():
+            losses = diffusers_loop.train(
+                network,
+                dataset,
+                part.steps,
+                part.batch,
+                part.lr,
+                part.warmup,
+                part.ema,
+                bench.device.torch,
+                pace,
+            )
+        return Trained(network, losses, pace)
+
+    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    network = mine[0].outcome.network
+    work = _flops(network, images, size.batch, bench.device.torch)
+    shown = side("imgcollapse", mine, n)
+    return Comparison(
+        part="ddpm",
+        title=f"DDPM training, {size.side} px, {images.shape[0]} channels, UNet "
+        f"{'-'.join(map(str, size.channels))}, batch {size.batch}, {size.steps:,} steps",
+        ours=shown,
+        reference=side("diffusers' loop, float32, DataLoader", others, n),
+        quality=Quality(
+            what="loss of held-out images, averaged weights",
+            ours=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in mine),
+            reference=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in others),
+            bound=BOUND,
+            curves=(
+                curve([run.outcome.losses for run in mine]),
+                curve([run.outcome.losses for run in others]),
+            ),
+        ),
+        step_ratios=faster(*([run.outcome.pace for run in runs] for runs in (mine, others))),
+        target=bench.promised(TARGETS.get(bench.device.torch.type, 1.0)),
+        flops=work,
+        peak_share=work * shown.median / bench.peak(),
+        chosen=bench.precision,
+    )
+
+
+def curve(losses: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Losses of several trainings, step by step => means of ten equal stretches, over all."""
+    steps = [statistics.fmean(at) for at in zip(*losses, strict=True)]
+    each = max(1, len(steps) // POINTS)
+    return tuple(statistics.fmean(steps[i : i + each]) for i in range(0, len(steps), each))
+
+
+@torch.inference_mode()
+def _misfit(network: UNet2DModel, images: Images, bench: Bench, named: Seed) -> float:
+    """Mean squared error of the noise, float32, the same noise and times for everybody."""
+    where, alphas, found = bench.device.torch, _alphas(), []
+    network.to(where)  # pyright: ignore[reportArgumentType]
+    network.eval()
+    for first in range(0, len(images), 250):
+        clean = to_float(images.pixels[first : first + 250])
+        draw = (named / "judge" / first).torch()
+        t = torch.randint(0, len(alphas), (len(clean),), generator=draw)
+        noise, a = torch.randn(clean.shape, generator=draw), alphas[t].view(-1, 1, 1, 1)
+        noisy = (a.sqrt() * clean + (1 - a).sqrt() * noise).to(where)
+        answer = network(noisy, t.to(where), return_dict=False)[0].float().cpu()
+        found.append(F.mse_loss(answer, noise, reduction="none").flatten(1).mean(1))
+    return float(torch.cat(found).mean())
+
+
+def _alphas() -> Tensor:
+    """Ho et al. 2020: betas from 1e-4 to 0.02 in 1,000 steps."""
+    return (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0)
+
+
+def _flops(network: UNet2DModel, images: Images, batch: int, where: torch.device) -> float:
+    """Of one image in training."""
+    clean = to_float(images.pixels[:batch]).to(where)
+    t = torch.zeros(len(clean), dtype=torch.int64, device=where)
+
+    def step() -> None:
+        with torch.enable_grad():
+            F.mse_loss(network(clean, t, return_dict=False)[0], clean).backward()
+        network.zero_grad()
+
+    return flops(step) / len(clean)

@@ -1,0 +1,181 @@
+"""Whole generations of the demo's study: where their time goes, and what measuring them costs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imgcollapse import census, metrics
+from imgcollapse.config.study import Study
+from imgcollapse.core.images import UNKNOWN
+from imgcollapse.data import split
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.runner import run
+from imgcollapse.experiment.setup import freeze_oracle
+from imgcollapse.metrics.frechet import Gaussian
+from imgcollapse.metrics.kid import gram
+from imgcollapse.metrics.prdc import reach
+from imgcollapse.runs.run_dir import Run
+from imgcollapse.tools.bench import memory
+from imgcollapse.tools.bench.pairs import measured
+from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.result import Check, Generation
+
+STAGES = "fit", "sample", "measure"
+MEASURING, OVERHEAD = 0.10, 0.03
+"""Most that measuring 10,000 samples may cost of a generation, and all but the stages of it."""
+
+DEMO: dict[str, Any] = {
+    "samples": 1000,
+    "data": {"kind": "paper_dogs", "size": 16, "variety": 0.5},
+    "longtail": {"kind": "exponential", "factor": 100, "images": 400},
+    "splits": {"oracle": 400, "calibration": 500, "reference": 1000},
+    "generator": {
+        "kind": "ddpm",
+        "channels": [32, 64],
+        "patch": 2,
+        "attention": False,
+        "steps": 2000,
+        "warm_start": True,
+        "warm_steps": 500,
+        "batch": 64,
+        "lr": 3.0e-3,
+        "sample_steps": 20,
+    },
+    "oracle": {"kind": "cnn", "width": 16, "steps": 300, "reject": 0.003},
+}
+"""The study of configs/demo.yaml."""
+
+SMALLER = {
+    "samples": 100,
+    "longtail": {"kind": "exponential", "factor": 8, "images": 100},
+    "splits": {"oracle": 30, "calibration": 30, "reference": 100},
+    "generator": DEMO["generator"] | {"channels": [8], "steps": 6, "warm_steps": 3, "batch": 8},
+    "oracle": {"kind": "cnn", "width": 8, "steps": 10},
+}
+
+GENERATIONS = {"smoke": 2, "small": 2, "real": 4, "gpu": 8}
+SAMPLES = {"smoke": 200, "small": 10_000, "real": 10_000, "gpu": 10_000}
+
+
+def take_times(bench: Bench) -> Iterator[Generation | Check]:
+    """Run the study in a folder that is thrown away, then measure 10,000 samples of its last model.
+
+    Its warm generations are the shorter ones, so the shares are taken of the shortest of them.
+    """
+    study = Study.model_validate(
+        DEMO
+        | (SMALLER if bench.size == "smoke" else {})
+        | {
+            "generations": GENERATIONS[bench.size],
+            "device": str(bench.device.torch),
+            "precision": bench.precision,
+        }
+    )
+    with tempfile.TemporaryDirectory(prefix="imgcollapse-bench-") as folder:
+        clock = _Clock(bench.device.torch)
+        begun = run(study, Path(folder) / "run", watcher=clock)
+        clock.stop()
+        found = list(_timed(begun, clock))
+        yield from found
+        warm = min(found[2:], key=lambda generation: generation.wall)
+        yield Check(
+            part="generations",
+            what="time of a generation outside training, sampling and measuring",
+            value=warm.seconds["rest"] / warm.wall,
+            limit=bench.promised(OVERHEAD),
+            detail=f"{warm.seconds['rest']:.2f} of {warm.wall:.1f} s, generation {warm.number}",
+        )
+        yield _measuring(bench, study, begun, warm.wall)
+
+
+def _timed(begun: Run, clock: _Clock) -> Iterator[Generation]:
+    lineage = begun.lineages[0]
+    # What lies before generation 1 is the study's beginning: images, oracle, floors.
+    starts = [clock.begun, *clock.starts[-(lineage.generations - 1) :], clock.ended]
+    for g in range(lineage.generations):
+        wall = starts[g + 1] - starts[g]
+        laps = lineage.manifest(g).get("seconds", {})
+        seconds = {stage: float(laps.get(stage, 0)) for stage in STAGES} if g else {}
+        seconds["rest"] = wall - sum(seconds.values())
+        yield Generation(number=g, wall=wall, seconds=seconds, memory=clock.peaks[g])
+
+
+def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
+    """Census, FID, KID, precision and recall of as many samples as real images."""
+    n, lineage = SAMPLES[bench.size], begun.lineages[0]
+    more = study.splits.model_copy(update={"reference": n})
+    real = split(study.data.load(), study.longtail, more, bench.seed / "generations")
+    oracle = freeze_oracle(study, real, begun, bench.device, Silent())
+    model = study.generator.restore(
+        lineage.model(study.generations), real.train.shape, len(real.classes), bench.device
+    )
+    asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
+    samples = model.sample(asked, bench.seed / "generations" / "draw", Silent())
+    record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
+    shares = real.shares.tolist()
+    reference = oracle.answer(real.reference.pixels).features
+    k = study.metrics.neighbours
+    # Once for a study, as its laboratory keeps them.
+    fitted, within, reaches = Gaussian.of(reference), gram(reference), reach(reference, k)
+
+    def naming() -> Any:
+        answers = oracle.answer(samples.pixels)
+        census.count(
+            1,
+            answers.counted,
+            answers.probabilities,
+            samples.labels,
+            real.classes,
+            census.Expectation(shares, shares, shares),
+            record,
+        )
+        return answers
+
+    named = measured(naming, bench.device.torch)
+    seen = named.outcome.features
+    seconds = {
+        "census": named.seconds,
+        "FID": measured(lambda: metrics.fid(fitted, seen), bench.device.torch).seconds,
+        "KID": measured(
+            lambda: metrics.kid(reference, seen, within=within), bench.device.torch
+        ).seconds,
+        "precision and recall": measured(
+            lambda: metrics.prdc(reference, seen, k, reaches), bench.device.torch
+        ).seconds,
+    }
+    return Check(
+        part="generations",
+        what=f"census, FID, KID, precision and recall of {n:,} samples, in generations",
+        value=sum(seconds.values()) / wall,
+        limit=bench.promised(MEASURING),
+        detail=", ".join(f"{name} {each:.2f} s" for name, each in seconds.items()),
+    )
+
+
+class _Clock(Silent):
+    """Notes when generations begin, and the peak of memory in each."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.starts, self.peaks = device, [], []
+        memory.reset(device)
+        self.begun = self.ended = time.perf_counter()
+
+    def at(self, lineage: int, generation: int, study: Study) -> None:
+        if generation:
+            self.starts.append(time.perf_counter())
+            self._lap()
+
+    def stop(self) -> None:
+        """The study is done."""
+        self.ended = time.perf_counter()
+        self._lap()
+
+    def _lap(self) -> None:
+        self.peaks.append(memory.peak(self.device))
+        memory.reset(self.device)

@@ -1,0 +1,80 @@
+"""Naming, counting and comparing samples against torchmetrics' FID on the same features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from imgcollapse import census, metrics
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.metrics.frechet import Gaussian
+from imgcollapse.oracle import CNN, FrozenOracle
+from imgcollapse.tools.bench.pairs import in_turns
+from imgcollapse.tools.bench.pictures import dogs
+from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.references import fid
+from imgcollapse.tools.bench.result import Comparison, Quality, side
+
+IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
+SIDE, CLASSES = 16, 8
+ROUNDING = 1e-4
+"""torchmetrics takes covariances from sums of squares and answers in float32."""
+
+
+def compare(bench: Bench) -> Iterator[Comparison]:
+    """Census and FID of this program, with their intervals, against FID alone."""
+    n = IMAGES[bench.size]
+    training, held_out = dogs(800, SIDE), dogs(400, SIDE, held_out=True)
+    real, samples = dogs(n, SIDE), dogs(n, SIDE, held_out=True)
+    oracle = CNN(width=16, steps=20 if bench.size == "smoke" else 200).fit(
+        training, held_out, CLASSES, bench.seed / "measuring", bench.device, Silent()
+    )
+    fitted = Gaussian.of(oracle.answer(real.pixels).features)  # once for a study, on both sides
+    record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
+    width = oracle.head.in_features
+    network = _as_torchmetrics_asks(oracle)
+    reference = fid.Reference(network, width, real.pixels.to(bench.device.torch))
+
+    def ours(_pair: int) -> float | None:
+        answers = oracle.answer(samples.pixels)
+        census.count(
+            1,
+            answers.counted,
+            answers.probabilities,
+            samples.labels,
+            [str(label) for label in range(CLASSES)],
+            census.Expectation(*([[1 / CLASSES] * CLASSES] * 3)),
+            record,
+        )
+        return metrics.fid(fitted, answers.features).value
+
+    def theirs(_pair: int) -> float:
+        return reference(samples.pixels.to(bench.device.torch))
+
+    ours(0), theirs(0)  # what libraries set up at the first call
+    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    yield Comparison(
+        part="measuring",
+        title=f"naming, census with intervals and FID of {n:,} images of {SIDE} px "
+        "against FID alone",
+        ours=side("imgcollapse", mine, n),
+        reference=side("torchmetrics' FID, same network", others, n),
+        quality=Quality(
+            what="FID",
+            ours=tuple(run.outcome or 0.0 for run in mine),
+            reference=tuple(run.outcome for run in others),
+            bound=ROUNDING,
+        ),
+        chosen="float32",
+    )
+
+
+def _as_torchmetrics_asks(oracle: FrozenOracle) -> torch.nn.Module:
+    class Body(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            with oracle.device.in_float32():  # as it is asked on the other side
+                return oracle.body(images).float()
+
+    return Body()

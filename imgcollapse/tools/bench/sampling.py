@@ -1,0 +1,218 @@
+"""Drawing images in few steps against ancestral sampling in 1,000, by the same model.
+
+The model is told the class, and draws as many images of each as there are real ones. With classes
+left to chance the Fréchet distance is that of the draw of classes: two sets of 2,000 real images
+are then eight times as far from each other as a good sample of the same classes is from either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor, nn
+
+from imgcollapse import metrics
+from imgcollapse.core.images import to_uint8
+from imgcollapse.data import Exponential, PaperDogs, Splits, split
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.generators import DDPM, Diffusion
+from imgcollapse.generators.diffusers_export import without_classes
+from imgcollapse.generators.noise_schedule import Sampler
+from imgcollapse.oracle import CNN, FrozenOracle
+from imgcollapse.tools.bench.pairs import Measured, in_turns, measured
+from imgcollapse.tools.bench.peak import flops
+from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.references import ancestral
+from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
+
+TARGET, BOUND = 20.0, 0.05
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How much is drawn, and by what.
+
+    Attributes:
+        images: of each class, drawn by each side at once: a pair.
+        training: steps of the model, and of the oracle whose features the metrics see.
+        naming: real images of each class that the oracle learns from, and is judged on.
+        channels: of the model.
+        steps: of ancestral sampling.
+    """
+
+    images: int
+    training: tuple[int, int]
+    naming: int = 100
+    channels: tuple[int, ...] = (32, 64)
+    steps: int = ancestral.STEPS
+
+
+SIZES = {
+    "smoke": Drawing(5, (2, 2), naming=10, channels=(8,), steps=20),
+    "small": Drawing(50, (600, 200)),
+    "real": Drawing(250, (2000, 400)),
+    "gpu": Drawing(1250, (8000, 1000)),
+}
+
+SAMPLER, IN = "sde-dpm++", 20
+"""What is compared with ancestral sampling: a solver of the same stochastic equation."""
+
+SOLVERS: list[tuple[Sampler, int]] = [
+    *(("sde-dpm++", steps) for steps in (8, 12, 20, 50)),
+    *(("dpm++", steps) for steps in (5, 8, 12, 20, 50)),
+    *(("ddim", steps) for steps in (10, 20, 50)),
+    *(("ddpm", steps) for steps in (20, 50, 200, 1000)),
+]
+"""Sampler and steps in the table of quality against steps."""
+
+
+@dataclass(frozen=True)
+class _Studio:
+    """A trained model, those who judge what it draws, and the classes of the real images."""
+
+    model: Diffusion
+    oracle: FrozenOracle
+    real: Tensor
+    labels: Tensor
+
+    def features(self, pixels: Tensor) -> Tensor:
+        return self.oracle.answer(pixels).features
+
+    def fid(self, parts: Sequence[Measured[Tensor]]) -> metrics.Value:
+        return metrics.fid(self.real, self.features(torch.cat([part.outcome for part in parts])))
+
+
+def compare(bench: Bench) -> Iterator[Comparison]:
+    """A few steps of `SAMPLER` against diffusers' DDPMPipeline, class by class."""
+    size = SIZES[bench.size]
+    studio = _studio(bench, size)
+    model = _with(studio.model, SAMPLER, IN)
+    classes = studio.labels.unique()
+    where = bench.device.torch
+    alone = [without_classes(model, int(label)) for label in classes]
+    for network in alone:
+        cast(nn.Module, network).to(where)
+    mine, others = in_turns(
+        lambda pair: _drawn(model, classes[pair].repeat(size.images), bench, pair),
+        lambda pair: _ancestral(model, alone[pair], size, bench, pair),
+        len(classes),
+        where,
+    )
+    ours, theirs = studio.fid(mine), studio.fid(others)
+    work = IN * _flops(model)
+    shown = side("imgcollapse", mine, size.images)
+    yield Comparison(
+        part="sampling",
+        title=f"{len(studio.labels):,} images of 16 px, {SAMPLER} in {IN} steps against "
+        f"ancestral in {size.steps:,}",
+        ours=shown,
+        reference=side("diffusers' DDPMPipeline", others, size.images),
+        quality=Quality(
+            what="FID to as many real images of the same classes",
+            ours=(ours.value or 0.0,),
+            reference=(theirs.value or 0.0,),
+            bound=BOUND,
+        ),
+        target=bench.promised(TARGET),
+        flops=work,
+        peak_share=work * shown.median / bench.peak(),
+        chosen=bench.precision,
+    )
+
+
+def solvers(bench: Bench) -> Iterator[Solver]:
+    """Quality against steps: every sampler in several numbers of steps, one model."""
+    size = SIZES[bench.size]
+    studio = _studio(bench, size)
+    for name, steps in SOLVERS:
+        if steps > size.steps:
+            continue
+        bench.say(f"{name} in {steps} steps")
+        model = _with(studio.model, name, steps)
+        run = measured(lambda m=model: _drawn(m, studio.labels, bench, 0), bench.device.torch)
+        seen = studio.features(run.outcome)
+        found: dict[str, Any] = {
+            "fid": metrics.fid(studio.real, seen),
+            "kid": metrics.kid(studio.real, seen),
+            **metrics.prdc(studio.real.double(), seen.double(), 5),
+        }
+        yield Solver(
+            name=name,
+            steps=steps,
+            rate=len(studio.labels) / run.seconds,
+            metrics={
+                metric: value[:3] for metric, value in found.items() if value.value is not None
+            },
+        )
+
+
+def _studio(bench: Bench, size: Drawing) -> _Studio:
+    """The demo's generator and oracle, trained on more dogs, and as many real dogs as are drawn."""
+    training, naming = size.training
+    source = PaperDogs(size=16, variety=0.5).load()
+    images = size.images * len(source.classes)
+    real = split(
+        source,
+        Exponential(factor=1, images=images),
+        Splits(oracle=size.naming, calibration=size.naming, reference=images),
+        bench.seed / "sampling" / "split",
+    )
+    bench.say(f"a model to draw with: {training:,} steps")
+    part = DDPM(
+        channels=size.channels,
+        patch=2,
+        attention=False,
+        lr=3e-3,
+        steps=training,
+        conditional=True,
+        sample_batch=size.images,
+    )
+    model = part.fit(
+        real.train, len(real.classes), bench.seed / "sampling" / "fit", bench.device, Silent()
+    )
+    oracle = CNN(width=16, steps=naming).fit(
+        real.oracle,
+        real.calibration,
+        len(real.classes),
+        bench.seed / "sampling" / "oracle",
+        bench.device,
+        Silent(),
+    )
+    seen = oracle.answer(real.reference.pixels).features
+    return _Studio(model, oracle, seen, real.reference.labels)
+
+
+def _with(model: Diffusion, sampler: Sampler, steps: int) -> Diffusion:
+    settings = model.settings.model_copy(update={"sampler": sampler, "sample_steps": steps})
+    return replace(model, settings=settings)
+
+
+def _drawn(model: Diffusion, labels: Tensor, bench: Bench, pair: int) -> Tensor:
+    return model.sample(labels, bench.seed / "sampling" / "draw" / pair, Silent()).pixels
+
+
+def _ancestral(
+    model: Diffusion, alone: UNet2DModel, size: Drawing, bench: Bench, pair: int
+) -> Tensor:
+    """By the network of one class, which is how diffusers' pipeline is told of it."""
+    floats = ancestral.sample(
+        alone,
+        size.images,
+        int(bench.seed / "sampling" / "ancestral" / pair) % 2**32,
+        "squaredcos_cap_v2",
+        "v_prediction",
+        size.steps,
+    )
+    return to_uint8(model.canvas.leave(floats))
+
+
+def _flops(model: Diffusion) -> float:
+    """Of one image and step."""
+    x = torch.zeros(8, *model.canvas.inside, device=model.device.torch)
+    t = torch.zeros(8, dtype=torch.int64, device=model.device.torch)
+    with torch.no_grad():
+        return flops(lambda: model.network(x, t, t)) / len(x)

@@ -1,0 +1,121 @@
+"""What a bench found, as tables for a terminal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
+
+
+def tables(report: Report) -> Iterator[Table | Text]:
+    """A line on the machine, then a table of each kind of finding that there is."""
+    machine, peaks = report.machine, report.peak
+    products = ", ".join(f"{name} {peak / 1e9:,.0f} GFLOP/s" for name, peak in peaks.items())
+    yield Text(
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['device']}, torch {machine['torch']}; matrix products: {products}"
+    )
+    if report.comparisons:
+        yield comparisons(report.comparisons)
+    if report.generations:
+        yield generations(report.generations)
+        yield Text(f"{report.generations_per_hour:,.0f} generations/hour, as fast as the last")
+    if report.solvers:
+        yield solvers(report.solvers)
+    if report.checks:
+        yield checks(report.checks)
+
+
+def comparisons(found: Sequence[Comparison]) -> Table:
+    """Rates, ratios with their spread over pairs, and what came of both sides."""
+    rows = _table("work", "here", "reference", "ratio", "promised")
+    rows.caption = "units a second and ratios: medians over pairs measured in turns (their range)"
+    for each in found:
+        low, high = min(each.ratios), max(each.ratios)
+        verdict = "[green]met" if each.ratio >= (each.target or 0) else "[bold red]MISSED"
+        rows.add_row(
+            f"[bold]{each.title}[/]\n{each.ours.name} ({each.chosen}) against "
+            f"{each.reference.name}\n[dim]{_beside(each)}",
+            f"{each.ours.median:,.0f}",
+            f"{each.reference.median:,.0f}",
+            f"{each.ratio:.2f}\n({low:.2f} to {high:.2f})",
+            f"{each.target:g}\n{verdict}" if each.target else "",
+        )
+        rows.add_section()
+    return rows
+
+
+def _beside(found: Comparison) -> str:
+    """What stands beside a ratio."""
+    said = []
+    if quality := found.quality:
+        ours, theirs = (sum(side) / len(side) for side in (quality.ours, quality.reference))
+        verdict = "" if quality.holds else f", more than the {quality.bound:.0%} allowed"
+        said.append(
+            f"{quality.what}: {ours:.4g} against {theirs:.4g} ({quality.difference:+.1%}{verdict})"
+        )
+    if found.step_ratios:
+        low, high = min(found.step_ratios), max(found.step_ratios)
+        middle = statistics.median(found.step_ratios)
+        said.append(f"steps alone {middle:.2f} ({low:.2f} to {high:.2f})")
+    said.append(f"by processor time {found.processor_ratio:.2f}")
+    if found.peak_share:
+        said.append(f"{found.peak_share:.0%} of the {found.chosen} matrix-product peak")
+    if found.ours.memory and found.reference.memory:
+        said.append(f"at most {found.ours.memory:,.0f} and {found.reference.memory:,.0f} MiB")
+    return "; ".join(said)
+
+
+def generations(found: Sequence[Generation]) -> Table:
+    """Seconds by stage."""
+    stages = list(dict.fromkeys(stage for each in found for stage in each.seconds))
+    stages = [stage for stage in stages if stage != "rest"] + ["rest"]
+    rows = _table("generation", *stages, "seconds in all", "MiB")
+    for each in found:
+        cells = [f"{each.seconds[stage]:.2f}" if stage in each.seconds else "" for stage in stages]
+        memory = f"{each.memory:,.0f}" if each.memory else ""
+        rows.add_row(str(each.number or "begin"), *cells, f"{each.wall:.2f}", memory)
+    return rows
+
+
+QUALITY = ("fid", "kid", "precision", "recall")
+"""Columns that fit beside a solver's name and speed."""
+
+
+def solvers(found: Sequence[Solver]) -> Table:
+    """Quality against steps; what has no column here is in the JSON."""
+    rows = _table("sampler", "steps", "images/s", *QUALITY)
+    for each in found:
+        cells = []
+        for name in QUALITY:
+            value, low, high = each.metrics.get(name, (None, None, None))
+            spread = "" if low is None or high is None else f"\n[dim]{low:.2g} to {high:.2g}"
+            cells.append("" if value is None else f"{value:.3g}{spread}")
+        rows.add_row(each.name, str(each.steps), f"{each.rate:,.0f}", *cells)
+    return rows
+
+
+def checks(found: Sequence[Check]) -> Table:
+    """Numbers with limits."""
+    rows = _table("what", "is", "at most", "")
+    for each in found:
+        verdict = "[green]holds" if each.holds else "[bold red]MISSED"
+        rows.add_row(
+            f"{each.what}\n[dim]{each.detail}",
+            f"{each.value:.1%}",
+            *((f"{each.limit:.0%}", verdict) if each.limit is not None else ("", "")),
+        )
+    return rows
+
+
+def _table(first: str, *others: str) -> Table:
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows.add_column(first)
+    for name in others:
+        rows.add_column(name, justify="right")
+    return rows

@@ -1,0 +1,130 @@
+"""A VAE's training against a plain float32 loop, at equal final ELBO."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from imgcollapse.core.images import Images, to_float
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.generators import VAE
+from imgcollapse.generators.vae import Coder
+from imgcollapse.tools.bench.pairs import in_turns
+from imgcollapse.tools.bench.peak import flops
+from imgcollapse.tools.bench.pictures import dogs
+from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.references import plain_vae
+from imgcollapse.tools.bench.result import Comparison, Quality, side
+
+TARGET, BOUND = 2.0, 0.01
+LATENT = 20
+
+
+@dataclass(frozen=True)
+class Training:
+    """How much is trained.
+
+    Attributes:
+        images: of 28 gray pixels.
+        epochs: over them.
+        width: channels; 64 are the 647,000 weights of Shumailov et al. 2024.
+    """
+
+    images: int
+    epochs: int = 1
+    width: int = 64
+
+
+SIZES = {
+    "smoke": Training(512, width=8),
+    "small": Training(10_000),
+    "real": Training(60_000),
+    "gpu": Training(60_000, epochs=2),
+}
+
+
+def compare(bench: Bench) -> Iterator[Comparison]:
+    """The convolutional VAE of Shumailov et al. 2024 at batch 256, epoch by epoch."""
+    size = SIZES[bench.size]
+    images = dogs(size.images, 28, gray=True)
+    held_out = dogs(min(2000, size.images), 28, gray=True, held_out=True)
+    dataset = plain_vae.data(images)
+    part = VAE(latent=LATENT, width=size.width, epochs=size.epochs)
+
+    def fresh(pair: int) -> Coder:
+        with (bench.seed / "vae" / pair / "init").lent_to_torch():
+            return Coder(images.shape, part.latent, part.width)
+
+    def ours(pair: int) -> nn.Module:
+        seed = bench.seed / "vae" / pair
+        return part.fit(images, 0, seed, bench.device, Silent()).network
+
+    def theirs(pair: int) -> nn.Module:
+        network = fresh(pair)
+        plain = plain_vae.PlainVAE(network.encoder, network.decoder)
+        with (bench.seed / "vae" / pair / "plain").lent_to_torch():
+            plain_vae.train(
+                plain,
+                dataset,
+                size.epochs,
+                part.batch,
+                part.lr,
+                part.weight_decay,
+                bench.device.torch,
+            )
+        return network
+
+    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    steps = math.ceil(size.epochs * size.images / part.batch)
+    work = _flops(fresh(0), images, part.batch)
+    shown = side("imgcollapse", mine, steps * part.batch)
+    yield Comparison(
+        part="vae",
+        title=f"VAE, {sum(p.numel() for p in fresh(0).parameters()):,} weights, 28 px gray, "
+        f"batch {part.batch}, {size.images:,} images, {size.epochs} epoch"
+        + "s"
+        * (size.epochs > 1),
+        ours=shown,
+        reference=side("PyTorch, float32, DataLoader", others, steps * part.batch),
+        quality=Quality(
+            what="negative ELBO of held-out images, nats",
+            ours=tuple(_misfit(run.outcome, held_out, bench) for run in mine),
+            reference=tuple(_misfit(run.outcome, held_out, bench) for run in others),
+            bound=BOUND,
+        ),
+        target=bench.promised(TARGET),
+        flops=work,
+        peak_share=work * shown.median / bench.peak(),
+        chosen=bench.precision,
+    )
+
+
+def _misfit(network: nn.Module, images: Images, bench: Bench) -> float:
+    """Negative ELBO in float32, with the same noise for everybody."""
+    assert isinstance(network, Coder)
+    network = network.to(bench.device.torch).eval()
+    noise = torch.randn(len(images), LATENT, generator=(bench.seed / "vae" / "judge").torch())
+    with torch.inference_mode():
+        pixels = to_float(images.pixels.to(bench.device.torch))
+        return float(negative_elbo(network, pixels, noise.to(pixels.device)))
+
+
+def negative_elbo(network: Coder, pixels: Tensor, noise: Tensor) -> Tensor:
+    """Mean over images in nats: Kingma & Welling 2014, equation 10, written out once more."""
+    mean, log_variance = network.encode(pixels)
+    logits = network.decode(mean + (log_variance / 2).exp() * noise)
+    misfit = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
+    divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum()
+    return (misfit + divergence) / len(pixels)
+
+
+def _flops(network: Coder, images: Images, batch: int) -> float:
+    """Of one image in training."""
+    pixels = to_float(images.pixels[:batch])
+    noise = torch.zeros(len(pixels), LATENT)
+    return flops(lambda: negative_elbo(network, pixels, noise).backward()) / len(pixels)

@@ -1,0 +1,159 @@
+"""Reading the images, making the oracle ready, measuring."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from scipy.stats import binom
+from torch import Tensor
+
+from imgcollapse import census
+from imgcollapse.config.loader import load_study, with_overrides
+from imgcollapse.config.study import Study
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import Folder
+from imgcollapse.data.image_import import bring
+from imgcollapse.data.safe_zip import DEFAULT
+from imgcollapse.experiment.evaluator import Known, Laboratory
+from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.setup import (
+    choose_device,
+    freeze_codebook,
+    freeze_oracle,
+    load_real,
+    made_with,
+    recall_real_side,
+)
+from imgcollapse.runs.run_dir import RECORD, Run
+from imgcollapse.runs.tables import census_table, metrics_table
+from imgcollapse.tools.evaluate.result import Evaluation, check_out
+
+GENERATION = 1
+"""What the images are called in both tables: samples of a model trained on the real images."""
+
+OF_A_RUN = ("data", "device", "precision", "threads", "metrics")
+"""Parts of a run's study that may be set anew; the images must still be those it began with."""
+
+
+def evaluate(
+    images: Path | str | Images,
+    study: Study | Run | Path | str,
+    out: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+    watcher: Watcher | None = None,
+) -> Evaluation:
+    """Compare any generator's images with a study's real images, and count their classes.
+
+    The result does not depend on how the images are packed or ordered. In both tables they are
+    generation `GENERATION`.
+
+    Args:
+        images: a folder, zip, npz or safetensors file, or `Images` (data/bring.py).
+        study: a YAML file or a `Study`, whose oracle is trained first; or a run, or its folder,
+            whose oracle is taken as it is.
+        out: the folder to write; none writes nothing.
+        overrides: `key=value` settings; of a run's study only those under `OF_A_RUN`.
+        smoke: apply the YAML file's `smoke:` section.
+        watcher: told about progress; none is silent.
+
+    Raises:
+        UserError: something about the images, the study or the folder must be mended first.
+    """
+    watcher = watcher or Silent()
+    study, run = _opened(study, overrides, smoke)
+    source = images if isinstance(images, Images) else Path(images)
+    path = None if isinstance(source, Images) else str(source.expanduser().absolute())
+    if out is not None:
+        check_out(Path(out), path, study.resolved())
+    device = choose_device(study)
+    real = load_real(study, run, watcher)
+    limits = study.data.limits if isinstance(study.data, Folder) else DEFAULT
+    brought = bring(source, real.train.shape, real.classes, limits)
+    for remark in brought.remarks:
+        watcher.say(remark)
+    oracle = freeze_oracle(study, real, run, device, watcher)
+    codebook = freeze_codebook(study, real, run)
+    known = Known(recall_real_side(study, real, oracle, device, run))
+    laboratory = Laboratory(study, real, oracle, device, watcher, codebook, known)
+    digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
+    watcher.say(f"measuring {len(samples):,} images")
+    _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))
+    found = Evaluation(
+        census_table(rows["census"]),
+        metrics_table(rows["metrics"]),
+        {
+            "format": 1,
+            "images": {
+                "path": path,
+                "number": len(samples),
+                "sha256": digest,
+                "remarks": list(brought.remarks),
+            },
+            "study": study.resolved(),
+            "run": str(run.path.absolute()) if run else None,
+            "classes": list(real.classes),
+            "shares": real.shares.tolist(),
+            "shape": list(real.train.shape),
+            "data": {"sha256": real.digest, "remarks": list(real.remarks)},
+            "oracle": {
+                "sha256": oracle.digest(),
+                "accuracy": oracle.accuracy,
+                "held_out": len(real.calibration),
+                "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
+            },
+            "made_with": made_with(device),
+        },
+    )
+    if out is not None:
+        found.write(Path(out))
+    return found
+
+
+def by_chance(shares: Tensor, n: int) -> census.Expectation:
+    """The real shares float64[K], and the central 95% of each among n independent draws.
+
+    The ends are quantiles of Binomial(n, share) / n: at most 2.5% of draws lie beyond either.
+    """
+    low, high = binom.ppf([[0.025], [0.975]], n, shares.numpy()) / n
+    return census.Expectation(shares.tolist(), low.tolist(), high.tolist())
+
+
+def _opened(
+    study: Study | Run | Path | str, overrides: Sequence[str], smoke: bool
+) -> tuple[Study, Run | None]:
+    if isinstance(study, Study):
+        if overrides or smoke:
+            raise ValueError("overrides and smoke change a file; change the Study before")
+        return study, None
+    if not isinstance(study, Run) and not Path(study).is_dir():
+        return load_study(study, overrides, smoke), None
+    run = study if isinstance(study, Run) else Run.open(study)
+    if smoke:
+        raise UserError(f"{run.path}: is a run and has no smoke: section; leave out --smoke")
+    for override in overrides:
+        if override.partition("=")[0].split(".")[0] not in OF_A_RUN:
+            raise UserError(
+                f"{override}: is settled in {run.path / RECORD}; set only {', '.join(OF_A_RUN)}"
+            )
+    raw = copy.deepcopy(run.record["study"])
+    return with_overrides(raw, overrides, str(run.path / RECORD)), run
+
+
+def _shuffled(images: Images, seed: Seed) -> tuple[str, Images]:
+    """The sha256 over the sorted sha256 of each image, and an order that depends on them alone.
+
+    Metrics at equal n take the first n, which must be a fair sample; a folder is sorted by class.
+    """
+    each = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.pixels]
+    order = sorted(range(len(each)), key=lambda row: (each[row], int(images.labels[row])))
+    digest = hashlib.sha256(b"".join(each[row] for row in order)).hexdigest()
+    # By hash alone copies of one image would lie side by side.
+    mixed = torch.randperm(len(order), generator=seed.torch())
+    return digest, images[torch.tensor(order)[mixed]]

@@ -1,0 +1,12 @@
+"""A fault drill: a study is killed at random moments, and must end as its unbroken twin.
+
+drill.py     the twins, the kills, a flipped bit
+victim.py    the process that is killed, and where it was
+compare.py   what must be the same in two runs
+result.py    what was hit, and what became of it
+"""
+
+from imgcollapse.tools.fault_injection.drill import drill
+from imgcollapse.tools.fault_injection.fault_report import Damage, Drill, Hit
+
+__all__ = ["Damage", "Drill", "Hit", "drill"]

@@ -1,0 +1,103 @@
+"""Lineages of labels alone: the program's own loop, on images of no pixels.
+
+The order of events is loop.py's: a regime selects rows of the archive, the generator is fitted to
+them, the model draws as many samples as the real training set has, and these join the archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imgcollapse.core.device import choose
+from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.protocols import Generator
+from imgcollapse.core.seeds import Seed
+from imgcollapse.experiment.progress import Silent
+from imgcollapse.regimes import Regime
+from imgcollapse.tools.validate.laws import Array
+
+CPU = choose("cpu", "float32")
+
+
+class Labels(Images):
+    """N images of which only the labels, int16[N], are there: a generation, or a reserve."""
+
+    def __init__(self, labels: Tensor) -> None:
+        super().__init__(torch.empty(len(labels), 1, 0, 0, dtype=torch.uint8), labels)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """int64[n] row numbers => uint8[n, 1, 0, 0]."""
+        return self.pixels[rows]
+
+
+NO_RESERVE = Labels(torch.empty(0, dtype=torch.int16))
+
+
+def classes_of(*copies: int) -> Tensor:
+    """Labels of K classes with so many copies each, int16[n], in class order."""
+    return torch.arange(len(copies), dtype=torch.int16).repeat_interleave(torch.tensor(copies))
+
+
+@dataclass(frozen=True)
+class Born:
+    """The g-th model and its samples.
+
+    Attributes:
+        training: int16[M], labels of its training set.
+        samples: int16[n], labels of its samples.
+    """
+
+    training: Tensor
+    samples: Tensor
+
+
+def resampled(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
+    """Fit a generator to images and draw n samples."""
+    model = generator.fit(images, 0, seed / "fit", CPU, Silent())
+    return model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", Silent())
+
+
+def descend(
+    regime: Regime,
+    generator: Generator,
+    real: Tensor,
+    seed: Seed,
+    reserve: Labels = NO_RESERVE,
+) -> Iterator[Born]:
+    """Live without end from real labels, int16[n]; the first one born is model 1."""
+    archive = Archive(Labels(real), reserve)
+    for g in count(1):
+        training = archive.gather(regime.select(archive, g, seed / g / "select"))
+        samples = resampled(generator, training, len(real), seed / g)
+        archive.append(samples)
+        yield Born(training.labels, samples.labels)
+
+
+def history(
+    regime: Regime,
+    generator: Generator,
+    real: Tensor,
+    generations: int,
+    seed: Seed,
+    reserve: Labels = NO_RESERVE,
+) -> list[Born]:
+    """The first so many generations of a lineage."""
+    return list(islice(descend(regime, generator, real, seed, reserve), generations))
+
+
+def counts(labels: Tensor, classes: int) -> Array:
+    """Images of each class: int16[n] labels => float64[K]."""
+    return np.bincount(labels.numpy(), minlength=classes).astype(np.float64)
+
+
+def heterozygosity(labels: Tensor) -> float:
+    """1 - sum p^2: the chance that two images, drawn with replacement, differ in class."""
+    p = counts(labels, 1) / len(labels)
+    return float(1 - p @ p)
