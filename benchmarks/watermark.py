@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from imgcollapse.core.protocols import Source
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.curation.watermark.spread_transform import Mark
 from imgcollapse.data import Digits, Folder, PaperDogs, TorchvisionSet
+from imgcollapse.data.base import Source
 
 RATE, PSNR, MARGIN = 0.01, 35.0, 2
 

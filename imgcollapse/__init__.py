@@ -85,19 +85,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "Evaluation": "evaluation",
+    "Evaluation": "tools.evaluate",
     "Images": "core.images",
-    "Lineage": "lineage",
-    "Run": "run_folder",
-    "Study": "study",
+    "Lineage": "runs.lineage_dir",
+    "Run": "runs.run_dir",
+    "Study": "config.study",
     "Sweep": "sweeps",
     "UserError": "core.errors",
-    "Verification": "verification",
-    "evaluate": "evaluation",
-    "load_study": "config",
-    "run": "launch",
+    "Verification": "tools.verify",
+    "evaluate": "tools.evaluate",
+    "load_study": "config.loader",
+    "run": "experiment.runner",
     "sweep": "sweeps",
-    "verify": "verification",
+    "verify": "tools.verify",
     "write_report": "report",
 }
 

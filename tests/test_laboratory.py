@@ -8,7 +8,7 @@ import torch
 import imgcollapse as ic
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.grid import sample_grid
-from imgcollapse.experiment import null_model, setup
+from imgcollapse.experiment import null_model, runner, setup
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
@@ -145,7 +145,7 @@ def elsewhere(monkeypatch):
         return replace(answers, features=answers.features * (1 + 1e-6))
 
     monkeypatch.setattr(FrozenOracle, "answer", other)
-    for module in (setup, launch):
+    for module in (setup, runner):
         monkeypatch.setattr(module, "made_with", lambda device: here(device) | {"torch": "99.0"})
 
 

@@ -5,9 +5,9 @@ import torch
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.protocols import Pool
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import split
+from imgcollapse.data.base import Pool
 from imgcollapse.data.image_sets import InMemory
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN

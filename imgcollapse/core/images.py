@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -80,3 +81,16 @@ def to_uint8(floats: Tensor) -> Tensor:
     """
     whole = ((floats.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return whole.cpu().contiguous()
+
+
+class Stock(Protocol):
+    """Real images that are read, or drawn, when somebody asks for them."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int16[N], the class of every image."""
+        ...
+
+    def read(self, rows: Tensor) -> Tensor:
+        """int64[n] row numbers => uint8[n, C, H, W]."""
+        ...

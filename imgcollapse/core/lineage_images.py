@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgcollapse.core.images import Images
+from imgcollapse.core.images import Images, Stock
 from imgcollapse.core.lazy_images import Gathered
-from imgcollapse.core.pool import GAP, Kept
-from imgcollapse.core.protocols import Stock
 
 RESERVE = -1
 """Generation number of the reserve: real images that no training set has used yet."""
+GAP = -1
+"""Row number of an image that a screen took out of the pool."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,22 @@ class TrainingSet:
         order = self.generation.argsort(stable=True)
         found, counts = self.generation[order].unique_consecutive(return_counts=True)
         yield from zip(found.tolist(), order.split(counts.tolist()), strict=True)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What enters the pool.
+
+    Attributes:
+        rows: int32[M], rows of the generation in the order a regime takes them, or `GAP`.
+        labels: int16[M], what they are trained as; a person may have corrected them.
+    """
+
+    rows: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Archive:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from imgcollapse.core.components import OneOf
-from imgcollapse.core.pool import Filter
+from imgcollapse.curation.base import Filter
 from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
 from imgcollapse.curation.human_picks import ByHand

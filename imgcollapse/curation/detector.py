@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 from imgcollapse.curation.thinning import spared
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -35,7 +36,7 @@ class Detector(Filter):
 
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """What is not found, and of the rest a share of `weight`, drawn one by one."""
-        return Kept.of(seen, self.blind(seen.generation, len(seen), seed))
+        return seen.select(self.blind(seen.generation, len(seen), seed))
 
     def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
         """The same: it sees no content."""

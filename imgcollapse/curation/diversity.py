@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -41,7 +42,7 @@ class _Chooser(Filter):
         known = (seen.counted != UNKNOWN).nonzero().flatten()
         wanted = min(int(len(seen) * self.keep_share + 1e-9), len(known))
         chosen = self._choose(seen[known], wanted, seed) if wanted else known[:0]
-        return Kept.of(seen, known[chosen].sort().values)
+        return seen.select(known[chosen].sort().values)
 
     @abstractmethod
     def _choose(self, seen: Candidates, wanted: int, seed: Seed) -> Tensor:

@@ -14,8 +14,9 @@ import torch
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 from imgcollapse.curation.picks_file import Picks, Subject, place, run_of
 from imgcollapse.io import atomic
 
@@ -73,7 +74,7 @@ class ByHand(Filter):
                 f"{place(seen.folder, seen.generation)}: picks leave nothing of generation "
                 f"{seen.generation}; keep something: {_command(seen.folder, seen.generation)}"
             )
-        kept = Kept.of(seen, chosen)
+        kept = seen.select(chosen)
         old = torch.full((subject.size,), UNKNOWN, dtype=kept.labels.dtype)
         old[kept.rows.long()] = kept.labels
         named = picks.corrected(old, subject.classes)[kept.rows.long()]

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.pool import GAP, Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import GAP, Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 
 
 def curate(filters: Sequence[Filter], seen: Candidates, seed: Seed) -> Kept:

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNRECOGNISED
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 from imgcollapse.curation.scorer import Scorer, scores
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -57,7 +58,7 @@ class Preference(Filter):
         order = torch.arange(shown).view(-1, self.among)
         rewards = self._rewards(seen)[:shown].reshape(order.shape)
         won = torch.from_numpy(choose(rewards, seed))
-        return Kept.of(seen, order.gather(1, won[:, None]).flatten())
+        return seen.select(order.gather(1, won[:, None]).flatten())
 
     def _rewards(self, seen: Candidates) -> NDArray[np.float64]:
         names = (*seen.classes, UNRECOGNISED)  # `UNKNOWN` is -1: the last of them

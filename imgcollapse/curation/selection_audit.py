@@ -9,7 +9,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
-from imgcollapse.core.pool import GAP, Kept
+from imgcollapse.core.lineage_images import GAP, Kept
 
 COLUMNS = ("generation", "class", "n", "kept", "expected", "low", "high", "relabelled")
 

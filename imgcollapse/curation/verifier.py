@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 from imgcollapse.curation.scorer import Scorer, scores
 
 
@@ -57,9 +58,9 @@ class Verifier(Filter):
             best = merit.argsort(descending=True, stable=True)[
                 : int(len(seen) * self.keep_share + 1e-9)
             ]
-            return Kept.of(seen, best.sort().values)
+            return seen.select(best.sort().values)
         bar = (-seen.held_out).quantile(1 - self.level)
-        return Kept.of(seen, (merit >= bar).nonzero().flatten())
+        return seen.select((merit >= bar).nonzero().flatten())
 
     def _merit(self, seen: Candidates) -> Tensor:
         if self.scorer:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from imgcollapse.core.components import OneOf
-from imgcollapse.core.protocols import Source
+from imgcollapse.data.base import Source
 from imgcollapse.data.digits import Digits
 from imgcollapse.data.folder import Folder
 from imgcollapse.data.longtail import Explicit, Exponential, Imbalance, Step, Zipf

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from sklearn.datasets import load_digits
 
-from imgcollapse.core.protocols import Pool, Source
+from imgcollapse.data.base import Pool, Source
 from imgcollapse.data.image_sets import InMemory
 
 

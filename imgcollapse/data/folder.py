@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.protocols import Pool, Source
+from imgcollapse.data.base import Pool, Source
 from imgcollapse.data.decode import UnusableError, decode, in_threads, quietly
 from imgcollapse.data.file_tree import Parts, Tree, home, open_tree, shown
 from imgcollapse.data.folder_layout import Place, arrange

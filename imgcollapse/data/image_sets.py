@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images
-from imgcollapse.core.protocols import Stock
+from imgcollapse.core.images import Images, Stock
 
 
 class InMemory(Images):

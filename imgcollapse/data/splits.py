@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNRECOGNISED, Images
-from imgcollapse.core.protocols import Pool, Stock
+from imgcollapse.core.images import UNRECOGNISED, Images, Stock
 from imgcollapse.core.sanitize import LONGEST_NAME, alike, unfit
 from imgcollapse.core.seeds import Seed
+from imgcollapse.data.base import Pool
 from imgcollapse.data.image_sets import Subset
 from imgcollapse.data.longtail import Imbalance
 from imgcollapse.data.split_sizes import Splits, allot

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.protocols import Pool, Source
+from imgcollapse.data.base import Pool, Source
 from imgcollapse.data.decode import UnusableError, in_threads, quietly, to_array
 from imgcollapse.data.file_tree import home
 from imgcollapse.data.image_sets import InMemory, stack

@@ -12,9 +12,9 @@ import torch
 from imgcollapse import curation, metrics
 from imgcollapse.core import signals
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive
-from imgcollapse.core.pool import Candidates, Kept
+from imgcollapse.core.lineage_images import Archive, Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates
 from imgcollapse.experiment.evaluator import Laboratory
 from imgcollapse.experiment.progress import Watcher
 from imgcollapse.runs.lineage_dir import SAMPLES, Lineage

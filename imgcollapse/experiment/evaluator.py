@@ -13,11 +13,11 @@ from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.protocols import Likelihood, Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment import data_parallel, null_model
 from imgcollapse.experiment.progress import Watcher
+from imgcollapse.generators.base import Likelihood, Model
 from imgcollapse.oracle import Answers, FrozenOracle
 
 _WORDS = "vocab_"

@@ -16,11 +16,11 @@ from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images, shares
 from imgcollapse.core.lineage_images import Archive, TrainingSet
-from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
 from imgcollapse.experiment.curation_stage import Gate
 from imgcollapse.experiment.evaluator import Laboratory
+from imgcollapse.generators.base import Model
 from imgcollapse.io import schemas
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest
@@ -63,7 +63,7 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         if len(training_set) > schemas.MOST:
             raise UserError(
                 f"{lineage.path}: generation {g} would train on {len(training_set):,} images, and "
-                f"{records.MOST:,} is the most; use regime accumulate-subsample"
+                f"{schemas.MOST:,} is the most; use regime accumulate-subsample"
             )
         images = archive.gather(training_set)
         scratch = _scratch(laboratory, lineage, g, archive, training_set)

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from imgcollapse.config.study import Study
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 
 LOG_EVERY = 15.0
 """Seconds between two progress lines in a log."""

@@ -32,8 +32,8 @@ PACKAGES = (
     *("numpy", "scipy", "scikit-learn"),
 )
 DECIDES_NOTHING = (
-    *("__main__.py", "cli", "sweeps", "report", "review", "export.py", "forecast"),
-    *("verification", "validate", "evaluation", "bench", "doctor", "chaos"),
+    *("__main__.py", "cli", "tools", "sweeps", "report"),
+    *("experiment/forecast", "experiment/progress.py"),
 )
 """What of this package no generation's bits depend on: it starts runs, or reads them."""
 
@@ -215,9 +215,9 @@ def made_with(device: Device) -> dict[str, str | int]:
 @cache
 def code() -> str:
     """12 hexadecimal digits of a hash over the source that decides a generation's bits."""
-    here, seen = Path(__file__).parent, hashlib.sha256()
+    here, seen = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(here.rglob("*.py")):
         name = path.relative_to(here)
-        if name.parts[0] not in DECIDES_NOTHING:
+        if not any(name.is_relative_to(part) for part in DECIDES_NOTHING):
             seen.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return seen.hexdigest()[:12]

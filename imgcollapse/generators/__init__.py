@@ -21,8 +21,8 @@ room alone and name it in the study by import path, `kind: my_package.flow:Flow`
 from typing import Annotated
 
 from imgcollapse.core.components import OneOf
-from imgcollapse.core.protocols import Generator
 from imgcollapse.generators.autoregressive import Autoregressive, LanguageModel
+from imgcollapse.generators.base import Generator
 from imgcollapse.generators.ddpm import DDPM, Diffusion
 from imgcollapse.generators.diffusers_export import export_pipeline
 from imgcollapse.generators.gaussian import Gaussian, Gaussians, Mixture

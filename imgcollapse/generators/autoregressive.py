@@ -14,8 +14,9 @@ from torch import Tensor
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabelled
-from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.sampling import in_batches, numbers
 from imgcollapse.generators.token_sampling import choose, probabilities
 from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels

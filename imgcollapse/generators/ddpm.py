@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
-from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.noise_schedule import Process, Sampler
 from imgcollapse.generators.optimize import Compile, compiled, failure, quicken, unfusable
 from imgcollapse.generators.sampling import in_batches, numbers

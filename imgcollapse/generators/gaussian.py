@@ -18,8 +18,9 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
-from imgcollapse.core.protocols import Generator, Model, Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
+from imgcollapse.generators.base import Generator, Model
 from imgcollapse.io.checkpoints import Scratch
 
 BATCH = 4096

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here
 from imgcollapse.training.oom_retry import draw_some

@@ -106,7 +106,7 @@ class _Claim:
     def prepare(cls, folder: Path) -> _Claim:
         """Write the file aside, in the folder that will be the lock."""
         nonce = secrets.token_hex(8)
-        aside = folder.absolute() / f"owner.{nonce}{storage.ASIDE}"
+        aside = folder.absolute() / f"owner.{nonce}{atomic.ASIDE}"
         aside.mkdir()
         claim = cls(aside, aside.with_name(LOCK) / nonce, FileIO(aside / nonce, "x+"))
         try:

@@ -19,15 +19,15 @@ streams.py        metrics that keep every feature vector
 from imgcollapse.core.estimate import Value
 from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.features import AnyExtractor, Extractor
-from imgcollapse.metrics.fid_infinity import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.frechet import FrechetDistance, fid
-from imgcollapse.metrics.kid import KernelDistance, kid
+from imgcollapse.metrics.frechet_infinity import FrechetInfinity, fid_infinity
+from imgcollapse.metrics.kernel_distance import KernelDistance, kid
 from imgcollapse.metrics.likelihood import bits_per_dim
 from imgcollapse.metrics.memorization import MemorizedShare
-from imgcollapse.metrics.prdc import NearestNeighbours, prdc
+from imgcollapse.metrics.precision_recall import NearestNeighbours, prdc
 from imgcollapse.metrics.settings import Metrics
 from imgcollapse.metrics.suite import COLUMNS, RealSide, row
-from imgcollapse.metrics.vendi import Vendi, vendi
+from imgcollapse.metrics.vendi_score import Vendi, vendi
 from imgcollapse.metrics.vocabulary import Codebook, RealWords, Vocabulary
 
 __all__ = [

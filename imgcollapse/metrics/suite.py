@@ -17,13 +17,13 @@ from torch import Tensor
 
 from imgcollapse.core.estimate import Value, spread, undefined
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.fid_infinity import fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
-from imgcollapse.metrics.kid import Gram, gram, kid
+from imgcollapse.metrics.frechet_infinity import fid_infinity
+from imgcollapse.metrics.kernel_distance import Gram, gram, kid
 from imgcollapse.metrics.memorization import Copies, nearest
-from imgcollapse.metrics.prdc import prdc, reach, scores
+from imgcollapse.metrics.precision_recall import prdc, reach, scores
 from imgcollapse.metrics.settings import Metrics
-from imgcollapse.metrics.vendi import vendi
+from imgcollapse.metrics.vendi_score import vendi
 
 _FLOOR = "_floor"
 COLUMNS = (

@@ -14,7 +14,7 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.pretrained import Weights

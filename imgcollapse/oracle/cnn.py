@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import pack, unpack

@@ -15,7 +15,7 @@ from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.io.training_tensors import digest

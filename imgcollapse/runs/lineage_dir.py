@@ -20,8 +20,7 @@ from torch import Tensor
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.lazy_images import Stored
-from imgcollapse.core.lineage_images import TrainingSet
-from imgcollapse.core.pool import Kept
+from imgcollapse.core.lineage_images import Kept, TrainingSet
 from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.runs.tables import Tables, census_table, curation_table, metrics_table
 

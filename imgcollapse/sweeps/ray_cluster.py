@@ -79,7 +79,7 @@ def shared(ray: Any, units: Sequence[Unit]) -> Iterator[Place]:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     for unit in units:
         _check_room(nodes, unit)
-    token = units[0].folder.parent / f"{secrets.token_hex(8)}{storage.ASIDE}"
+    token = units[0].folder.parent / f"{secrets.token_hex(8)}{atomic.ASIDE}"
     atomic.write_bytes(token, b"a sweep is running here\n")
     try:
         _check_seen(ray, nodes, token)

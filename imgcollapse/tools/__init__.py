@@ -1,1 +1,1 @@
-"""What is built on the laboratory: evaluate, verify, review, validate, doctor, bench, export, fault injection."""
+"""Programs built on the library: evaluate, verify, review, validate, doctor, bench, export."""

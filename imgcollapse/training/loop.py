@@ -12,7 +12,7 @@ from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
 from imgcollapse.parallel.process_group import here

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.pool import Candidates
+from imgcollapse.curation.base import Candidates
 
 
 @pytest.fixture

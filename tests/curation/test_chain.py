@@ -9,10 +9,10 @@ import torch
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive, TrainingSet
-from imgcollapse.core.pool import GAP, Filter, Kept
+from imgcollapse.core.lineage_images import GAP, Archive, Kept, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import account, admitted, curate
+from imgcollapse.curation.base import Filter
 from imgcollapse.regimes import Accumulate, RealFraction, RealPlusSynthetic, Replace
 
 SEED = Seed(("chain",))
@@ -27,7 +27,7 @@ class Odd(Filter):
         return 0.5
 
     def keep(self, seen, seed) -> Kept:
-        return Kept.of(seen, torch.arange(1, len(seen), 2).flip(0))
+        return seen.select(torch.arange(1, len(seen), 2).flip(0))
 
 
 class Screen(Filter):
@@ -39,7 +39,7 @@ class Screen(Filter):
     finds: int = 0
 
     def keep(self, seen, seed) -> Kept:
-        return Kept.of(seen, (seen.counted != self.finds).nonzero().flatten())
+        return seen.select((seen.counted != self.finds).nonzero().flatten())
 
 
 class Third(Screen):

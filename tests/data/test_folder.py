@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.protocols import Pool
 from imgcollapse.data import Folder
+from imgcollapse.data.base import Pool
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 GREEN = (10, 200, 30)

@@ -6,8 +6,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from imgcollapse.core.images import to_float
-from imgcollapse.core.protocols import Stock
+from imgcollapse.core.images import Stock, to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.paper_dogs.source import PaperDogs
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.protocols import Pool
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, Explicit, Exponential, Splits, Step, split
+from imgcollapse.data.base import Pool
 from imgcollapse.data.image_sets import InMemory
 
 SEED = Seed(("test",))

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.experiment import setup
+from imgcollapse.experiment import runner, setup
 from imgcollapse.io.atomic import sha256
 
 LONGER = ["generations=3"]
@@ -22,7 +22,7 @@ def elsewhere(monkeypatch):
     def made_with(device):
         return here(device) | {"torch": "99.0", "code": "0" * 12}
 
-    for module in (setup, launch):
+    for module in (setup, runner):
         monkeypatch.setattr(module, "made_with", made_with)
 
 

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import (
     DDPM,
@@ -24,6 +23,7 @@ from imgcollapse.generators import (
     Mixture,
     Resample,
 )
+from imgcollapse.generators.base import Generator
 from imgcollapse.generators.tokens import Words
 
 from .conftest import Watcher, noise_images

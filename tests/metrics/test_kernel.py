@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from imgcollapse.metrics import kid
+from imgcollapse.metrics import kernel_distance, kid
 
 
 def brute(x, y):
@@ -35,7 +35,7 @@ def test_equals_torch_fidelity(normal):
 def test_blocks_of_the_kernel_matrix_add_up(normal, monkeypatch):
     x, y = normal(0, 50), normal(1, 33, mean=0.4)
     whole = kid(x, y)
-    monkeypatch.setattr(kid, "_BLOCK", 100)
+    monkeypatch.setattr(kernel_distance, "_BLOCK", 100)
     assert kid(x, y)[:3] == pytest.approx(whole[:3], rel=1e-10)
 
 

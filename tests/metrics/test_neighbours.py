@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from imgcollapse.metrics import prdc
+from imgcollapse.metrics import prdc, precision_recall
 from imgcollapse.metrics.jackknife import BLOCKS
 
 
@@ -31,7 +31,7 @@ def test_on_a_line_by_hand():
 
 def test_portions_of_the_distances_add_up(sides, monkeypatch):
     whole = prdc(*sides, 5)
-    monkeypatch.setattr(prdc, "_BLOCK", 150)
+    monkeypatch.setattr(precision_recall, "_BLOCK", 150)
     assert prdc(*sides, 5) == whole
 
 
@@ -42,7 +42,7 @@ def test_the_jackknife_leaves_out_what_it_says(sides):
     for run in runs:
         rest = torch.ones(len(generated), dtype=torch.bool)
         rest[run] = False
-        without.append(prdc.scores(real, generated[rest], 5))
+        without.append(precision_recall.scores(real, generated[rest], 5))
     for name in ("recall", "coverage"):
         rests = torch.tensor([scores[name] for scores in without], dtype=torch.float64)
         error = ((BLOCKS - 1) / BLOCKS * (rests - rests.mean()).square().sum()).sqrt()

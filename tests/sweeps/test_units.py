@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.pool import Filter, Kept
+from imgcollapse.core.lineage_images import Kept
+from imgcollapse.curation.base import Filter
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import load_plan, sweep
 from imgcollapse.sweeps.tasks import units_of

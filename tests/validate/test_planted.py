@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.pool import Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.curation import Detector
 from imgcollapse.generators import Gaussian, Resample
 from imgcollapse.generators.resample import Memory

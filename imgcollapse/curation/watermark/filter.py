@@ -21,8 +21,9 @@ from torchmetrics.functional.image import (
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.estimate import Value, about, share, undefined
 from imgcollapse.core.images import Images
-from imgcollapse.core.pool import Candidates, Filter, Kept
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
+from imgcollapse.curation.base import Candidates, Filter
 from imgcollapse.curation.thinning import spared
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.curation.watermark.radioactivity import radioactivity
@@ -66,7 +67,7 @@ class Watermark(Filter):
     def keep(self, seen: Candidates, seed: Seed) -> Kept:
         """What bears no mark, and of the rest a share of `weight`, drawn one by one."""
         found = torch.from_numpy(self._mark(seen.images).found(seen.images.pixels, self.fpr)[0])
-        return Kept.of(seen, spared(found, self.weight, seed))
+        return seen.select(spared(found, self.weight, seed))
 
     def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
         """As if every sample were found, and of real images a share of `fpr`."""

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 from torch import Tensor
 
-from imgcollapse.core.protocols import Pool, Source
 from imgcollapse.core.seeds import Seed
+from imgcollapse.data.base import Pool, Source
 from imgcollapse.data.paper_dogs.breeds import BREEDS
 from imgcollapse.data.paper_dogs.drawing import Breed, Limb, Points
 

@@ -20,12 +20,12 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.protocols import Model
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment.evaluator import Laboratory
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.setup import choose_device, freeze_codebook, load_real, made_with
+from imgcollapse.generators.base import Model
 from imgcollapse.runs.tables import Tables
 
 BUDGET = 1.5

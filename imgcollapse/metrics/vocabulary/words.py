@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcollapse.core.estimate import Value, about, spread, undefined
-from imgcollapse.core.protocols import Stock
+from imgcollapse.core.images import Stock
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics.jackknife import BLOCKS, in_order
 from imgcollapse.metrics.vocabulary.codebook import Codebook

@@ -18,8 +18,8 @@ from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.runner import run
 from imgcollapse.experiment.setup import freeze_oracle
 from imgcollapse.metrics.frechet import Gaussian
-from imgcollapse.metrics.kid import gram
-from imgcollapse.metrics.prdc import reach
+from imgcollapse.metrics.kernel_distance import gram
+from imgcollapse.metrics.precision_recall import reach
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.bench import memory
 from imgcollapse.tools.bench.pairs import measured

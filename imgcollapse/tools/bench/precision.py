@@ -9,9 +9,9 @@ import torch
 
 from imgcollapse.core.device import Device, choose
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.protocols import Generator
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.generators import DDPM, VAE
+from imgcollapse.generators.base import Generator
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.pictures import dogs
 from imgcollapse.tools.bench.plan import Bench

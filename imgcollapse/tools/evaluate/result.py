@@ -40,7 +40,7 @@ class Evaluation:
         """
         check_out(out, self.record["images"]["path"], self.record["study"])
         out = out.resolve()
-        former = out.with_name(f"{out.name}.former{storage.ASIDE}")
+        former = out.with_name(f"{out.name}.former{atomic.ASIDE}")
         shutil.rmtree(former, ignore_errors=True)
         with atomic.new_folder(out) as folder:
             write_table(folder / CENSUS, self.census)

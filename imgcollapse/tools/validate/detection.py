@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.lineage_images import Archive
-from imgcollapse.core.pool import Candidates
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import curate
+from imgcollapse.curation.base import Candidates
 from imgcollapse.drift import detection_variance
 from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
 from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, counts, resampled

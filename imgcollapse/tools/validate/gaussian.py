@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN, Images, unlabelled
-from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
 from imgcollapse.experiment.progress import Silent
+from imgcollapse.generators.base import Generator
 from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
 from imgcollapse.tools.validate.lineages import CPU
 

@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.pool import Filter
-from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, choose
+from imgcollapse.curation.base import Filter
 from imgcollapse.generators import VAE, Gaussian, Resample
+from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import (
     Accumulate,
     AccumulateSubsample,

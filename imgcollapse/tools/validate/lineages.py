@@ -17,9 +17,9 @@ from torch import Tensor
 from imgcollapse.core.device import choose
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import Archive
-from imgcollapse.core.protocols import Generator
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment.progress import Silent
+from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import Array
 

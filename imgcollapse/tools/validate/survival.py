@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imgcollapse.core.protocols import Generator
 from imgcollapse.drift import (
     classes_lost,
     first_extinction,
@@ -20,6 +19,7 @@ from imgcollapse.drift import (
     median_loss,
     survival,
 )
+from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
 from imgcollapse.tools.validate.lineages import Born, classes_of, counts, descend, history

@@ -79,7 +79,7 @@ def check_page(page: Path) -> None:
     """
     if not checksums.is_whole_page(page):
         mend = f"imgcollapse report {page.parent} writes it anew"
-        raise UserError(f"{page}: cannot be read ({sealed.BROKEN}); {mend}")
+        raise UserError(f"{page}: cannot be read ({checksums.BROKEN}); {mend}")
 
 
 def _of(lineage: Lineage) -> Iterator[Test]:

@@ -13,14 +13,14 @@ from torch import Tensor
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.images import UNKNOWN, Images, Stock
 from imgcollapse.core.lineage_images import RESERVE, Archive
-from imgcollapse.core.protocols import Model, Stock
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.image_sets import InMemory
 from imgcollapse.experiment.progress import Silent
 from imgcollapse.experiment.setup import choose_device, made_with
+from imgcollapse.generators.base import Model
 from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
 from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
-from imgcollapse.core.lineage_images import RESERVE
-from imgcollapse.core.pool import GAP
+from imgcollapse.core.lineage_images import GAP, RESERVE
 from imgcollapse.runs.lineage_dir import KEPT, MANIFEST, SAMPLES, TRAIN_AGAIN, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.verify.result import Check

@@ -11,8 +11,7 @@ from scipy.stats import binom
 from imgcollapse import run
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive
-from imgcollapse.core.pool import GAP
+from imgcollapse.core.lineage_images import GAP, Archive
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS

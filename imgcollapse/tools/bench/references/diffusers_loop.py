@@ -22,7 +22,7 @@ from torchvision import transforms
 from tqdm import tqdm
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.protocols import Progress
+from imgcollapse.core.progress import Progress
 from imgcollapse.tools.bench.pictures import Pictures
 
 

@@ -20,10 +20,8 @@ from torch import Tensor
 from imgcollapse.core.components import Part
 from imgcollapse.core.estimate import Value
 from imgcollapse.core.images import Images
+from imgcollapse.core.lineage_images import Kept
 from imgcollapse.core.seeds import Seed
-
-GAP = -1
-"""Row number of an image that a screen took out of the pool."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,9 @@ class Candidates:
             atypicality=self.atypicality[chosen],
         )
 
-
-@dataclass(frozen=True)
-class Kept:
-    """What enters the pool.
-
-    Attributes:
-        rows: int32[M], rows of the generation in the order a regime takes them, or `GAP`.
-        labels: int16[M], what they are trained as; a person may have corrected them.
-    """
-
-    rows: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @classmethod
-    def of(cls, seen: Candidates, chosen: Tensor) -> Kept:
-        """The candidates at the positions int64[M], with the labels they have."""
-        return cls(seen.rows[chosen], seen.images.labels[chosen])
+    def select(self, chosen: Tensor) -> Kept:
+        """Keep the images at the positions int64[M], with the labels they have."""
+        return Kept(self.rows[chosen], self.images.labels[chosen])
 
 
 class Filter(Part, ABC):

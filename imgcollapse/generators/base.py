@@ -1,9 +1,8 @@
-"""What the rooms promise each other."""
+"""The interface of a generator and of the model it trains."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -11,65 +10,9 @@ from torch import Tensor
 from imgcollapse.core.components import Part
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
+from imgcollapse.core.progress import Progress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import Scratch
-
-
-class Stock(Protocol):
-    """Real images that are read, or drawn, when somebody asks for them."""
-
-    @property
-    def labels(self) -> Tensor:
-        """int16[N], the class of every image."""
-        ...
-
-    def read(self, rows: Tensor) -> Tensor:
-        """int64[n] row numbers => uint8[n, C, H, W]."""
-        ...
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What a source has.
-
-    Attributes:
-        classes: their names; a label is an index into them.
-        train: the images to learn from.
-        test: images the source itself keeps apart, or None.
-        remarks: one line for each thing the user should know, such as a file that was left out.
-    """
-
-    classes: tuple[str, ...]
-    train: Stock
-    test: Stock | None = None
-    remarks: tuple[str, ...] = ()
-
-
-class Source(Part, ABC):
-    """A place that real images come from."""
-
-    @abstractmethod
-    def load(self) -> Pool:
-        """Open the source.
-
-        Raises:
-            UserError: it is missing, or nothing in it can be used.
-        """
-
-
-class Progress(Protocol):
-    """Somebody who wants to know how far the work is."""
-
-    def __call__(
-        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
-    ) -> None:
-        """
-        Args:
-            stage: what is being done, such as "train".
-            step: steps done, of `steps` in all.
-            images: images done in this stage.
-            loss: the latest training loss.
-        """
 
 
 class Model(Protocol):
