@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from imgcollapse.experiment.progress import Display
+from imgcollapse.experiment.progress import ConsoleProgress
 from imgcollapse.experiment.runner import run
 from imgcollapse.io.atomic import make_folder, write_bytes, write_json
 from imgcollapse.tools import bench
@@ -88,8 +88,8 @@ def tested() -> dict[str, Any]:
 def studied(settings: list[str], smoke: bool) -> dict[str, Any]:
     """Run the study in a folder that is thrown away; its tables, and where the time went."""
     overrides = [*(DRAWN if smoke else SHORT), *settings]
-    with tempfile.TemporaryDirectory() as folder, Display() as display:
-        begun = run(CONFIG, Path(folder) / "run", overrides, smoke=smoke, watcher=display)
+    with tempfile.TemporaryDirectory() as folder, ConsoleProgress() as display:
+        begun = run(CONFIG, Path(folder) / "run", overrides, smoke=smoke, reporter=display)
         lineage = begun.lineages[0]
         metrics = begun.metrics
         shown = metrics[metrics["class"].isna() | (metrics["class"] == "")]

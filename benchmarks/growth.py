@@ -44,13 +44,13 @@ class Meter:
         self.memory: list[int] = []
         self.clock: list[float] = []
 
-    def at(self, lineage: int, generation: int, study: ic.Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: ic.Study) -> None:
         """A generation begins."""
         if generation:
             self.memory.append(resident())
             self.clock.append(time.perf_counter())
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Nothing."""
 
     def __call__(
@@ -71,8 +71,8 @@ def measure(generations: int, images: int, size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "study.yaml"
         file.write_text(STUDY.format(size=size, images=images, generations=generations))
-        lineage = ic.run(file, Path(folder) / "run", watcher=meter).lineages[0]
-        meter.at(0, generations + 1, ic.load_study(file))
+        lineage = ic.run(file, Path(folder) / "run", reporter=meter).lineages[0]
+        meter.start_generation(0, generations + 1, ic.load_study(file))
         disk = [
             sum(path.stat().st_size for path in lineage.folder(g).iterdir())
             for g in range(1, generations + 1)

@@ -23,9 +23,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.sweeps import Board, Local, load_plan
-from imgcollapse.sweeps.tasks import Bench, units_of
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.sweeps import ProcessPool, SweepProgress, load_plan
+from imgcollapse.sweeps.tasks import TaskRunner, tasks_of
 
 PLAN = """
 study:
@@ -44,10 +44,10 @@ def seconds(folder: Path, jobs: int, lineages: int) -> float:
     """How long so many workers take for all lineages."""
     file = folder.with_suffix(".yaml")
     file.write_text(PLAN)
-    found = units_of(load_plan(file, [f"lineages={lineages}"]), folder)
-    Bench(Silent()).work(found[0])  # its oracle: not what is timed
+    found = tasks_of(load_plan(file, [f"lineages={lineages}"]), folder)
+    TaskRunner(NullProgress()).work(found[0])  # its oracle: not what is timed
     at = time.perf_counter()
-    failures = Local(jobs).run(found, Board(None))
+    failures = ProcessPool(jobs).run(found, SweepProgress(None))
     taken = time.perf_counter() - at
     if failures:
         raise SystemExit("; ".join(failures.values()))

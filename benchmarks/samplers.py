@@ -23,11 +23,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Display, Silent
+from imgcollapse.experiment.progress import ConsoleProgress, NullProgress
 from imgcollapse.experiment.runner import begin
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.noise_schedule import Sampler
@@ -47,17 +47,19 @@ READINGS = {
 }
 
 
-def readings(seed: int, samples: int, most: int, display: Display) -> Iterator[dict[str, Any]]:
+def readings(
+    seed: int, samples: int, most: int, display: ConsoleProgress
+) -> Iterator[dict[str, Any]]:
     """One model, drawn in every way that takes at most so many steps."""
     study = load_study(CONFIG, [f"seed={seed}"])
     with tempfile.TemporaryDirectory() as folder:
-        _, laboratory = begin(study, Path(folder) / "run", display)
-    real, generator = laboratory.real, study.generator
+        _, evaluator = begin(study, Path(folder) / "run", display)
+    real, generator = evaluator.real, study.generator
     assert isinstance(generator, DDPM)
-    display.at(0, 1, study)
+    display.start_generation(0, 1, study)
     name = Seed((study.seed, 0, 1))  # of the study's first generation
     model = generator.fit(
-        real.train, len(real.classes), name / "fit", laboratory.device, display, None
+        real.train, len(real.classes), name / "fit", evaluator.device, display, None
     )
     asked = torch.full((samples,), UNKNOWN, dtype=torch.int16)
     drawn = real.train[torch.randint(len(real.train), (samples,), generator=name.torch())]
@@ -66,9 +68,9 @@ def readings(seed: int, samples: int, most: int, display: Display) -> Iterator[d
         if steps:
             how = generator.model_copy(update={"sampler": sampler, "sample_steps": steps})
             drawn = replace(model, settings=how).sample(
-                asked, name / "sample" / sampler / steps, Silent()
+                asked, name / "sample" / sampler / steps, NullProgress()
             )
-        _, findings = laboratory.measure(1, drawn)
+        _, findings = evaluator.measure(1, drawn)
         rows = {row["class"]: row for row in findings["census"]}
         shares = torch.tensor([rows[name]["frequency"] for name in real.classes])
         half = len(shares) // 2
@@ -76,7 +78,7 @@ def readings(seed: int, samples: int, most: int, display: Display) -> Iterator[d
             "seed": seed,
             "sampler": sampler,
             "steps": steps,
-            "recognised": 1 - rows[UNRECOGNISED]["frequency"],
+            "recognised": 1 - rows[UNRECOGNIZED]["frequency"],
             "tv": float((shares - real.shares).abs().sum() / 2),
             "common": float(shares[0] / real.shares[0]),
             "rare": float(shares[half:].sum() / real.shares[half:].sum()),
@@ -110,11 +112,11 @@ def main() -> None:
     found: list[dict[str, Any]] = []
     console = Console(highlight=False)
     for seed in range(asked.models):
-        with Display() as display:
+        with ConsoleProgress() as display:
             for row in readings(seed, asked.samples, asked.most, display):
                 found.append(row)
                 said = ", ".join(f"{name} {row[name]:.3f}" for name in READINGS)
-                display.say(f"seed {seed}, {row['sampler']} {row['steps']}: {said}")
+                display.log(f"seed {seed}, {row['sampler']} {row['steps']}: {said}")
     console.print(table(found))
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=2) + "\n")

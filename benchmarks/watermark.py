@@ -22,7 +22,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.watermark.attacks import ATTACKS
-from imgcollapse.curation.watermark.spread_transform import Mark
+from imgcollapse.curation.watermark.spread_transform import SpreadTransformMark
 from imgcollapse.data import Digits, Folder, PaperDogs, TorchvisionSet
 from imgcollapse.data.base import Source
 
@@ -61,7 +61,9 @@ def main() -> None:
     print("| " + " | ".join(head) + " |", "|" + "---|" * len(head), sep="\n")
     for name, pixels in sets(asked.data, 4 * asked.images):
         shape = tuple(pixels.shape[1:])
-        right, wrong = (Mark.of(key, shape, PSNR, MARGIN) for key in ("bench", "another"))
+        right, wrong = (
+            SpreadTransformMark.of(key, shape, PSNR, MARGIN) for key in ("bench", "another")
+        )
         hosts = pixels[: asked.images]
         marked = right.embed(hosts)
         psnr = peak_signal_noise_ratio(
@@ -73,7 +75,7 @@ def main() -> None:
         row.append(found(wrong, marked))
         rates = torch.tensor(
             [
-                float(Mark.of(key, shape, PSNR, MARGIN).found(pixels, RATE).mean())
+                float(SpreadTransformMark.of(key, shape, PSNR, MARGIN).found(pixels, RATE).mean())
                 for key in range(asked.keys)
             ]
         )
@@ -82,7 +84,7 @@ def main() -> None:
         print("| " + " | ".join(row) + " |", flush=True)
 
 
-def found(mark: Mark, pixels: Tensor) -> str:
+def found(mark: SpreadTransformMark, pixels: Tensor) -> str:
     """Share of images in which a mark is found."""
     return f"{mark.found(pixels, RATE).mean():.1%}"
 

@@ -13,11 +13,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from imgcollapse.core.components import OneOf, Part
+from imgcollapse.core.components import Component, ComponentUnion
 from imgcollapse.core.seeds import Seed
 
 
-class Policy(Part, ABC):
+class LabelPolicy(Component, ABC):
     """A distribution over labels; n labels are n independent draws from it."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Policy(Part, ABC):
         return drawn.to(torch.int16)
 
 
-class Uniform(Policy):
+class Uniform(LabelPolicy):
     """Every class as often as any other."""
 
     kind: Literal["uniform"] = "uniform"
@@ -49,7 +49,7 @@ class Uniform(Policy):
         return torch.full_like(real, 1 / len(real))
 
 
-class RealMarginal(Policy):
+class RealMarginal(LabelPolicy):
     """Every class as often as among the real images."""
 
     kind: Literal["real"] = "real"
@@ -59,7 +59,7 @@ class RealMarginal(Policy):
         return real
 
 
-class TrainingMarginal(Policy):
+class TrainingMarginal(LabelPolicy):
     """Every class as often as in the training set of the model that is asked."""
 
     kind: Literal["training"] = "training"
@@ -69,4 +69,4 @@ class TrainingMarginal(Policy):
         return training
 
 
-AnyPolicy = Annotated[Policy, OneOf(Uniform, RealMarginal, TrainingMarginal)]
+AnyPolicy = Annotated[LabelPolicy, ComponentUnion(Uniform, RealMarginal, TrainingMarginal)]

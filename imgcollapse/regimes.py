@@ -14,12 +14,12 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from imgcollapse.core.components import OneOf, Part
-from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
+from imgcollapse.core.components import Component, ComponentUnion
+from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
 
 
-class Regime(Part, ABC):
+class Regime(Component, ABC):
     """A rule for composing training sets.
 
     Attributes:
@@ -29,13 +29,15 @@ class Regime(Part, ABC):
     reach: ClassVar[int | None] = None
 
     @abstractmethod
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """The training set of the g-th model, g >= 2, as positions in the pool."""
 
-    def select(self, archive: Archive, g: int, seed: Seed) -> TrainingSet:
+    def select(self, archive: LineageImages, g: int, seed: Seed) -> TrainingSet:
         """The training set of the g-th model, g >= 1, from generations 0 to g - 1."""
         n = archive.size(0)
-        return archive.rows(first(0, n) if g == 1 else self.later(archive, g, n, seed))
+        return archive.rows(
+            first_rows(0, n) if g == 1 else self.select_after_first(archive, g, n, seed)
+        )
 
     def samples_used(self, n: int) -> int:
         """How many samples of one generation a training set of this regime may ask for."""
@@ -46,19 +48,21 @@ class Regime(Part, ABC):
         return 0
 
 
-def first(generation: int, count: int, start: int = 0) -> TrainingSet:
+def first_rows(generation: int, count: int, start: int = 0) -> TrainingSet:
     """`count` consecutive positions of one generation."""
-    return TrainingSet.of(generation, torch.arange(start, start + count))
+    return TrainingSet.from_generation(generation, torch.arange(start, start + count))
 
 
-def born(archive: Archive, generation: int, count: int) -> TrainingSet:
+def generation_rows(archive: LineageImages, generation: int, count: int) -> TrainingSet:
     """The first `count` samples of a generation in the pool, or all where there are fewer."""
-    return first(generation, min(count, archive.size(generation)))
+    return first_rows(generation, min(count, archive.size(generation)))
 
 
-def everything(archive: Archive, g: int, n: int) -> TrainingSet:
+def all_rows(archive: LineageImages, g: int, n: int) -> TrainingSet:
     """All n real images and the first n samples of each generation before g."""
-    return TrainingSet.cat(first(0, n), *(born(archive, past, n) for past in range(1, g)))
+    return TrainingSet.cat(
+        first_rows(0, n), *(generation_rows(archive, past, n) for past in range(1, g))
+    )
 
 
 class Replace(Regime):
@@ -70,9 +74,9 @@ class Replace(Regime):
     reach: ClassVar[int | None] = 1
     kind: Literal["replace"] = "replace"
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of generation g-1."""
-        return born(archive, g - 1, n)
+        return generation_rows(archive, g - 1, n)
 
 
 class Accumulate(Regime):
@@ -83,9 +87,9 @@ class Accumulate(Regime):
 
     kind: Literal["accumulate"] = "accumulate"
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of every generation."""
-        return everything(archive, g, n)
+        return all_rows(archive, g, n)
 
 
 class AccumulateSubsample(Regime):
@@ -96,9 +100,9 @@ class AccumulateSubsample(Regime):
 
     kind: Literal["accumulate-subsample"] = "accumulate-subsample"
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """n of the g n rows of generations 0..g-1."""
-        pool = everything(archive, g, n)
+        pool = all_rows(archive, g, n)
         return pool[torch.randperm(len(pool), generator=seed.torch())[:n]]
 
 
@@ -124,13 +128,13 @@ class RealFraction(Regime):
             )
         return self
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """a n real rows and (1-a) n rows of generation g-1."""
         real = round(self.fraction * n)
-        kept = first(RESERVE, real, (g - 2) * real) if self.fresh else first(0, real)
+        kept = first_rows(RESERVE, real, (g - 2) * real) if self.fresh else first_rows(0, real)
         if self.redrawn:
-            kept = TrainingSet.of(0, torch.randperm(n, generator=seed.torch())[:real])
-        return kept + born(archive, g - 1, self.samples_used(n))
+            kept = TrainingSet.from_generation(0, torch.randperm(n, generator=seed.torch())[:real])
+        return kept + generation_rows(archive, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """n - round(a n)."""
@@ -151,9 +155,9 @@ class RealPlusSynthetic(Regime):
     kind: Literal["real-plus-synthetic"] = "real-plus-synthetic"
     ratio: Annotated[float, Field(ge=0)] = 1.0
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """All of generation 0 and lambda n rows of generation g-1."""
-        return first(0, n) + born(archive, g - 1, self.samples_used(n))
+        return first_rows(0, n) + generation_rows(archive, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """round(lambda n)."""
@@ -166,9 +170,9 @@ class Fresh(Regime):
     reach: ClassVar[int | None] = 0
     kind: Literal["fresh"] = "fresh"
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """The next n rows of the reserve."""
-        return first(RESERVE, n, (g - 2) * n)
+        return first_rows(RESERVE, n, (g - 2) * n)
 
     def samples_used(self, n: int) -> int:
         """None."""
@@ -185,9 +189,9 @@ class RealOnly(Regime):
     reach: ClassVar[int | None] = 0
     kind: Literal["real-only"] = "real-only"
 
-    def later(self, archive: Archive, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """All of generation 0."""
-        return first(0, n)
+        return first_rows(0, n)
 
     def samples_used(self, n: int) -> int:
         """None."""
@@ -196,7 +200,7 @@ class RealOnly(Regime):
 
 AnyRegime = Annotated[
     Regime,
-    OneOf(
+    ComponentUnion(
         Replace,
         Accumulate,
         AccumulateSubsample,

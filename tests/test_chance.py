@@ -7,7 +7,7 @@ import torch
 import imgcollapse as ic
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import null_model
-from imgcollapse.metrics import RealWords, Vocabulary
+from imgcollapse.metrics import Vocabulary, WordReference
 from imgcollapse.metrics.vocabulary.tally import mass, per_image
 
 
@@ -16,7 +16,11 @@ def replayed(config, *overrides):
     study = ic.load_study(config, overrides)
     real = study.real()
     labels = real.train.labels, real.reserve.labels
-    return study, real, np.concatenate([*null_model.images(study, *labels, study.generations)])
+    return (
+        study,
+        real,
+        np.concatenate([*null_model.simulate_images(study, *labels, study.generations)]),
+    )
 
 
 @pytest.mark.parametrize("regime", ["replace", "accumulate-subsample", "fresh"])
@@ -59,7 +63,7 @@ def test_the_band_of_words_is_that_of_their_images(config):
     _, real, drawn = replayed(config, "generations=4")
     codebook = Vocabulary().fit(real.reference.pixels, Seed((0,)))
     base = codebook.write(real.train.pixels)
-    words = RealWords(codebook, base, base, Seed((1,)))
+    words = WordReference(codebook, base, base, Seed((1,)))
     batches = [drawn[:80], drawn[80:]]
     found = words.by_chance(batches, real.reserve, len(real.train))["vocab_tail_mass"]
     tail = mass(per_image(base, len(codebook)))[:, codebook.common :].sum(1).numpy()
@@ -79,8 +83,8 @@ def test_fewer_images_are_counted_than_were_drawn(config):
     _, real, drawn = replayed(config, "samples=400", "generations=1")
     codebook = Vocabulary().fit(real.reference.pixels, Seed((0,)))
     base = codebook.write(real.train.pixels)
-    words = RealWords(codebook, base, base, Seed((1,)))
-    few = RealWords(codebook, base, base[:10], Seed((1,)))
+    words = WordReference(codebook, base, base, Seed((1,)))
+    few = WordReference(codebook, base, base[:10], Seed((1,)))
     of_all, of_few = (
         np.ptp(w.by_chance([drawn], real.reserve, 400)["vocab_tail_mass"][0, 1:].numpy())
         for w in (words, few)

@@ -6,7 +6,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse import cli
-from imgcollapse.experiment.forecast import Course, forecast, probe
+from imgcollapse.experiment.forecast import Schedule, forecast, measure_cost
 
 GENERATORS = {
     "ddpm": "{kind: ddpm, channels: [8], steps: 5, sample_steps: 2, warm_start: true, "
@@ -28,10 +28,10 @@ class Counted:
     def __init__(self):
         self.steps = []
 
-    def at(self, lineage, generation, study):
+    def start_generation(self, lineage, generation, study):
         self.steps.append(None)
 
-    def say(self, line):
+    def log(self, line):
         pass
 
     def __call__(self, stage, step, steps, images, loss=None):
@@ -47,12 +47,12 @@ def weigh(folder):
 def test_steps_are_exact_and_the_disk_is_within_a_seventh(config, tmp_path, kind):
     settings = [f"generator={GENERATORS[kind]}", "regime=accumulate", "samples=300"]
     study = ic.load_study(config, [*settings, "longtail.images=300", "splits.oracle=30"])
-    plan = forecast(study, probe(study))
+    plan = forecast(study, measure_cost(study))
     assert not list(tmp_path.glob("*/")), "nothing is written"
-    watcher = Counted()
-    run = ic.run(study, tmp_path / "run", watcher=watcher)
-    assert [steps or 1 for steps in plan.course.steps] == watcher.steps[1:]
-    assert plan.course.training == (300, 600, 900)
+    reporter = Counted()
+    run = ic.run(study, tmp_path / "run", reporter=reporter)
+    assert [steps or 1 for steps in plan.schedule.steps] == reporter.steps[1:]
+    assert plan.schedule.training == (300, 600, 900)
     assert plan.disk == pytest.approx(weigh(run.path), rel=0.15)
 
 
@@ -64,7 +64,7 @@ def test_lineages_and_retention_are_weighed(config, tmp_path):
             "retention={samples: 1, models: 1}",
         ],
     )
-    plan = forecast(study, probe(study))
+    plan = forecast(study, measure_cost(study))
     assert plan.disk == pytest.approx(weigh(ic.run(study, tmp_path / "run").path), rel=0.15)
     assert plan.steps is None
 
@@ -73,7 +73,7 @@ def test_a_filters_share_is_in_the_training_sets(config):
     study = ic.load_study(
         config, ["curation={kind: verifier, keep_share: 0.5}", "samples=80", "regime=accumulate"]
     )
-    assert Course.of(study, study.real()).training == (40, 80, 120)
+    assert Schedule.of(study, study.real()).training == (40, 80, 120)
 
 
 def test_the_command_prints_a_plan_and_writes_nothing(config, tmp_path, monkeypatch, capsys):
@@ -107,10 +107,10 @@ def test_a_sweeps_arms_share_what_is_made_once(config, tmp_path, monkeypatch, ca
     said = capsys.readouterr().out
     assert "With 2 at a time" in said
     assert {path.name for path in tmp_path.iterdir()} == {config.name, plan.name}
-    from imgcollapse.sweeps import foresee, load_plan
+    from imgcollapse.sweeps import estimate_costs, load_plan
 
-    plans = dict(foresee(load_plan(plan, arguments)))
-    assert plans["a"].probe is plans["b"].probe, "arms that cost alike are tried once"
+    plans = dict(estimate_costs(load_plan(plan, arguments)))
+    assert plans["a"].profile is plans["b"].profile, "arms that cost alike are tried once"
     assert plans["b"].oracle < plans["a"].oracle
     assert plans["b"].training < plans["a"].training
     assert plans["a"].steps == plans["b"].steps == 9

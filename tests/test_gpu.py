@@ -4,13 +4,13 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.training_tensors import digest
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.training_tensors import sha256_of_tensors
 
 pytestmark = [
     pytest.mark.gpu,
@@ -40,10 +40,14 @@ def test_a_study_runs_and_resumes_on_a_gpu(config, tmp_path, generator):
 def test_the_steps_of_a_recording_are_those_that_are_taken_one_by_one():
     """Same kernels, same numbers: what is kept of a training does not say how it was told."""
     images = Images(torch.randint(256, (20, 3, 8, 8), dtype=torch.uint8), torch.zeros(20).short())
-    device, seed = choose("cuda"), Seed(("test",))
+    device, seed = choose_device("cuda"), Seed(("test",))
     found = []
     for how in ("auto", "auto", "off"):
-        part, facts = DDPM(channels=(8, 24), steps=20, batch=8, compile=how), Scratch()
-        found.append(digest(part.fit(images, 1, seed, device, Silent(), scratch=facts).state()))
-        assert facts.facts.get("replayed") == ("yes" if how == "auto" else None)
+        part, facts = DDPM(channels=(8, 24), steps=20, batch=8, compile=how), CheckpointManager()
+        found.append(
+            sha256_of_tensors(
+                part.fit(images, 1, seed, device, NullProgress(), checkpoints=facts).state()
+            )
+        )
+        assert facts.metadata.get("replayed") == ("yes" if how == "auto" else None)
     assert len(set(found)) == 1

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import imgcollapse as ic
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
+from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 from imgcollapse.runs.tables import Tables
 
@@ -51,32 +51,32 @@ class Counting:
 
 def test_who_draws_a_few_of_many_reads_no_others():
     reserve = Counting()
-    archive = Archive(
+    archive = LineageImages(
         Images(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).short()), reserve
     )
-    images = archive.gather(TrainingSet.of(RESERVE, torch.arange(1000)))
-    model = Resample().fit(images, 1, Seed((0,)), choose("cpu"), Silent())
-    samples = model.sample(torch.zeros(7, dtype=torch.int16), Seed((0, "sample")), Silent())
+    images = archive.gather(TrainingSet.from_generation(RESERVE, torch.arange(1000)))
+    model = Resample().fit(images, 1, Seed((0,)), choose_device("cpu"), NullProgress())
+    samples = model.sample(torch.zeros(7, dtype=torch.int16), Seed((0, "sample")), NullProgress())
     assert len(samples) == len(reserve.read_rows) == 7
     assert torch.equal(images.pixels[:0], samples.pixels[:0])
     assert len(reserve.read_rows) == 1007, "all pixels are read for whoever asks for all"
 
 
 def test_an_archive_keeps_nobody_elses_names_for_a_training_set():
-    archive = Archive(
+    archive = LineageImages(
         Images(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.zeros(2).short()), None
     )
-    before = archive.gather(TrainingSet.of(0, torch.arange(2)))
-    archive.generations[0] = archive.generations[0].relabelled(torch.ones(2).short())
+    before = archive.gather(TrainingSet.from_generation(0, torch.arange(2)))
+    archive.generations[0] = archive.generations[0].relabeled(torch.ones(2).short())
     assert before.labels.tolist() == [0, 0]
-    assert archive.gather(TrainingSet.of(0, torch.arange(2))).labels.tolist() == [1, 1]
+    assert archive.gather(TrainingSet.from_generation(0, torch.arange(2))).labels.tolist() == [1, 1]
 
 
 @given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5))))
 def test_runs_are_another_way_to_write_a_training_set(places):
     generation, row = (list(column) for column in zip(*places, strict=True)) if places else ([], [])
     chosen = TrainingSet(torch.tensor(generation).short(), torch.tensor(row).int())
-    again = TrainingSet.of_runs(**chosen.runs())
+    again = TrainingSet.from_runs(**chosen.runs())
     assert again.generation.dtype == torch.int16
     assert again.row.dtype == torch.int32
     assert again.generation.tolist() == generation

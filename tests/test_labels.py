@@ -1,6 +1,6 @@
 import torch
 
-from imgcollapse.core.images import shares
+from imgcollapse.core.images import class_shares
 from imgcollapse.core.seeds import Seed
 from imgcollapse.label_policy import RealMarginal, TrainingMarginal, Uniform
 
@@ -19,7 +19,7 @@ def test_each_policy_draws_from_its_own_shares():
         labels = policy.draw(TRAINING, REAL, n, Seed((0,)))
         assert labels.dtype == torch.int16
         error = (expected * (1 - expected) / n).sqrt()
-        assert ((shares(labels, 3) - expected).abs() <= 4 * error).all()
+        assert ((class_shares(labels, 3) - expected).abs() <= 4 * error).all()
 
 
 def test_a_class_that_has_left_the_training_set_is_never_asked_for_again():

@@ -9,11 +9,11 @@ import imgcollapse as ic
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.experiment import null_model, runner, setup
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
-from imgcollapse.metrics import RealWords, suite
-from imgcollapse.metrics.suite import RealSide
+from imgcollapse.metrics import WordReference, suite
+from imgcollapse.metrics.suite import RealReference
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.runs.run_dir import CHANCE, DERIVED, REAL_SIDE
 
@@ -26,8 +26,8 @@ def blind(monkeypatch):
         raise AssertionError("it was found before")
 
     monkeypatch.setattr(FrozenOracle, "answer", refuse)
-    monkeypatch.setattr(RealSide, "_halved", refuse)
-    monkeypatch.setattr(RealWords, "_halved", refuse)
+    monkeypatch.setattr(RealReference, "_halved", refuse)
+    monkeypatch.setattr(WordReference, "_halved", refuse)
     monkeypatch.setattr(suite, "nearest", refuse)
     monkeypatch.setattr(null_model, "null", refuse)
     monkeypatch.setattr(null_model, "images", refuse)
@@ -38,7 +38,7 @@ def alike(one, other):
 
 
 def test_no_image_set_is_shown_to_the_oracle_twice(config, tmp_path, monkeypatch):
-    shown, answer = [], FrozenOracle.answer
+    shown, answer = [], FrozenOracle.predict
 
     def counted(oracle, pixels):
         shown.append(pixels.numpy().tobytes())
@@ -55,32 +55,32 @@ def test_no_image_set_is_shown_to_the_oracle_twice(config, tmp_path, monkeypatch
 def begun(config, tmp_path):
     """A study whose generation 0 is there, and what its laboratory found."""
     study = load_study(config)
-    run, laboratory = begin(study, tmp_path / "run", Silent())
-    lineage, real = run.lineages[0], laboratory.real.train
-    counted, findings = laboratory.real_generation
+    run, evaluator = begin(study, tmp_path / "run", NullProgress())
+    lineage, real = run.lineages[0], evaluator.real.train
+    counted, findings = evaluator.real_generation
     lineage.commit(0, real, counted, sample_grid(real), findings)
-    return study, run, laboratory
+    return study, run, evaluator
 
 
 def test_a_run_that_goes_on_and_its_workers_find_nothing_again(begun, request):
-    study, run, laboratory = begun
+    study, run, evaluator = begun
     before = contents(run)
-    commonest = run.metrics[run.metrics["class"] == laboratory.real.classes[0]]
+    commonest = run.metrics[run.metrics["class"] == evaluator.real.classes[0]]
     n = int(commonest.n.iloc[0])
     floors = {
-        "all": laboratory.real_side.floor(None, 40, "fid"),
-        "a class": laboratory.real_side.floor(0, n, "vendi"),
-        "words": laboratory.words.floor(40, "vocab_tv"),
+        "all": evaluator.real_side.floor(None, 40, "fid"),
+        "a class": evaluator.real_side.floor(0, n, "vendi"),
+        "words": evaluator.words.floor(40, "vocab_tv"),
     }
     request.getfixturevalue("blind")
     for later in (begin, join):
-        again = later(study, run.path, Silent())[1]
-        assert alike(again.real_side.state(), laboratory.real_side.state())
-        assert alike(again.chance, laboratory.chance)
-        assert again.expectations == laboratory.expectations
+        again = later(study, run.path, NullProgress())[1]
+        assert alike(again.reference.state(), evaluator.real_side.state())
+        assert alike(again.null_model, evaluator.chance)
+        assert again.expectations == evaluator.expectations
         assert floors == {
-            "all": again.real_side.floor(None, 40, "fid"),
-            "a class": again.real_side.floor(0, n, "vendi"),
+            "all": again.reference.floor(None, 40, "fid"),
+            "a class": again.reference.floor(0, n, "vendi"),
             "words": again.words.floor(40, "vocab_tv"),
         }
     assert contents(run) == before
@@ -92,23 +92,23 @@ def contents(run):
 
 
 def test_a_sibling_has_looked_at_the_same_images(begun, config, tmp_path, monkeypatch):
-    run, laboratory = begun[1:]
+    run, evaluator = begun[1:]
     monkeypatch.setattr(FrozenOracle, "answer", None)
     arm = load_study(config, ["regime=accumulate"])
-    beside, theirs = begin(arm, tmp_path / "arm", Silent(), sibling=run.path)
-    assert alike(theirs.real_side.state(), laboratory.real_side.state())
-    assert not alike(theirs.chance, laboratory.chance)  # chance does otherwise there
+    beside, theirs = begin(arm, tmp_path / "arm", NullProgress(), sibling=run.path)
+    assert alike(theirs.reference.state(), evaluator.real_side.state())
+    assert not alike(theirs.null_model, evaluator.chance)  # chance does otherwise there
     assert beside.record["files"][REAL_SIDE] == run.record["files"][REAL_SIDE]
 
 
 def test_a_longer_run_has_the_chance_of_all_its_generations(begun, config):
-    _, run, laboratory = begun
+    _, run, evaluator = begun
     longer = load_study(config, ["generations=5"])
-    run, found = begin(longer, run.path, Silent())
-    assert len(found.chance["drift_low"]) == 6
-    assert torch.equal(found.chance["drift_low"][:4], laboratory.chance["drift_low"])
-    assert alike(run.derived(CHANCE, run.made_with), found.chance)
-    assert alike(run.derived(REAL_SIDE, run.made_with), laboratory.real_side.state())
+    run, found = begin(longer, run.path, NullProgress())
+    assert len(found.null_model["drift_low"]) == 6
+    assert torch.equal(found.null_model["drift_low"][:4], evaluator.chance["drift_low"])
+    assert alike(run.derived(CHANCE, run.environment), found.null_model)
+    assert alike(run.derived(REAL_SIDE, run.environment), evaluator.real_side.state())
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -116,7 +116,7 @@ def test_what_was_lost_is_found_again_to_the_same_bytes(begun, name):
     study, run, _ = begun
     whole = (run.path / name).read_bytes()
     (run.path / name).unlink()
-    begin(study, run.path, Silent())
+    begin(study, run.path, NullProgress())
     assert (run.path / name).read_bytes() == whole
 
 
@@ -129,7 +129,7 @@ def test_a_run_of_before_these_files_gets_them(begun):
         del run.record["files"][name]
     run._write()
     assert not ic.verify(run.path, quick=True).wrong
-    begin(study, run.path, Silent())
+    begin(study, run.path, NullProgress())
     after = contents(run)
     assert {name: after[name] for name in DERIVED} == {name: whole[name] for name in DERIVED}
     assert ic.Run.open(run.path).record["features"].startswith("oracle")
@@ -138,7 +138,7 @@ def test_a_run_of_before_these_files_gets_them(begun):
 @pytest.fixture
 def elsewhere(monkeypatch):
     """A machine whose products round otherwise."""
-    answer, here = FrozenOracle.answer, setup.made_with
+    answer, here = FrozenOracle.predict, setup.environment
 
     def other(oracle, pixels):
         answers = answer(oracle, pixels)
@@ -150,14 +150,14 @@ def elsewhere(monkeypatch):
 
 
 def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):
-    study, run, laboratory = begun
+    study, run, evaluator = begun
     request.getfixturevalue("elsewhere")
-    run, found = begin(study, run.path, Silent(), allow_drift=True)
-    there, here = (lab.real_side.state()["reference"] for lab in (found, laboratory))
+    run, found = begin(study, run.path, NullProgress(), allow_drift=True)
+    there, here = (lab.reference.state()["reference"] for lab in (found, evaluator))
     assert not torch.equal(there, here)
-    assert alike(run.derived(REAL_SIDE, run.made_with), found.real_side.state())
+    assert alike(run.derived(REAL_SIDE, run.environment), found.reference.state())
     # Floors of another machine's bits are not taken over.
-    assert found.real_side.floor(None, 40, "fid") != laboratory.real_side.floor(None, 40, "fid")
+    assert found.reference.floor(None, 40, "fid") != evaluator.real_side.floor(None, 40, "fid")
 
 
 def test_a_finished_run_stays_as_it_is_elsewhere(config, tmp_path, request):
@@ -190,35 +190,35 @@ def test_what_a_finished_run_lost_is_forgotten_elsewhere(config, tmp_path, reque
     ],
 )
 def test_a_real_side_that_does_not_fit_is_found_again(begun, change):
-    study, run, laboratory = begun
-    whole = laboratory.real_side.state()
+    study, run, evaluator = begun
+    whole = evaluator.real_side.state()
     digest = write_tensors(run.path / REAL_SIDE, change(whole))
     run.record["files"][REAL_SIDE] = digest
     run._write()
-    again, found = begin(study, run.path, Silent())
-    assert alike(found.real_side.state(), whole)
-    assert alike(again.derived(REAL_SIDE, again.made_with), whole)
+    again, found = begin(study, run.path, NullProgress())
+    assert alike(found.reference.state(), whole)
+    assert alike(again.derived(REAL_SIDE, again.environment), whole)
 
 
 def test_another_extractor_has_not_seen_them(begun):
-    study, run, laboratory = begun
+    study, run, evaluator = begun
     run.record["features"] = "another network"
     assert (
-        setup.recall_real_side(study, laboratory.real, laboratory.oracle, laboratory.device, run)
+        setup.load_cached_reference(study, evaluator.real, evaluator.oracle, evaluator.device, run)
         is None
     )
 
 
 def test_what_a_users_own_part_made_of_chance_is_found_again(begun, tmp_path, monkeypatch):
     """Its code may have changed, and no fingerprint knows it."""
-    study, run, laboratory = begun
+    study, run, evaluator = begun
     (tmp_path / "mine.py").write_text(
         "from imgcollapse.regimes import Replace\nclass Mine(Replace):\n    kind: str\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     mine = ic.Study.model_validate(study.resolved() | {"regime": {"kind": "mine:Mine"}})
-    assert setup.recall_chance(study, run, laboratory.device)
-    assert setup.recall_chance(mine, run, laboratory.device) is None
+    assert setup.load_cached_null_model(study, run, evaluator.device)
+    assert setup.load_cached_null_model(mine, run, evaluator.device) is None
 
 
 def test_generation_0_is_measured_once_for_all_lineages(config, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import io
 
 from imgcollapse.config.study import Study
 from imgcollapse.experiment import progress
-from imgcollapse.experiment.progress import Display
+from imgcollapse.experiment.progress import ConsoleProgress
 
 
 class Clock:
@@ -19,17 +19,17 @@ def test_a_log_gets_plain_lines_with_place_step_loss_rate_and_time_left(monkeypa
     clock, log = Clock(), io.StringIO()
     monkeypatch.setattr(progress.time, "monotonic", clock)
     study = Study.model_validate({"data": "digits", "generator": "resample", "generations": 3})
-    with Display(log) as display:
-        display.at(0, 1, study)
+    with ConsoleProgress(log) as display:
+        display.start_generation(0, 1, study)
         display("train", 10, 1000, 640, 0.5)
         clock.now += 20
         display("train", 110, 1000, 7040, 0.25)
         clock.now += 100
-        display.at(0, 2, study)
+        display.start_generation(0, 2, study)
         display("train", 10, 1000, 640, 0.5)
         clock.now += 30
         display("train", 260, 1000, 16640, 0.125)
-        display.say("generation 2: [fine]")
+        display.log("generation 2: [fine]")
     lines = log.getvalue().splitlines()
     assert lines == [
         "generation 1/3 · train 110/1,000 · loss 0.2500 · 320 images/s · "

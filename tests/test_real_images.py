@@ -19,11 +19,11 @@ from imgcollapse.core import device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder, PaperDogs, TorchvisionSet
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import VAE
 from imgcollapse.oracle import CNN, FrozenOracle
 
-CPU = device.choose("cpu", "auto")
+CPU = device.choose_device("cpu", "auto")
 MIXTURES = 200
 
 
@@ -63,9 +63,9 @@ def bench(pool, learn, calibrate, rest, **settings: Any):
 
     learned, held_out, unseen = map(images, dealt)
     oracle = CNN(**settings).fit(
-        learned, held_out, len(pool.classes), Seed(("real",)), CPU, Silent()
+        learned, held_out, len(pool.classes), Seed(("real",)), CPU, NullProgress()
     )
-    answers = oracle.answer(unseen.pixels)
+    answers = oracle.predict(unseen.pixels)
     return Bench(oracle, unseen, answers.counted, answers.probabilities)
 
 
@@ -229,8 +229,8 @@ def test_a_vae_that_fell_to_mush_has_no_class(digits):
     images = digits.images[long_tailed]
     for generation in range(5):
         seed = Seed(("over-recursed", generation))
-        model = VAE(epochs=12, width=32).fit(images, 10, seed / "fit", CPU, Silent())
-        images = model.sample(torch.zeros(len(images)), seed / "sample", Silent())
+        model = VAE(epochs=12, width=32).fit(images, 10, seed / "fit", CPU, NullProgress())
+        images = model.sample(torch.zeros(len(images)), seed / "sample", NullProgress())
     answers = digits.oracle.answer(images.pixels)
     named = answers.probabilities.argmax(1).bincount(minlength=10) / len(images)
     assert named.max() > 0.5, "a plain count says that a class took over"

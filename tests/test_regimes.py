@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from imgcollapse.core.images import unlabelled
-from imgcollapse.core.lineage_images import RESERVE, Archive
+from imgcollapse.core.images import unlabeled
+from imgcollapse.core.lineage_images import RESERVE, LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.regimes import (
     Accumulate,
@@ -28,8 +28,8 @@ class Reserve:
 @pytest.fixture
 def archive():
     """Generation 0 of N images, then four of 2 N samples."""
-    images = unlabelled(torch.zeros(2 * N, 1, 1, 1, dtype=torch.uint8))
-    archive = Archive(images[:N], Reserve())
+    images = unlabeled(torch.zeros(2 * N, 1, 1, 1, dtype=torch.uint8))
+    archive = LineageImages(images[:N], Reserve())
     for _ in range(4):
         archive.append(images)
     return archive

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 import imgcollapse as ic
 from imgcollapse import census, metrics
 from imgcollapse.config.loader import load_study
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io import checksums, schemas
@@ -67,9 +67,9 @@ def test_held_out_bits_are_those_of_the_model_that_was_kept(config, tmp_path):
     # The words of the first generation are handed down: one scale for all.
     assert rows.features.nunique() == 1
     study, (lineage,) = load_study(config, TINY["autoregressive"]), run.lineages
-    held_out, cpu = study.real().reference, choose("cpu", "float32")
+    held_out, cpu = study.real().reference, choose_device("cpu", "float32")
     model = study.generator.restore(lineage.model(3), held_out.shape, 10, cpu)
-    bits = model.bits(held_out)
+    bits = model.bits_per_dim(held_out)
     error = bits.std() / len(bits) ** 0.5
     half = stdtrit(len(bits) - 1, 0.975) * error
     expected = [bits.mean(), bits.mean() - half, bits.mean() + half, len(bits)]
@@ -115,7 +115,7 @@ def test_a_conditional_model_is_asked_for_labels_and_the_census_keeps_them(
     run = ic.run(config, tmp_path / "run", [conditional, f"labels={policy}", "generations=2"])
     labels = run.lineages[0].samples(2).labels
     assert not (labels == UNKNOWN).any()
-    last = run.census[(run.census.generation == 2) & (run.census["class"] != census.UNRECOGNISED)]
+    last = run.census[(run.census.generation == 2) & (run.census["class"] != census.UNRECOGNIZED)]
     assert last.asked.tolist() == torch.bincount(labels.long(), minlength=10).tolist()
     if policy == "uniform":
         assert last.expected.tolist() == [0.1] * 10

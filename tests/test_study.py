@@ -7,8 +7,8 @@ from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import split
-from imgcollapse.data.base import Pool
-from imgcollapse.data.image_sets import InMemory
+from imgcollapse.data.base import SourceData
+from imgcollapse.data.image_sets import InMemoryImages
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 
@@ -68,11 +68,11 @@ PUBLISHED = {
 def test_a_config_asks_for_no_more_images_than_its_set_has(name):
     study = load_study(next(path for path in CONFIGS if path.stem == name))
     train, test = (
-        InMemory(torch.zeros(sum(sizes), 1, 1, 1, dtype=torch.uint8), labels.short())
+        InMemoryImages(torch.zeros(sum(sizes), 1, 1, 1, dtype=torch.uint8), labels.short())
         for sizes in PUBLISHED[name]
         for labels in [torch.arange(10).repeat_interleave(torch.tensor(sizes))]
     )
-    pool = Pool(tuple("0123456789"), train, test)
+    pool = SourceData(tuple("0123456789"), train, test)
     found = split(pool, study.longtail, study.splits, Seed(("test",)))
     assert len(found.train) == study.longtail.total()
 

@@ -12,17 +12,17 @@ from imgcollapse.census.prevalence import (
     HeldOut,
     Prevalence,
     adjusted_count,
-    expectation_maximisation,
+    expectation_maximization,
     prevalence,
     score_interval,
     wilson,
 )
-from imgcollapse.census.table import COLUMNS, UNRECOGNISED, Expectation, count
+from imgcollapse.census.table import COLUMNS, UNRECOGNIZED, Expectation, count
 
 __all__ = [
     "COLUMNS",
     "RUNNING",
-    "UNRECOGNISED",
+    "UNRECOGNIZED",
     "Agreement",
     "Expectation",
     "HeldOut",
@@ -30,7 +30,7 @@ __all__ = [
     "Status",
     "adjusted_count",
     "count",
-    "expectation_maximisation",
+    "expectation_maximization",
     "prevalence",
     "score_interval",
     "statuses",

@@ -117,7 +117,7 @@ def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Pre
         held_out: the oracle's record.
     """
     p, n = probabilities.double().numpy(), len(probabilities)
-    seen = expectation_maximisation(p)
+    seen = expectation_maximization(p)
     seen = np.where(seen > TOLERANCE, seen, 0)  # a share on its way to 0 is none
     frequency = _normalised(seen / held_out.acceptance)
     variance = _variance(p, seen, held_out)
@@ -134,7 +134,7 @@ def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Pre
     )
 
 
-def expectation_maximisation(
+def expectation_maximization(
     probabilities: Array, tolerance: float = TOLERANCE, iterations: int = 10_000
 ) -> Array:
     """Class shares that make the probabilities most likely: float64[N, K] => float64[K].

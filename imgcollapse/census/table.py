@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from imgcollapse.census.prevalence import HeldOut, Prevalence, prevalence, wilson
-from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
+from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED
 
 COLUMNS = (
     "generation",
@@ -86,7 +86,7 @@ def count(
     number = n - int(known.sum())
     low, high = wilson(number, n) if n else (None, None)
     last = {"counted": number, "frequency": number / n if n else None, "low": low, "high": high}
-    named = {"generation": generation, "class": UNRECOGNISED, "n": n}
+    named = {"generation": generation, "class": UNRECOGNIZED, "n": n}
     return [*rows, dict.fromkeys(COLUMNS) | named | last]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.core.sanitize import one_line, unfit_folder
+from imgcollapse.core.sanitize import invalid_folder_reason, one_line
 
 app = typer.Typer(
     name="imgcollapse",
@@ -126,7 +126,7 @@ def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
 def place_for(config: Path, smoke: bool) -> Path:
     """Where a run goes that is given no place: into runs/, under the config's name."""
     name = config.stem + ("_smoke" if smoke else "")
-    if why := unfit_folder(name):
+    if why := invalid_folder_reason(name):
         raise UserError(
             f"{config}: its run folder would be called {name!r}, which {why}; set --out"
         )

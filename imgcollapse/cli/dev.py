@@ -27,13 +27,13 @@ def validate(
     """Put this program to the published laws; exit code 1 if it breaks one."""
     from rich.console import Console
 
-    from imgcollapse.experiment.progress import Display
+    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.io.atomic import check_writable
     from imgcollapse.tools import validate as laws
 
     check_writable(out)
-    with Display() as display:
-        results = laws.validate(only or [], full, data, seed, say=display.say)
+    with ConsoleProgress() as display:
+        results = laws.validate(only or [], full, data, seed, say=display.log)
     Console().print(laws.table(results))
     print(laws.summary(results))
     print(laws.write(results, out))
@@ -83,13 +83,13 @@ def chaos(
 ) -> None:
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
     from imgcollapse.config.loader import load_study
-    from imgcollapse.experiment.progress import Display
-    from imgcollapse.tools.fault_injection import drill
+    from imgcollapse.experiment.progress import ConsoleProgress
+    from imgcollapse.tools.fault_injection import inject_faults
 
     study = load_study(config, overrides or [], smoke)
     folder = out or Path("runs") / f"chaos_{config.stem}"
-    with Display() as display:
-        found = drill(study, folder, kills, seed, display)
+    with ConsoleProgress() as display:
+        found = inject_faults(study, folder, kills, seed, display)
     conclude(found)
 
 

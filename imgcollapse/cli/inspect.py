@@ -28,11 +28,11 @@ def evaluate(
     """Count the classes of any generator's images, and compare them with real ones."""
     from rich.console import Console
 
-    from imgcollapse.experiment.progress import Display
+    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.tools.evaluate import evaluate as measure
     from imgcollapse.tools.evaluate import show
 
-    with Display() as display:
+    with ConsoleProgress() as display:
         found = measure(images, config, out, overrides or [], smoke, display)
     show(found, Console(highlight=False))
     print(out)
@@ -65,10 +65,10 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
 ) -> None:
     """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
-    from imgcollapse.experiment.progress import Display
+    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.tools.verify import verify as look
 
-    with Display() as display:
+    with ConsoleProgress() as display:
         found = look(folder, quick, display)
     conclude(found, found.notes)
 
@@ -111,12 +111,12 @@ def review(
 
     from imgcollapse.tools import review as page
 
-    sitting = page.Sitting.open(folder, generation, lineage)
+    sitting = page.ReviewSession.open(folder, generation, lineage)
     if export:
         print(page.export(sitting, export))
         return
     if take_in:
-        print(sitting.take_in_file(take_in))
+        print(sitting.accept_file(take_in))
     if take_in or summary:
         page.summarise(sitting, Console(highlight=False))
         return

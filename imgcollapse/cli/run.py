@@ -41,27 +41,31 @@ def run(
         from rich.console import Console
 
         from imgcollapse.config.loader import load_study
-        from imgcollapse.experiment.forecast import forecast, probe, show
+        from imgcollapse.experiment.forecast import forecast, measure_cost, show
 
         alone("run --dry-run")
         study = load_study(config, overrides or [], smoke)
-        show(forecast(study, probe(study)), Console(highlight=False))
+        show(forecast(study, measure_cost(study)), Console(highlight=False))
         return
     from imgcollapse.core import signals
-    from imgcollapse.experiment.progress import Display
+    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.experiment.runner import run as launch
     from imgcollapse.parallel import process_group
     from imgcollapse.report import write_report
 
     folder = out or place_for(config, smoke)
-    with process_group.entered() as leads, Display() as display, signals.listening():
+    with (
+        process_group.join_process_group() as leads,
+        ConsoleProgress() as display,
+        signals.catch_signals(),
+    ):
         if not leads:
             return  # all is done, and the leader says what there is to say
         try:
             begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
         except (KeyboardInterrupt, Stopped) as why:
-            lost = f"{why}. " if isinstance(why, process_group.Lost) else ""
-            display.say(
+            lost = f"{why}. " if isinstance(why, process_group.ConnectionLost) else ""
+            display.log(
                 f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
             )
             raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
@@ -107,27 +111,27 @@ def sweep(
     """Run many studies side by side, or resume them; exit code 1 if a member fails."""
     from imgcollapse.core import signals
     from imgcollapse.report import write_report
-    from imgcollapse.sweeps import Board, Local, Ray, foresee, load_plan
+    from imgcollapse.sweeps import ProcessPool, Ray, SweepProgress, estimate_costs, load_plan
     from imgcollapse.sweeps import sweep as launch
 
     folder = out or place_for(plan, smoke)
-    arms, board = load_plan(plan, overrides or [], smoke), Board(sys.stderr)
+    arms, board = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
     at_a_time = arms.jobs() if jobs is None else jobs
     if dry_run:
         from rich.console import Console
 
         from imgcollapse.experiment.forecast import show_arms
 
-        show_arms(dict(foresee(arms)), at_a_time, Console(highlight=False))
+        show_arms(dict(estimate_costs(arms)), at_a_time, Console(highlight=False))
         return
     if ray and jobs is not None:
         raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
-    backend = Ray(ray, gpus, retries) if ray else Local(at_a_time, retries)
+    backend = Ray(ray, gpus, retries) if ray else ProcessPool(at_a_time, retries)
     try:
-        with signals.listening():
+        with signals.catch_signals():
             done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
     except (KeyboardInterrupt, Stopped) as stopped:
-        board.say(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+        board.log(f"Stopped. What is done is kept in {folder}; the same command goes on.")
         raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
     for trace in board.traces.values():
         print(trace, file=sys.stderr)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from imgcollapse.config import yaml
 from imgcollapse.config.study import Study
-from imgcollapse.core.components import OneOf, Part
+from imgcollapse.core.components import Component, ComponentUnion
 from imgcollapse.core.errors import UserError
 
 SMOKE = "smoke"
@@ -42,7 +42,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
             f"{path}: {several[0]}: makes it a sweep of many studies; run it with imgcollapse sweep"
         )
     smaller = take_smoke(raw, str(path))
-    complete(raw)
+    apply_smoke(raw)
     if smoke:
         if not smaller:
             raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")
@@ -74,10 +74,10 @@ def take_smoke(raw: dict[str, Any], where: str) -> dict[str, Any]:
     return smaller
 
 
-def complete(raw: dict[str, Any]) -> None:
+def apply_smoke(raw: dict[str, Any]) -> None:
     """Name the kind of each part that is left out, so that one setting of it can be replaced."""
     for name, field in Study.model_fields.items():
-        if isinstance(field.default, Part):
+        if isinstance(field.default, Component):
             raw.setdefault(name, {"kind": field.default.kind})
 
 
@@ -192,7 +192,7 @@ def _models(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
         return []
     info = model.model_fields[field]
     for mark in info.metadata:
-        if isinstance(mark, OneOf):
-            return list(mark.parts.values())
+        if isinstance(mark, ComponentUnion):
+            return list(mark.components.values())
     held = get_args(info.annotation) or [info.annotation]
     return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]

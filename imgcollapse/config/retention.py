@@ -26,7 +26,7 @@ class Retention(BaseModel):
     samples: Keep = "all"
     models: Keep = "all"
 
-    def removes(self, files: Mapping[str, Keep], age: int) -> list[str]:
+    def expired_files(self, files: Mapping[str, Keep], age: int) -> list[str]:
         """Those of the files that a generation loses when `age` younger ones are there.
 
         Args:

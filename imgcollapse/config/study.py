@@ -12,13 +12,13 @@ from imgcollapse.config.retention import Retention
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import Curation, admitted
+from imgcollapse.curation import Curation, simulated_selection
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
 from imgcollapse.generators import AnyGenerator
 from imgcollapse.label_policy import AnyPolicy, TrainingMarginal
-from imgcollapse.metrics import Metrics
+from imgcollapse.metrics import MetricSettings
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace
 
@@ -62,7 +62,7 @@ class Study(BaseModel):
     curation: Curation = ()
     labels: AnyPolicy = TrainingMarginal()
     oracle: AnyOracle = CNN()
-    metrics: Metrics = Metrics()
+    metrics: MetricSettings = MetricSettings()
     retention: Retention = Retention()
     device: str = "auto"
     precision: Precision = "auto"
@@ -112,9 +112,9 @@ class Study(BaseModel):
         drawn, used = self.samples or n, self.regime.samples_used(n)
         kept, enough = drawn, used
         for judge in self.curation:  # each keeps whole images
-            kept = int(kept * judge.leaves() + 1e-9)
+            kept = int(kept * judge.keep_fraction() + 1e-9)
         for judge in reversed(self.curation):
-            enough = ceil(enough / judge.leaves() - 1e-9)
+            enough = ceil(enough / judge.keep_fraction() - 1e-9)
         if self.generations > 1 and kept < used:
             left = f", of which curation keeps {kept}," if kept < drawn else ""
             raise UserError(
@@ -124,7 +124,7 @@ class Study(BaseModel):
 
     def _check_pool(self, real: RealData) -> None:
         """That filters which remove images by where they come from leave some to train on."""
-        archive, seed = Archive(real.train, real.reserve), Seed((self.seed, "pool"))
+        archive, seed = LineageImages(real.train, real.reserve), Seed((self.seed, "pool"))
         if self.generations == 1 or not self.curation:
             return
         n = self.samples or len(real.train)
@@ -132,9 +132,9 @@ class Study(BaseModel):
         labels = self.labels.draw(real.shares, real.shares, n, seed / "labels")
         archive.append(Images(torch.empty(n, 1, 0, 0, dtype=torch.uint8), labels))
         for g in (0, 1):
-            rows = admitted(self.curation, g, archive.size(g), seed / g)
+            rows = simulated_selection(self.curation, g, archive.size(g), seed / g)
             if rows is not None:
-                archive.let_in(g, rows)
+                archive.restrict_to_rows(g, rows)
         if not len(self.regime.select(archive, 2, seed / "select")):
             kinds = ", ".join(str(f.kind) for f in self.curation)
             raise UserError(

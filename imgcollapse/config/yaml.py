@@ -17,7 +17,7 @@ from ruamel.yaml.events import (
 )
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import deceptive
+from imgcollapse.core.sanitize import looks_spoofed
 
 LARGEST = 2**18
 """Bytes of a file; a study's has some hundred."""
@@ -113,7 +113,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_plain(below, where) for below in value]
     if isinstance(value, str):
-        if strange := next((c for c in value if c not in "\n\t" and deceptive(c)), None):
+        if strange := next((c for c in value if c not in "\n\t" and looks_spoofed(c)), None):
             raise UserError(
                 f"{where}: {value[:40]!r} holds U+{ord(strange):04X}, which does not show or turns "
                 "text around; leave it out"

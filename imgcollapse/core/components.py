@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 IMPORTED = "imported"
 
 
-class Part(BaseModel):
+class Component(BaseModel):
     """Base of every part: immutable, and an unknown setting is an error.
 
     Attributes:
@@ -37,7 +37,7 @@ class Part(BaseModel):
     kind: Any
 
 
-class OneOf:
+class ComponentUnion:
     """Marks a field that holds one of several built-in parts, or a user's own by import path.
 
         AnyRegime = Annotated[Regime, OneOf(Replace, Accumulate)]
@@ -49,18 +49,18 @@ class OneOf:
         parts: the built-in parts by kind.
     """
 
-    def __init__(self, *parts: type[Part]) -> None:
-        self.parts = {part.model_fields["kind"].default: part for part in parts}
+    def __init__(self, *parts: type[Component]) -> None:
+        self.components = {part.model_fields["kind"].default: part for part in parts}
 
     def __get_pydantic_core_schema__(
-        self, base: type[Part], handler: GetCoreSchemaHandler
+        self, base: type[Component], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """A union told apart by `kind`, so that an error names the part it is in."""
         load = BeforeValidator(lambda value: _imported(value, base))
         choices: Any = Annotated[SerializeAsAny[base], load, Tag(IMPORTED)]
-        for kind, part in self.parts.items():
+        for kind, part in self.components.items():
             choices |= Annotated[part, Tag(kind)]
-        known = f"one of {', '.join(self.parts)}, or an import path module:Class"
+        known = f"one of {', '.join(self.components)}, or an import path module:Class"
         union = Discriminator(_tag, custom_error_type="kind", custom_error_message=known)
         return handler.generate_schema(Annotated[choices, union, BeforeValidator(_spread)])
 
@@ -74,7 +74,7 @@ def _tag(value: Any) -> str:
     return IMPORTED if isinstance(kind, str) and ":" in kind else str(kind)
 
 
-def _imported(value: Any, base: type[Part]) -> Any:
+def _imported(value: Any, base: type[Component]) -> Any:
     if not isinstance(value, Mapping):
         return value
     module, _, name = value["kind"].partition(":")

@@ -39,7 +39,7 @@ class Device:
         )
 
     @contextmanager
-    def in_float32(self) -> Iterator[None]:
+    def full_precision(self) -> Iterator[None]:
         """A block in which a GPU's convolutions of float32 are taken in it, and not in TF32."""
         if self.torch.type != "cuda":
             yield
@@ -52,7 +52,7 @@ class Device:
             cudnn.conv.fp32_precision = before
 
     @contextmanager
-    def in_order(self) -> Iterator[None]:
+    def deterministic(self) -> Iterator[None]:
         """A block in which a GPU adds numbers in the same order every time, as a CPU does.
 
         Raises:
@@ -89,7 +89,7 @@ class Device:
                 ) from None
 
 
-def choose(name: str = "auto", precision: Precision = "auto") -> Device:
+def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
     """Pick a device: "auto" is the first GPU where there is one, else the CPU.
 
     Precision "auto" is bfloat16 where the hardware computes it natively, else float32.

@@ -13,7 +13,7 @@ from torch import Tensor
 _Z = float(norm.ppf(0.975))
 
 
-class Value(NamedTuple):
+class Estimate(NamedTuple):
     """A metric's answer; a tuple, because torchmetrics walks through what `compute` returns.
 
     Attributes:
@@ -29,19 +29,19 @@ class Value(NamedTuple):
     note: str = ""
 
 
-def undefined(reason: str) -> Value:
+def undefined(reason: str) -> Estimate:
     """No number, and why."""
-    return Value(None, note=reason)
+    return Estimate(None, note=reason)
 
 
-def broken(*features: Tensor) -> str:
+def nonfinite_reason(*features: Tensor) -> str:
     """Why a metric of these features cannot be a number; empty if it can."""
     return "" if all(bool(f.isfinite().all()) for f in features) else "features are not finite"
 
 
-def about(
+def t_interval(
     value: float, error: float, freedom: float = math.inf, span: tuple[float, float] | None = None
-) -> Value:
+) -> Estimate:
     """A value and its standard error => its 95% interval by Student's t.
 
     Args:
@@ -51,21 +51,21 @@ def about(
         span: the ends are clipped to what the metric can be.
     """
     if error == 0:
-        return Value(value)
+        return Estimate(value)
     reach = error * (_Z if math.isinf(freedom) else float(stdtrit(freedom, 0.975)))
     low, high = span or (-math.inf, math.inf)
-    return Value(value, max(low, value - reach), min(high, value + reach))
+    return Estimate(value, max(low, value - reach), min(high, value + reach))
 
 
-def share(successes: int, n: int) -> Value:
+def wilson_interval(successes: int, n: int) -> Estimate:
     """A share of n >= 1 independent images with its Wilson score interval (Wilson 1927)."""
     p = successes / n
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return Value(p, min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach)))
+    return Estimate(p, min(p, max(0.0, centre - reach)), max(p, min(1.0, centre + reach)))
 
 
-def spread(values: Tensor) -> Value:
+def percentile_interval(values: Tensor) -> Estimate:
     """float64[S] values of replicates => their mean, and where the central 95% of them lie."""
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Value(float(values.mean()), low, high)
+    return Estimate(float(values.mean()), low, high)

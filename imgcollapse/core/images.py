@@ -12,7 +12,7 @@ from torch import Tensor
 UNKNOWN = -1
 """Label of an image nobody has named, such as a sample of an unconditional model."""
 
-UNRECOGNISED = "(unrecognised)"
+UNRECOGNIZED = "(unrecognised)"
 """What tables call the class of images that are like no real one."""
 
 
@@ -42,7 +42,7 @@ class Images:
     def __getitem__(self, rows: Tensor | slice) -> Images:
         return Images(self.pixels[rows], self.labels[rows])
 
-    def relabelled(self, labels: Tensor) -> Images:
+    def relabeled(self, labels: Tensor) -> Images:
         """The same images under other labels, int16[N]."""
         return Images(self.pixels, labels)
 
@@ -58,12 +58,12 @@ def cat(parts: Sequence[Images]) -> Images:
     return Images(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))
 
 
-def unlabelled(pixels: Tensor) -> Images:
+def unlabeled(pixels: Tensor) -> Images:
     """Images nobody has named: uint8[N, C, H, W] => Images with `UNKNOWN` labels."""
     return Images(pixels, torch.full((len(pixels),), UNKNOWN, dtype=torch.int16))
 
 
-def shares(labels: Tensor, classes: int) -> Tensor:
+def class_shares(labels: Tensor, classes: int) -> Tensor:
     """Class shares of int16[N] labels, `UNKNOWN` left out: float64[K], zeros if none is known."""
     counts = torch.bincount(labels[labels != UNKNOWN].long(), minlength=classes).double()
     return counts / counts.sum().clamp(min=1)
@@ -83,7 +83,7 @@ def to_uint8(floats: Tensor) -> Tensor:
     return whole.cpu().contiguous()
 
 
-class Stock(Protocol):
+class ImageSet(Protocol):
     """Real images that are read, or drawn, when somebody asks for them."""
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 from imgcollapse.core.images import Images
 
 
-class Stored(Images):
+class StoredImages(Images):
     """Images in a file, of which only the labels are in memory.
 
     Their pixels are mapped each time somebody asks for them and let go with what was asked for, so
@@ -34,12 +34,12 @@ class Stored(Images):
         """uint8[N, C, H, W], mapped anew."""
         return self._read()
 
-    def relabelled(self, labels: Tensor) -> Images:
+    def relabeled(self, labels: Tensor) -> Images:
         """The same images under other labels, int16[N]."""
-        return Stored(labels, self._read)
+        return StoredImages(labels, self._read)
 
 
-class Gathered(Images):
+class GatheredImages(Images):
     """Images of a training set, read where they lie.
 
     Whoever takes some rows reads no others; whoever asks for all pixels is given a copy of them,

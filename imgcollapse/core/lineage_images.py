@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgcollapse.core.images import Images, Stock
-from imgcollapse.core.lazy_images import Gathered
+from imgcollapse.core.images import Images, ImageSet
+from imgcollapse.core.lazy_images import GatheredImages
 
 RESERVE = -1
 """Generation number of the reserve: real images that no training set has used yet."""
-GAP = -1
+REMOVED = -1
 """Row number of an image that a screen took out of the pool."""
 
 
@@ -38,7 +38,7 @@ class TrainingSet:
         return TrainingSet(self.generation[places], self.row[places])
 
     @classmethod
-    def of(cls, generation: int, rows: Tensor) -> TrainingSet:
+    def from_generation(cls, generation: int, rows: Tensor) -> TrainingSet:
         """The given rows of one generation."""
         return cls(torch.full((len(rows),), generation, dtype=torch.int16), rows.to(torch.int32))
 
@@ -66,7 +66,7 @@ class TrainingSet:
         return {"generation": self.generation[first], "start": self.row[first], "count": count}
 
     @classmethod
-    def of_runs(cls, generation: Tensor, start: Tensor, count: Tensor) -> TrainingSet:
+    def from_runs(cls, generation: Tensor, start: Tensor, count: Tensor) -> TrainingSet:
         """The training set whose `runs` these are."""
         images, first = int(count.sum()), count.long().cumsum(0) - count
         # From one image to the next, and no index of each: a few runs may stand for millions.
@@ -85,7 +85,7 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Selection:
     """What enters the pool.
 
     Attributes:
@@ -100,13 +100,13 @@ class Kept:
         return len(self.rows)
 
 
-class Archive:
+class LineageImages:
     """The generations born so far, oldest first, and the reserve of fresh real images.
 
     A regime takes positions in the pool; where nothing was filtered they are rows.
     """
 
-    def __init__(self, real: Images, reserve: Stock) -> None:
+    def __init__(self, real: Images, reserve: ImageSet) -> None:
         """
         Args:
             real: generation 0, the real training set.
@@ -120,18 +120,18 @@ class Archive:
         """Add the next generation."""
         self.generations.append(samples)
 
-    def admit(self, generation: int, kept: Kept) -> None:
+    def restrict(self, generation: int, kept: Selection) -> None:
         """Let only what was kept of a generation into the pool, under its new labels."""
         images = self.generations[generation]
-        labels, entered = images.labels.clone(), kept.rows != GAP
+        labels, entered = images.labels.clone(), kept.rows != REMOVED
         labels[kept.rows[entered].long()] = kept.labels[entered]
-        self.generations[generation] = images.relabelled(labels)
+        self.generations[generation] = images.relabeled(labels)
         self.pool[generation] = kept.rows
 
-    def let_in(self, generation: int, rows: Tensor) -> None:
+    def restrict_to_rows(self, generation: int, rows: Tensor) -> None:
         """The same for int32[M] rows, gaps among them, under the labels they have."""
         labels = self.generations[generation].labels
-        self.admit(generation, Kept(rows, labels[rows.long().clamp(min=0)]))
+        self.restrict(generation, Selection(rows, labels[rows.long().clamp(min=0)]))
 
     def size(self, generation: int) -> int:
         """How many positions a generation, or the `RESERVE`, has in the pool."""
@@ -147,7 +147,7 @@ class Archive:
         for generation, here in places.by_generation():
             if generation in self.pool:
                 row[here] = self.pool[generation][places.row[here].long()]
-        there = row != GAP
+        there = row != REMOVED
         return TrainingSet(places.generation[there], row[there])
 
     def labels(self, chosen: TrainingSet) -> Tensor:
@@ -162,10 +162,10 @@ class Archive:
         """The images of a training set, in its order, each read when it is asked for."""
         # A later birth, or a later name, is none of this training set's.
         born, reserve = dict(enumerate(self.generations)), self.reserve
-        return Gathered(len(chosen), lambda rows: _read(chosen[rows], born, reserve))
+        return GatheredImages(len(chosen), lambda rows: _read(chosen[rows], born, reserve))
 
 
-def _read(chosen: TrainingSet, born: Mapping[int, Images], reserve: Stock) -> Images:
+def _read(chosen: TrainingSet, born: Mapping[int, Images], reserve: ImageSet) -> Images:
     """One copy of the images of a training set."""
     pixels = torch.empty(len(chosen), *born[0].shape, dtype=torch.uint8)
     labels = torch.empty(len(chosen), dtype=torch.int16)

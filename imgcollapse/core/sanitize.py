@@ -34,30 +34,30 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def gist(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
     return next(iter(str(error).strip().splitlines()), repr(error))
 
 
-def unfit(name: str) -> str | None:
+def invalid_name_reason(name: str) -> str | None:
     """Why a class cannot be called so, or None."""
     if not name.strip():
         return "is empty"
     if len(name) > LONGEST_NAME:
         return f"has {len(name)} characters, more than {LONGEST_NAME}"
     for character in name:
-        if deceptive(character):
+        if looks_spoofed(character):
             return f"holds U+{ord(character):04X}, which does not show or turns text around"
     return None
 
 
-def unfit_folder(name: str) -> str | None:
+def invalid_folder_reason(name: str) -> str | None:
     """Why a folder cannot be called so on every system, or None."""
     if name in ("", ".", ".."):
         return "is no name"
     if len(name) > LONGEST_FOLDER:
         return f"has {len(name)} characters, more than {LONGEST_FOLDER}"
-    if any(deceptive(c) or c in '/\\:*?"<>|' for c in name):
+    if any(looks_spoofed(c) or c in '/\\:*?"<>|' for c in name):
         return "holds a character that a folder's name cannot have everywhere"
     if name[-1] in " .":
         return "ends in a space or a dot, which Windows cuts off"
@@ -66,13 +66,13 @@ def unfit_folder(name: str) -> str | None:
     return None
 
 
-def deceptive(character: str) -> bool:
+def looks_spoofed(character: str) -> bool:
     """Whether it is a control, an invisible character, half a character, or turns text around."""
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS)
 
 
-def alike(names: Sequence[str]) -> list[str]:
+def confusable(names: Sequence[str]) -> list[str]:
     """What readers should know of names that are easily taken for others, a sentence each."""
     said: list[str] = []
     seen: dict[str, str] = {}

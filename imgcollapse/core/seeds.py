@@ -40,7 +40,7 @@ class Seed:
         return np.random.default_rng(int(self))
 
     @contextmanager
-    def lent_to_torch(self) -> Iterator[None]:
+    def seed_torch(self) -> Iterator[None]:
         """Seed torch's global CPU generator inside the block and put it back after.
 
         For code that knows no other source of randomness, such as layer constructors.

@@ -18,7 +18,7 @@ _noted: list[signal.Signals] = []
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def catch_signals() -> Iterator[None]:
     """Inside the block SIGTERM, SIGUSR1 and Ctrl-C are noted and nothing more; `heed` obeys them.
 
     A second Ctrl-C is obeyed at once. What is ignored already stays so. For a program's main
@@ -36,12 +36,12 @@ def listening() -> Iterator[None]:
         _noted.clear()
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether a signal to stop has come."""
     return bool(_noted)
 
 
-def heed() -> None:
+def raise_if_stop_requested() -> None:
     """Stop here if a signal has asked for it; call it where everything is kept.
 
     Raises:

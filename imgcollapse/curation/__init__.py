@@ -19,15 +19,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from imgcollapse.core.components import OneOf
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.curation.base import Filter
 from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
 from imgcollapse.curation.human_picks import ByHand
-from imgcollapse.curation.picks_file import Pick, Picks, Subject
-from imgcollapse.curation.pipeline import admitted, curate, mark
+from imgcollapse.curation.picks_file import Pick, Picks, PicksTarget
+from imgcollapse.curation.pipeline import curate, mark, simulated_selection
 from imgcollapse.curation.preference import Preference, choose
-from imgcollapse.curation.selection_audit import COLUMNS, account
+from imgcollapse.curation.selection_audit import COLUMNS, selection_audit
 from imgcollapse.curation.verifier import Verifier
 from imgcollapse.curation.watermark import Watermark
 
@@ -37,7 +37,7 @@ def _several(value: Any) -> Any:
 
 
 AnyFilter = Annotated[
-    Filter, OneOf(Watermark, Detector, Verifier, Balance, Diversity, Preference, ByHand)
+    Filter, ComponentUnion(Watermark, Detector, Verifier, Balance, Diversity, Preference, ByHand)
 ]
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_several)]
@@ -53,13 +53,13 @@ __all__ = [
     "Diversity",
     "Pick",
     "Picks",
+    "PicksTarget",
     "Preference",
-    "Subject",
     "Verifier",
     "Watermark",
-    "account",
-    "admitted",
     "choose",
     "curate",
     "mark",
+    "selection_audit",
+    "simulated_selection",
 ]

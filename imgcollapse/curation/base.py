@@ -17,15 +17,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from imgcollapse.core.components import Part
-from imgcollapse.core.estimate import Value
+from imgcollapse.core.components import Component
+from imgcollapse.core.estimate import Estimate
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
 
 
 @dataclass(frozen=True)
-class Candidates:
+class FilterInput:
     """Images of one generation, as a filter sees them.
 
     Attributes:
@@ -55,7 +55,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, chosen: Tensor) -> Candidates:
+    def __getitem__(self, chosen: Tensor) -> FilterInput:
         """Those at the positions int64[M]."""
         return replace(
             self,
@@ -67,12 +67,12 @@ class Candidates:
             atypicality=self.atypicality[chosen],
         )
 
-    def select(self, chosen: Tensor) -> Kept:
+    def select(self, chosen: Tensor) -> Selection:
         """Keep the images at the positions int64[M], with the labels they have."""
-        return Kept(self.rows[chosen], self.images.labels[chosen])
+        return Selection(self.rows[chosen], self.images.labels[chosen])
 
 
-class Filter(Part, ABC):
+class Filter(Component, ABC):
     """A rule for what enters the pool.
 
     Attributes:
@@ -80,8 +80,8 @@ class Filter(Part, ABC):
         screens: whether it leaves gaps, instead of closing ranks.
     """
 
-    judges_real: ClassVar[bool] = False
-    screens: ClassVar[bool] = False
+    filters_real: ClassVar[bool] = False
+    leaves_gaps: ClassVar[bool] = False
 
     def check(self, classes: Sequence[str]) -> None:
         """See that its settings suit a study's classes, before anything is trained.
@@ -91,7 +91,7 @@ class Filter(Part, ABC):
         """
 
     @abstractmethod
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """Those of the candidates that enter the pool; no `GAP` among them.
 
         Raises:
@@ -102,28 +102,28 @@ class Filter(Part, ABC):
         """The samples as they leave the model, before anybody sees them."""
         return samples
 
-    def waits(self, generation: int, folder: Path) -> str | None:
+    def pending_reason(self, generation: int, folder: Path) -> str | None:
         """One line that says what must happen before it can judge a generation; None if nothing."""
         return None
 
-    def rests_on(self, generation: int, folder: Path) -> Mapping[str, str]:
+    def dependencies(self, generation: int, folder: Path) -> Mapping[str, str]:
         """What its choice rests on beside the images: a file in `folder` => its sha256."""
         return {}
 
-    def leaves(self) -> float:
+    def keep_fraction(self) -> float:
         """The share of a generation that is kept whatever the images are, in (0, 1]."""
         return 1.0
 
-    def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
+    def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
         """Positions among n images that it would keep if all images looked alike: int64[M].
 
         This is what the replays of chance keep. Samples lie in random order, so that any will do.
         """
-        return torch.arange(int(n * self.leaves() + 1e-9))
+        return torch.arange(int(n * self.keep_fraction() + 1e-9))
 
-    def findings(
+    def metrics(
         self, unmarked: Images, samples: Images, real: Images, seed: Seed
-    ) -> Sequence[tuple[str, Value, int]]:
+    ) -> Sequence[tuple[str, Estimate, int]]:
         """What it says of a generation beside its choice, for metrics.csv.
 
         Args:

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
-from imgcollapse.curation.thinning import spared
+from imgcollapse.curation.base import Filter, FilterInput
+from imgcollapse.curation.thinning import thin
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -27,19 +27,19 @@ class Detector(Filter):
         weight: of what is found: 0 removes it, 0.5 keeps about half, by lot.
     """
 
-    judges_real: ClassVar[bool] = True
-    screens: ClassVar[bool] = True
+    filters_real: ClassVar[bool] = True
+    leaves_gaps: ClassVar[bool] = True
     kind: Literal["detector"] = "detector"
     tpr: Rate = 0.99
     fpr: Rate = 0.01
     weight: Rate = 0.0
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """What is not found, and of the rest a share of `weight`, drawn one by one."""
-        return seen.select(self.blind(seen.generation, len(seen), seed))
+        return seen.select(self.null_selection(seen.generation, len(seen), seed))
 
-    def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
+    def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
         """The same: it sees no content."""
         rate = self.fpr if generation == 0 else self.tpr
         found = torch.rand(n, generator=(seed / "found").torch()) < rate
-        return spared(found, self.weight, seed)
+        return thin(found, self.weight, seed)

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
+from imgcollapse.curation.base import Filter, FilterInput
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -33,11 +33,11 @@ class _Chooser(Filter):
 
     keep_share: Share = 0.5
 
-    def leaves(self) -> float:
+    def keep_fraction(self) -> float:
         """The share to keep."""
         return self.keep_share
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """A choice among the recognised."""
         known = (seen.counted != UNKNOWN).nonzero().flatten()
         wanted = min(int(len(seen) * self.keep_share + 1e-9), len(known))
@@ -45,7 +45,7 @@ class _Chooser(Filter):
         return seen.select(known[chosen].sort().values)
 
     @abstractmethod
-    def _choose(self, seen: Candidates, wanted: int, seed: Seed) -> Tensor:
+    def _choose(self, seen: FilterInput, wanted: int, seed: Seed) -> Tensor:
         """int64[wanted] positions among recognised candidates."""
 
 
@@ -54,7 +54,7 @@ class Balance(_Chooser):
 
     kind: Literal["balance"] = "balance"
 
-    def _choose(self, seen: Candidates, wanted: int, seed: Seed) -> Tensor:
+    def _choose(self, seen: FilterInput, wanted: int, seed: Seed) -> Tensor:
         return evenly(seen.counted.long(), wanted, seed)
 
 
@@ -72,7 +72,7 @@ class Diversity(_Chooser):
     method: Literal["farthest-first", "k-means"] = "farthest-first"
     clusters: Annotated[int, Field(ge=2)] = 50
 
-    def _choose(self, seen: Candidates, wanted: int, seed: Seed) -> Tensor:
+    def _choose(self, seen: FilterInput, wanted: int, seed: Seed) -> Tensor:
         if self.method == "farthest-first":
             return farthest_first(seen.features, wanted)
         features = seen.features.double().numpy()

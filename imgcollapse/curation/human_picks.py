@@ -14,10 +14,10 @@ import torch
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
-from imgcollapse.curation.picks_file import Picks, Subject, place, run_of
+from imgcollapse.curation.base import Filter, FilterInput
+from imgcollapse.curation.picks_file import Picks, PicksTarget, place, run_of
 from imgcollapse.io import atomic
 
 
@@ -36,32 +36,32 @@ class ByHand(Filter):
     wait: bool = True
     unreviewed: Literal["keep", "drop"] = "keep"
 
-    def waits(self, generation: int, folder: Path) -> str | None:
+    def pending_reason(self, generation: int, folder: Path) -> str | None:
         """The command that leads to picks that are done."""
         if not self.wait or generation == 0:
             return None
         command = _command(folder, generation)
         try:
-            if Picks.of(folder, Subject.at(folder, generation)).finished:
+            if Picks.of(folder, PicksTarget.at(folder, generation)).finished:
                 return None
         except UserError as error:
             return f"{error}: {command}"  # whoever copies it here may not be through
         return f"generation {generation} waits for people's picks, marked as done: {command}"
 
-    def rests_on(self, generation: int, folder: Path) -> Mapping[str, str]:
+    def dependencies(self, generation: int, folder: Path) -> Mapping[str, str]:
         """The picks file."""
         path = place(folder, generation)
         if generation == 0 or not path.is_file():
             return {}
         return {path.relative_to(folder).as_posix(): atomic.sha256(path)}
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """All but what people drop, in order, under the names that people give.
 
         Raises:
             UserError: the picks are not about this generation, or leave nothing of it.
         """
-        subject = Subject.at(seen.folder, seen.generation)
+        subject = PicksTarget.at(seen.folder, seen.generation)
         picks = Picks.of(seen.folder, subject)
         enters = ~picks.dropped(subject.size)
         if self.unreviewed == "drop":
@@ -78,7 +78,7 @@ class ByHand(Filter):
         old = torch.full((subject.size,), UNKNOWN, dtype=kept.labels.dtype)
         old[kept.rows.long()] = kept.labels
         named = picks.corrected(old, subject.classes)[kept.rows.long()]
-        return Kept(kept.rows, torch.where(kept.labels == UNKNOWN, kept.labels, named))
+        return Selection(kept.rows, torch.where(kept.labels == UNKNOWN, kept.labels, named))
 
 
 def _command(folder: Path, generation: int) -> str:

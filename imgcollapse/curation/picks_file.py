@@ -32,7 +32,7 @@ Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 @dataclass(frozen=True)
-class Subject:
+class PicksTarget:
     """The generation that picks are about.
 
     Attributes:
@@ -50,7 +50,7 @@ class Subject:
     classes: Sequence[str]
 
     @classmethod
-    def at(cls, folder: Path, generation: int) -> Subject:
+    def at(cls, folder: Path, generation: int) -> PicksTarget:
         """What generation `generation` in a lineage's folder is.
 
         Raises:
@@ -59,9 +59,9 @@ class Subject:
         committed, mend = folder / f"gen_{generation:03d}", "restore it"
         run, number = run_of(folder)
         manifest = checksums.read_json(committed / "manifest.json", mend)
-        schemas.check_manifest(committed / "manifest.json", manifest, mend)
+        schemas.validate_manifest(committed / "manifest.json", manifest, mend)
         record = checksums.read_json(run / "run.json", mend)
-        schemas.check_run(run / "run.json", record, mend)
+        schemas.validate_run_record(run / "run.json", record, mend)
         path = committed / "samples.safetensors"
         try:
             with safe_open(path, "pt") as file:
@@ -127,18 +127,18 @@ class Picks(BaseModel):
     picks: dict[Row, Pick] = {}
 
     @classmethod
-    def none(cls, subject: Subject) -> Picks:
+    def none(cls, subject: PicksTarget) -> Picks:
         """Nothing said yet."""
         return cls(lineage=subject.lineage, generation=subject.generation, samples=subject.samples)
 
     @classmethod
-    def read(cls, path: Path, subject: Subject) -> Picks:
+    def read(cls, path: Path, subject: PicksTarget) -> Picks:
         """Picks from a file that may hold anything.
 
         Raises:
             UserError: it cannot be read, is no picks file, or is not about `subject`.
         """
-        with atomic.explained(path):
+        with atomic.wrap_os_errors(path):
             if path.is_fifo():  # it would be waited for
                 raise UserError(f"{path}: is a pipe; {_MEND}")
             with path.open("rb") as file:
@@ -146,7 +146,7 @@ class Picks(BaseModel):
         if len(data) > LARGEST:
             raise UserError(f"{path}: larger than {LARGEST // 2**20} MiB, so no picks; remove it")
         try:
-            picks = cls.model_validate_json(checksums.opened(data))
+            picks = cls.model_validate_json(checksums.strip_checksum(data))
             picks.check(subject)
         except ValidationError as error:
             raise UserError(f"{path}: no valid picks ({first(error)}); {_MEND}") from None
@@ -155,12 +155,12 @@ class Picks(BaseModel):
         return picks
 
     @classmethod
-    def of(cls, folder: Path, subject: Subject) -> Picks:
+    def of(cls, folder: Path, subject: PicksTarget) -> Picks:
         """What has been said so far in a lineage's folder; raises as `read`."""
         path = place(folder, subject.generation)
         return cls.read(path, subject) if path.exists() else cls.none(subject)
 
-    def check(self, subject: Subject) -> None:
+    def check(self, subject: PicksTarget) -> None:
         """See that these picks are about `subject`.
 
         Raises:

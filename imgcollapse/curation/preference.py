@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNRECOGNISED
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.images import UNRECOGNIZED
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
+from imgcollapse.curation.base import Filter, FilterInput
 from imgcollapse.curation.scorer import Scorer, scores
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -40,19 +40,19 @@ class Preference(Filter):
     reward: dict[str, Finite] = Field(default_factory=dict)
     scorer: Scorer = None
 
-    def leaves(self) -> float:
+    def keep_fraction(self) -> float:
         """1/K."""
         return 1 / self.among
 
     def check(self, classes: Sequence[str]) -> None:
         """See that there is a class of each name that has a reward."""
-        names = (*classes, UNRECOGNISED)
+        names = (*classes, UNRECOGNIZED)
         if unknown := sorted(set(self.reward) - set(names)):
             raise UserError(
                 f"curation.reward: {unknown[0]!r} is no class; name one of {', '.join(names)}"
             )
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """One of each K candidates in a row; fewer than K at the end are not shown."""
         shown = len(seen) // self.among * self.among
         order = torch.arange(shown).view(-1, self.among)
@@ -60,8 +60,8 @@ class Preference(Filter):
         won = torch.from_numpy(choose(rewards, seed))
         return seen.select(order.gather(1, won[:, None]).flatten())
 
-    def _rewards(self, seen: Candidates) -> NDArray[np.float64]:
-        names = (*seen.classes, UNRECOGNISED)  # `UNKNOWN` is -1: the last of them
+    def _rewards(self, seen: FilterInput) -> NDArray[np.float64]:
+        names = (*seen.classes, UNRECOGNIZED)  # `UNKNOWN` is -1: the last of them
         by_class = np.array([self.reward.get(name, 0.0) for name in names])[seen.counted.numpy()]
         return by_class + scores(self.scorer, seen.images.pixels) if self.scorer else by_class
 

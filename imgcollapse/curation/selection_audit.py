@@ -8,14 +8,14 @@ from typing import Any
 from scipy.stats import hypergeom
 from torch import Tensor
 
-from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
-from imgcollapse.core.lineage_images import GAP, Kept
+from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED
+from imgcollapse.core.lineage_images import REMOVED, Selection
 
 COLUMNS = ("generation", "class", "n", "kept", "expected", "low", "high", "relabelled")
 
 
-def account(
-    generation: int, kept: Kept, counted: Tensor, labels: Tensor, classes: Sequence[str]
+def selection_audit(
+    generation: int, kept: Selection, counted: Tensor, labels: Tensor, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Rows with the keys `COLUMNS`, for each class and for what is like no real image.
 
@@ -29,11 +29,11 @@ def account(
         labels: int16[N], what they would have been trained as had nobody looked.
         classes: K names.
     """
-    entered = kept.rows[kept.rows != GAP].long()
-    changed = kept.labels[kept.rows != GAP] != labels[entered]
+    entered = kept.rows[kept.rows != REMOVED].long()
+    changed = kept.labels[kept.rows != REMOVED] != labels[entered]
     total, chosen = len(counted), len(entered)
     rows = []
-    for label, name in [*enumerate(classes), (UNKNOWN, UNRECOGNISED)]:
+    for label, name in [*enumerate(classes), (UNKNOWN, UNRECOGNIZED)]:
         n, of_class = int((counted == label).sum()), counted[entered] == label
         low, high = hypergeom(total, n, chosen).interval(0.95) if total else (0, 0)
         rows.append(

@@ -8,7 +8,7 @@ from torch import Tensor
 from imgcollapse.core.seeds import Seed
 
 
-def spared(found: Tensor, weight: float, seed: Seed) -> Tensor:
+def thin(found: Tensor, weight: float, seed: Seed) -> Tensor:
     """Positions that stay: what was not found, and each found image with probability `weight`.
 
     Args:

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
+from imgcollapse.curation.base import Filter, FilterInput
 from imgcollapse.curation.scorer import Scorer, scores
 
 
@@ -47,11 +47,11 @@ class Verifier(Filter):
             )
         return self
 
-    def leaves(self) -> float:
+    def keep_fraction(self) -> float:
         """The share to keep; without one nobody knows before."""
         return self.keep_share or 1.0
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """The best of them, or the good enough."""
         merit = self._merit(seen)
         if self.keep_share is not None:
@@ -62,7 +62,7 @@ class Verifier(Filter):
         bar = (-seen.held_out).quantile(1 - self.level)
         return seen.select((merit >= bar).nonzero().flatten())
 
-    def _merit(self, seen: Candidates) -> Tensor:
+    def _merit(self, seen: FilterInput) -> Tensor:
         if self.scorer:
             return torch.from_numpy(scores(self.scorer, seen.images.pixels))
         if self.by == "typicality":

@@ -17,18 +17,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from imgcollapse.core.components import OneOf
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.data.base import Source
 from imgcollapse.data.digits import Digits
 from imgcollapse.data.folder import Folder
-from imgcollapse.data.longtail import Explicit, Exponential, Imbalance, Step, Zipf
+from imgcollapse.data.longtail import Explicit, Exponential, LongTailProfile, Step, Zipf
 from imgcollapse.data.paper_dogs.source import PaperDogs
 from imgcollapse.data.split_sizes import Splits
 from imgcollapse.data.splits import RealData, split
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 
-Data = Annotated[Source, OneOf(TorchvisionSet, Folder, Digits, PaperDogs)]
-LongTail = Annotated[Imbalance, OneOf(Exponential, Step, Zipf, Explicit)]
+Data = Annotated[Source, ComponentUnion(TorchvisionSet, Folder, Digits, PaperDogs)]
+LongTail = Annotated[LongTailProfile, ComponentUnion(Exponential, Step, Zipf, Explicit)]
 
 __all__ = [
     "Data",
@@ -36,8 +36,8 @@ __all__ = [
     "Explicit",
     "Exponential",
     "Folder",
-    "Imbalance",
     "LongTail",
+    "LongTailProfile",
     "PaperDogs",
     "RealData",
     "Splits",

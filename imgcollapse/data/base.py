@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from imgcollapse.core.components import Part
-from imgcollapse.core.images import Stock
+from imgcollapse.core.components import Component
+from imgcollapse.core.images import ImageSet
 
 
 @dataclass(frozen=True)
-class Pool:
+class SourceData:
     """What a source has.
 
     Attributes:
@@ -21,16 +21,16 @@ class Pool:
     """
 
     classes: tuple[str, ...]
-    train: Stock
-    test: Stock | None = None
+    train: ImageSet
+    test: ImageSet | None = None
     remarks: tuple[str, ...] = ()
 
 
-class Source(Part, ABC):
+class Source(Component, ABC):
     """A place that real images come from."""
 
     @abstractmethod
-    def load(self) -> Pool:
+    def load(self) -> SourceData:
         """Open the source.
 
         Raises:

@@ -36,7 +36,7 @@ class UnusableError(Exception):
     """An image that cannot be used, and why."""
 
 
-class Room:
+class MemoryBudget:
     """Memory that several threads share: each waits until there is enough for what it does."""
 
     def __init__(self, size: int) -> None:
@@ -58,7 +58,7 @@ class Room:
                 self.changed.notify_all()
 
 
-_ROOM = Room(2**30)
+_ROOM = MemoryBudget(2**30)
 _BYTES_A_PIXEL = 20
 """At most, while an image is decoded: itself, over white, and as an array."""
 

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from sklearn.datasets import load_digits
 
-from imgcollapse.data.base import Pool, Source
-from imgcollapse.data.image_sets import InMemory
+from imgcollapse.data.base import Source, SourceData
+from imgcollapse.data.image_sets import InMemoryImages
 
 
 class Digits(Source):
@@ -20,10 +20,10 @@ class Digits(Source):
 
     kind: Literal["digits"] = "digits"
 
-    def load(self) -> Pool:
+    def load(self) -> SourceData:
         """Open the source; its 0..16 levels become 0..255."""
         scans, names = load_digits(return_X_y=True)
         levels = torch.from_numpy(scans).reshape(-1, 1, 8, 8)
         pixels = (levels * 255 / 16).round().to(torch.uint8)
         labels = torch.from_numpy(names).to(torch.int16)
-        return Pool(tuple("0123456789"), InMemory(pixels, labels))
+        return SourceData(tuple("0123456789"), InMemoryImages(pixels, labels))

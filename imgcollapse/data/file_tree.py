@@ -20,7 +20,7 @@ Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Tree:
+class SafeTree:
     """What lies below a folder, hidden things left out.
 
     Attributes:
@@ -37,7 +37,7 @@ class Tree:
     read: Callable[[Parts], bytes]
 
 
-def home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """The path, with ~ for somebody's home made whole.
 
     Raises:
@@ -49,13 +49,13 @@ def home(path: Path) -> Path:
         raise UserError(f"{path}: where ~ is cannot be told here; write the whole path") from None
 
 
-def shown(parts: Parts | str) -> str:
+def display_path(parts: Parts | str) -> str:
     """A path as it can be put into a line."""
     return one_line(parts if isinstance(parts, str) else "/".join(parts), 200)
 
 
 @contextmanager
-def open_tree(path: Path, limits: Limits) -> Iterator[Tree]:
+def open_tree(path: Path, limits: Limits) -> Iterator[SafeTree]:
     """Open a folder or a zip.
 
     Raises:
@@ -95,7 +95,7 @@ def _is(path: Path, question: Callable[[Path], bool]) -> bool:
         return False
 
 
-def _folder(top: Path, limits: Limits) -> Tree:
+def _folder(top: Path, limits: Limits) -> SafeTree:
     def refuse(error: OSError) -> None:
         raise UserError(f"data.path: {error.filename} cannot be listed ({error.strerror})")
 
@@ -130,10 +130,10 @@ def _folder(top: Path, limits: Limits) -> Tree:
                 f"data.path: {top} holds more than max_files={limits.max_files} files; raise the "
                 "limit, or name a smaller folder"
             )
-    return Tree(files, folders, [], read)
+    return SafeTree(files, folders, [], read)
 
 
-def _zip(archive: zipfile.ZipFile, limits: Limits) -> Tree:
+def _zip(archive: zipfile.ZipFile, limits: Limits) -> SafeTree:
     members: dict[Parts, zipfile.ZipInfo] = {}
     refused: list[tuple[str, str]] = []
     for member in archive.infolist():
@@ -161,7 +161,7 @@ def _zip(archive: zipfile.ZipFile, limits: Limits) -> Tree:
 
     files = [parts for parts, member in members.items() if not member.is_dir()]
     folders = [parts for parts, member in members.items() if member.is_dir()]
-    return Tree(files, folders, refused, read)
+    return SafeTree(files, folders, refused, read)
 
 
 def _hidden(name: str) -> bool:

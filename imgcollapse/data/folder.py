@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.base import Pool, Source
+from imgcollapse.data.base import Source, SourceData
 from imgcollapse.data.decode import UnusableError, decode, in_threads, quietly
-from imgcollapse.data.file_tree import Parts, Tree, home, open_tree, shown
-from imgcollapse.data.folder_layout import Place, arrange
-from imgcollapse.data.image_sets import InMemory, stack
+from imgcollapse.data.file_tree import Parts, SafeTree, display_path, expand_home, open_tree
+from imgcollapse.data.folder_layout import Place, detect_layout
+from imgcollapse.data.image_sets import InMemoryImages, stack
 from imgcollapse.data.safe_zip import Limits
 
 MOST_CLASSES = 32_767
@@ -50,14 +50,14 @@ class Folder(Source):
         """How much is read of its files."""
         return Limits(self.max_bytes, self.max_files, self.max_total, self.max_ratio)
 
-    def load(self) -> Pool:
+    def load(self) -> SourceData:
         """Decode every image; what cannot be used is left out and named in the remarks.
 
         Raises:
             UserError: the path is missing, holds no images, or a class has no usable one.
         """
-        with open_tree(home(self.path), self.limits) as tree, quietly():
-            layout = arrange(tree)
+        with open_tree(expand_home(self.path), self.limits) as tree, quietly():
+            layout = detect_layout(tree)
             if not layout.places:
                 raise UserError(
                     f"data.path: {self.path} holds no images in class folders; "
@@ -84,32 +84,34 @@ class Folder(Source):
         if unusable:
             count = f"{len(unusable)} of {len(decoded)} images"
             remarks.append(f"{self.path}: {count} cannot be used and are left out")
-            remarks += [f"{shown(place.file)}: left out, {why}" for place, why in unusable]
+            remarks += [f"{display_path(place.file)}: left out, {why}" for place, why in unusable]
 
         train = self._stock([both for both in usable if both[0].stock == "train"])
         test = self._stock([both for both in usable if both[0].stock == "test"])
         self._refuse_empty(layout.classes, train, unusable)
-        return Pool(layout.classes, train, test if len(test) else None, tuple(remarks))
+        return SourceData(layout.classes, train, test if len(test) else None, tuple(remarks))
 
-    def _open(self, tree: Tree, file: Parts) -> np.ndarray | str:
+    def _open(self, tree: SafeTree, file: Parts) -> np.ndarray | str:
         """Its pixels, or why it cannot be used."""
         try:
             return decode(tree.read(file), self.size, self.channels, self.max_pixels)
         except UnusableError as error:
             return str(error)
 
-    def _stock(self, usable: list[tuple[Place, np.ndarray]]) -> InMemory:
+    def _stock(self, usable: list[tuple[Place, np.ndarray]]) -> InMemoryImages:
         images = [image for _, image in usable]
         return stack(images, [place.label for place, _ in usable], f"data.path: {self.path}")
 
     def _refuse_empty(
-        self, classes: tuple[str, ...], train: InMemory, unusable: list[tuple[Place, str]]
+        self, classes: tuple[str, ...], train: InMemoryImages, unusable: list[tuple[Place, str]]
     ) -> None:
         filled = set(train.labels.tolist())
         for label, name in enumerate(classes):
             if label not in filled:
                 bad = [
-                    f"{shown(place.file)}: {why}" for place, why in unusable if place.label == label
+                    f"{display_path(place.file)}: {why}"
+                    for place, why in unusable
+                    if place.label == label
                 ]
                 because = f" ({bad[0]}{'; and others' if bad[1:] else ''})" if bad else ""
                 raise UserError(

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from imgcollapse.data.file_tree import Parts, Tree, shown
+from imgcollapse.data.file_tree import Parts, SafeTree, display_path
 
 IMAGE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",
@@ -29,7 +29,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The classes in natural order, their images, and a remark on every image left out."""
 
     classes: tuple[str, ...]
@@ -37,7 +37,7 @@ class Layout:
     remarks: list[str]
 
 
-def arrange(tree: Tree) -> Layout:
+def detect_layout(tree: SafeTree) -> FolderLayout:
     """Find `<class>/<file>`, below `train/` and `test/` where there is a `train/<class>/<file>`.
 
     Folders that wrap all the classes, as in a zip of a whole folder, are passed through. What lies
@@ -70,12 +70,12 @@ def arrange(tree: Tree) -> Layout:
         for label, name in enumerate(classes)
         for home, file in sorted(members[name], key=lambda member: _natural("/".join(member[1])))
     ]
-    remarks = [f"{shown(name)}: left out, {why}" for name, why in tree.refused]
-    remarks += [f"{shown(file)}: left out, it lies in no class folder" for file in strays]
+    remarks = [f"{display_path(name)}: left out, {why}" for name, why in tree.refused]
+    remarks += [f"{display_path(file)}: left out, it lies in no class folder" for file in strays]
     if others := [file for file in tree.files if not IMAGE.search(file[-1])]:
         count = f"{len(others)} file{'s' * (len(others) > 1)}"
-        remarks.append(f"{count} passed over, not called like an image: {shown(others[0])}")
-    return Layout(classes, places, remarks)
+        remarks.append(f"{count} passed over, not called like an image: {display_path(others[0])}")
+    return FolderLayout(classes, places, remarks)
 
 
 def _wrappers(images: list[Parts], folders: list[Parts]) -> int:

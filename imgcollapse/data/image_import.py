@@ -21,7 +21,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.data.arrays import MAX_PIXELS, Rows, blocks_of, open_arrays
 from imgcollapse.data.decode import FORMATS, UnusableError, decode, in_threads, quietly, to_array
-from imgcollapse.data.file_tree import Parts, Tree, home, open_tree, shown
+from imgcollapse.data.file_tree import Parts, SafeTree, display_path, expand_home, open_tree
 from imgcollapse.data.folder_layout import IMAGE
 from imgcollapse.data.safe_zip import DEFAULT, Limits
 
@@ -36,7 +36,7 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportedImages:
     """N images of a study's shape.
 
     Attributes:
@@ -57,9 +57,9 @@ class _Seen:
     gray: bool
 
 
-def bring(
+def load_images(
     source: Path | Images, shape: Shape, classes: Sequence[str], limits: Limits = DEFAULT
-) -> Brought:
+) -> ImportedImages:
     """Open images and scale and crop them to a study's size, in gray or RGB as the study's are.
 
     Args:
@@ -77,8 +77,8 @@ def bring(
             raise UserError("images: there are none; hand over at least one")
         rows = Rows(len(source), blocks_of(source.pixels.numpy()))
         pixels, remarks = _from_rows("images", rows, shape)
-        return Brought(Images(pixels, source.labels), tuple(remarks))
-    path = home(source)
+        return ImportedImages(Images(pixels, source.labels), tuple(remarks))
+    path = expand_home(source)
     if not _exists(path):
         raise UserError(f"{path}: does not exist; name a folder, zip, npz or safetensors of images")
     if any(any(path.glob(f"{below}gen_*/{SAMPLES}")) for below in ("", "lineage_*/")):
@@ -89,7 +89,7 @@ def bring(
             pixels, remarks = _from_rows(str(file), rows, shape)
         by_name = file.suffix == ".npz"  # in a safetensors file of ours labels are class numbers
         labels, more = _from_array(rows.labels, len(pixels), classes, by_name)
-        return Brought(Images(pixels, labels), (*remarks, *more))
+        return ImportedImages(Images(pixels, labels), (*remarks, *more))
     if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
         raise UserError(f"{path}: is no folder, zip, npz or safetensors; name one of these")
     with _said_of_images(), open_tree(path, limits) as tree, quietly():
@@ -105,7 +105,7 @@ def _from_rows(name: str, rows: Rows, shape: Shape) -> tuple[Tensor, list[str]]:
     return _channels_first(pixels), _what_was_done(came, shape)
 
 
-def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> Brought:
+def _from_tree(path: Path, tree: SafeTree, shape: Shape, classes: Sequence[str]) -> ImportedImages:
     files = sorted(parts for parts in tree.files if IMAGE.search(parts[-1]))
     if not files:
         raise UserError(f"{path}: holds no images, such as PNG or JPEG files; name what does")
@@ -113,7 +113,7 @@ def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> 
     found = in_threads(lambda file: _open(tree, file, shape), files)
     usable = [(file, s) for file, s in zip(files, found, strict=True) if isinstance(s, _Seen)]
     unusable = [
-        f"{shown(file)}: left out, {why}"
+        f"{display_path(file)}: left out, {why}"
         for file, why in zip(files, found, strict=True)
         if isinstance(why, str)
     ]
@@ -124,7 +124,7 @@ def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> 
     pixels = pixels[: len(usable)]
     for row, (_, seen) in enumerate(usable):
         pixels[row] = seen.pixels
-    remarks = [f"{shown(name)}: left out, {why}" for name, why in tree.refused[:SHOWN]]
+    remarks = [f"{display_path(name)}: left out, {why}" for name, why in tree.refused[:SHOWN]]
     remarks += ["and so on"] * (len(tree.refused) > SHOWN)
     if unusable:
         remarks.append(f"{len(unusable):,} of {len(files):,} images cannot be used")
@@ -138,10 +138,10 @@ def _from_tree(path: Path, tree: Tree, shape: Shape, classes: Sequence[str]) -> 
         )
         named = [UNKNOWN] * len(named)
     labels = torch.tensor(named, dtype=torch.int16)
-    return Brought(Images(_channels_first(pixels), labels), tuple(remarks))
+    return ImportedImages(Images(_channels_first(pixels), labels), tuple(remarks))
 
 
-def _open(tree: Tree, file: Parts, shape: Shape) -> _Seen | str:
+def _open(tree: SafeTree, file: Parts, shape: Shape) -> _Seen | str:
     """One image, or why it cannot be used."""
     channels, height, width = shape
     try:
@@ -231,7 +231,7 @@ def _from_array(
         remarks = [ours] if by_name else []
     else:
         unknown_ones = [str(value) for value in values if str(value) not in names]
-        strange = shown((unknown_ones or [str(values[-1])])[-1])
+        strange = display_path((unknown_ones or [str(values[-1])])[-1])
         return unknown, [f"labels: {strange} is no class of the study, so they are not used"]
     return torch.tensor(known, dtype=torch.int16)[torch.from_numpy(where)], remarks
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images, Stock
+from imgcollapse.core.images import Images, ImageSet
 
 
-class InMemory(Images):
+class InMemoryImages(Images):
     """A stock that holds its pixels: uint8[N, C, H, W] and int16[N] labels."""
 
     def read(self, rows: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ class InMemory(Images):
 
 
 @dataclass(frozen=True)
-class Subset:
+class ImageSubset:
     """Some rows of another stock, read when asked for.
 
     Attributes:
@@ -32,16 +32,16 @@ class Subset:
         labels: int16[N], which may be numbered differently than the stock's own.
     """
 
-    stock: Stock
+    images: ImageSet
     rows: Tensor
     labels: Tensor
 
     def read(self, rows: Tensor) -> Tensor:
         """int64[n] row numbers of this subset => uint8[n, C, H, W]."""
-        return self.stock.read(self.rows[rows])
+        return self.images.read(self.rows[rows])
 
 
-def stack(images: Sequence[np.ndarray], labels: Sequence[int], where: str) -> InMemory:
+def stack(images: Sequence[np.ndarray], labels: Sequence[int], where: str) -> InMemoryImages:
     """Lay decoded images, each uint8[H, W, C], side by side.
 
     Args:
@@ -60,6 +60,6 @@ def stack(images: Sequence[np.ndarray], labels: Sequence[int], where: str) -> In
             " set data.size to the side all of them shall get, such as data.size=32"
         )
     if not images:
-        return InMemory(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0).short())
+        return InMemoryImages(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0).short())
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return InMemory(pixels, torch.tensor(labels, dtype=torch.int16))
+    return InMemoryImages(pixels, torch.tensor(labels, dtype=torch.int16))

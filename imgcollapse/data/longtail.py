@@ -11,11 +11,11 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from imgcollapse.core.components import Part
+from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
 
 
-class Imbalance(Part, ABC):
+class LongTailProfile(Component, ABC):
     """What makes some classes common and others rare."""
 
     # A class called 0 is a number in YAML.
@@ -42,7 +42,7 @@ class Imbalance(Part, ABC):
         """Images in all, or None for as many as there are."""
 
 
-class Profile(Imbalance):
+class ShapedProfile(LongTailProfile):
     """An imbalance given by a formula of the rank.
 
     Attributes:
@@ -64,7 +64,7 @@ class Profile(Imbalance):
         return self.images
 
 
-class Exponential(Profile):
+class Exponential(ShapedProfile):
     """Class k of K has factor^(-k / (K-1)) times the images of class 0.
 
     Cui et al. 2019, arXiv:1901.05555, with the exponent of Cao et al. 2019, arXiv:1906.07413.
@@ -81,7 +81,7 @@ class Exponential(Profile):
         return self.factor ** -torch.linspace(0, 1, classes, dtype=torch.float64)
 
 
-class Step(Profile):
+class Step(ShapedProfile):
     """Common classes have all the same number of images, rare ones `factor` times fewer.
 
     Buda et al. 2018, arXiv:1710.05381.
@@ -108,7 +108,7 @@ class Step(Profile):
         return weights
 
 
-class Zipf(Profile):
+class Zipf(ShapedProfile):
     """Class k has (k+1)^(-exponent) times the images of class 0: Zipf's law of ranks."""
 
     kind: Literal["zipf"] = "zipf"
@@ -119,7 +119,7 @@ class Zipf(Profile):
         return torch.arange(1, classes + 1, dtype=torch.float64) ** -self.exponent
 
 
-class Explicit(Imbalance):
+class Explicit(LongTailProfile):
     """Every class's number of images by its name; the order is that of the numbers."""
 
     kind: Literal["explicit"] = "explicit"
@@ -145,7 +145,7 @@ class Explicit(Imbalance):
         return sum(self.counts.values())
 
 
-def apportion(weights: Tensor, images: int) -> Tensor:
+def round_to_total(weights: Tensor, images: int) -> Tensor:
     """Whole numbers in proportion to float64[K] weights: int64[K] that sum to `images`.
 
     Largest remainders, each class at least one, ties to the earlier class; so falling weights give

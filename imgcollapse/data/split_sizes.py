@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.longtail import apportion
+from imgcollapse.data.longtail import round_to_total
 
 ORACLE, CALIBRATION, REFERENCE = 2000, 500, 5000
 """Most images that are taken where no number is set: per class, per class, in all."""
@@ -34,7 +34,7 @@ class Splits(BaseModel):
 
 
 @dataclass(frozen=True)
-class Allotment:
+class SplitSizes:
     """Images of each class, from common to rare.
 
     Attributes:
@@ -52,7 +52,7 @@ class Allotment:
     reserve: Tensor
 
 
-def allot(
+def compute_split_sizes(
     classes: Sequence[str],
     weights: Tensor,
     images: int | None,
@@ -60,7 +60,7 @@ def allot(
     train_has: Tensor,
     test_has: Tensor | None,
     uniform: Callable[[int], Tensor],
-) -> Allotment:
+) -> SplitSizes:
     """Share out the images of a source.
 
     Where no numbers are set, the oracle gets two fifths of what the smallest class can spare,
@@ -88,11 +88,11 @@ def allot(
             )
 
     def reserve(n: int) -> Tensor:
-        upper = (apportion(weights, n) / n).cumsum(0)
+        upper = (round_to_total(weights, n) / n).cumsum(0)
         return torch.searchsorted(upper, uniform(n), right=True).clamp(max=len(classes) - 1)
 
     def used(n: int) -> Tensor:
-        return apportion(weights, n) + reserve(n).bincount(minlength=len(classes))
+        return round_to_total(weights, n) + reserve(n).bincount(minlength=len(classes))
 
     spare = train_has if images is None else train_has - used(images)
     oracle = _balanced(splits.oracle, spare, 2 / 5, ORACLE)
@@ -101,15 +101,17 @@ def allot(
     calibration = _balanced(splits.calibration, held, 1 / 4, CALIBRATION)
     size = splits.reference
     if size is None:
-        size = _largest(lambda n: apportion(weights, n), held - calibration)
+        size = _largest(lambda n: round_to_total(weights, n), held - calibration)
         shared = images is None and test_has is None
         size = max(len(classes), min(size // 4 if shared else size, REFERENCE))
-    reference = apportion(weights, size)
+    reference = round_to_total(weights, size)
     if images is None:
         room = spare if test_has is not None else spare - calibration - reference
         images = _largest(used, room)
 
-    chosen = Allotment(apportion(weights, images), oracle, calibration, reference, reserve(images))
+    chosen = SplitSizes(
+        round_to_total(weights, images), oracle, calibration, reference, reserve(images)
+    )
     learning = {
         "train": chosen.train,
         "reserve": chosen.reserve.bincount(minlength=len(classes)),

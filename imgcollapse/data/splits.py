@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNRECOGNISED, Images, Stock
-from imgcollapse.core.sanitize import LONGEST_NAME, alike, unfit
+from imgcollapse.core.images import UNRECOGNIZED, Images, ImageSet
+from imgcollapse.core.sanitize import LONGEST_NAME, confusable, invalid_name_reason
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.base import Pool
-from imgcollapse.data.image_sets import Subset
-from imgcollapse.data.longtail import Imbalance
-from imgcollapse.data.split_sizes import Splits, allot
+from imgcollapse.data.base import SourceData
+from imgcollapse.data.image_sets import ImageSubset
+from imgcollapse.data.longtail import LongTailProfile
+from imgcollapse.data.split_sizes import Splits, compute_split_sizes
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class RealData:
     oracle: Images
     calibration: Images
     reference: Images
-    reserve: Stock
+    reserve: ImageSet
     remarks: tuple[str, ...]
     manifest: dict[str, Tensor]
     digest: str
 
 
 def split(
-    pool: Pool,
-    longtail: Imbalance,
+    pool: SourceData,
+    longtail: LongTailProfile,
     splits: Splits,
     seed: Seed,
     fresh: int | Callable[[int], int] = 0,
@@ -75,8 +75,8 @@ def split(
     if len(pool.classes) < 2:
         raise UserError(f"data: {', '.join(pool.classes)!r} is one class; at least two are needed")
     for name in pool.classes:
-        if why := unfit(name) or (
-            "stands for what is none of them" if name == UNRECOGNISED else None
+        if why := invalid_name_reason(name) or (
+            "stands for what is none of them" if name == UNRECOGNIZED else None
         ):
             raise UserError(f"data: class {name[:LONGEST_NAME]!r} {why}; rename it")
     ranking = longtail.ranked(pool.classes)
@@ -90,7 +90,9 @@ def split(
     test = train if pool.test is None else _Piles(pool.test, ranking, seed / "test")
     test_has = None if pool.test is None else test.has
     weights = longtail.weights(len(classes))
-    sizes = allot(classes, weights, longtail.total(), splits, train.has, test_has, uniform)
+    sizes = compute_split_sizes(
+        classes, weights, longtail.total(), splits, train.has, test_has, uniform
+    )
 
     # The sets that judge are dealt first, so that they do not change with the training set's size.
     rows, sets = {}, {}
@@ -114,8 +116,8 @@ def split(
     return RealData(
         classes=classes,
         shares=sizes.train.double() / sizes.train.sum(),
-        reserve=Subset(pool.train, rows["reserve"], sizes.reserve.to(torch.int16)),
-        remarks=(*pool.remarks, *alike(pool.classes)),
+        reserve=ImageSubset(pool.train, rows["reserve"], sizes.reserve.to(torch.int16)),
+        remarks=(*pool.remarks, *confusable(pool.classes)),
         manifest=rows,
         digest=_digest(classes, rows, sets),
         **sets,
@@ -125,7 +127,7 @@ def split(
 class _Piles:
     """The rows of a stock by class, each pile shuffled and dealt from the top."""
 
-    def __init__(self, stock: Stock, ranking: Sequence[int], seed: Seed) -> None:
+    def __init__(self, stock: ImageSet, ranking: Sequence[int], seed: Seed) -> None:
         self.stock = stock
         rank = torch.tensor(ranking).argsort()[stock.labels.long()]
         shuffled = torch.randperm(len(rank), generator=seed.torch())

@@ -15,10 +15,10 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.base import Pool, Source
+from imgcollapse.data.base import Source, SourceData
 from imgcollapse.data.decode import UnusableError, in_threads, quietly, to_array
-from imgcollapse.data.file_tree import home
-from imgcollapse.data.image_sets import InMemory, stack
+from imgcollapse.data.file_tree import expand_home
+from imgcollapse.data.image_sets import InMemoryImages, stack
 
 Arguments = Mapping[str, Any]
 Parts = tuple[Sequence[Arguments], Sequence[Arguments]]
@@ -88,13 +88,13 @@ class TorchvisionSet(Source):
             raise UserError(f"data.name: no torchvision set {name!r} is known here; {mend}")
         return name
 
-    def load(self) -> Pool:
+    def load(self) -> SourceData:
         """Open the set.
 
         Raises:
             UserError: its files are missing or damaged.
         """
-        root = home(self.root)
+        root = expand_home(self.root)
         try:
             train, test = ([self._open(root, each) for each in part] for part in SETS[self.name])
             stocks = [self._stock(part) for part in (train, test) if part]
@@ -114,17 +114,17 @@ class TorchvisionSet(Source):
             raise UserError(
                 f"data.root: {root} holds no whole {self.name} ({reason}); {mend}"
             ) from None
-        return Pool(classes, stocks[0], stocks[1] if test else None)
+        return SourceData(classes, stocks[0], stocks[1] if test else None)
 
     def _open(self, root: Path, arguments: Arguments) -> Any:
         make = getattr(torchvision.datasets, self.name)
         return make(root=str(root), download=self.download, **arguments)
 
-    def _stock(self, parts: Sequence[Any]) -> InMemory:
+    def _stock(self, parts: Sequence[Any]) -> InMemoryImages:
         if hasattr(parts[0], "data"):
             (part,) = parts
             labels = torch.as_tensor(part.targets if hasattr(part, "targets") else part.labels)
-            return InMemory(self._pixels(part.data), labels.to(torch.int16))
+            return InMemoryImages(self._pixels(part.data), labels.to(torch.int16))
         places = [(part, row) for part in parts for row in range(len(part))]
         with quietly():
             read = in_threads(lambda place: self._read(*place), places)

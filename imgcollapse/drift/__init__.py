@@ -21,14 +21,14 @@ diversity.py           heterozygosity, classes alive, entropy, each beside chanc
 
 from imgcollapse.drift.detection_law import detection_variance, detection_variance_limit
 from imgcollapse.drift.diversity import (
-    Diversity,
+    DiversityBand,
     against_chance,
     classes_alive,
     entropy,
     heterozygosity,
 )
-from imgcollapse.drift.effective_size import RelativeSize, relative_size
-from imgcollapse.drift.extinction_times import ExtinctionTime, replayed_time_left, time_left
+from imgcollapse.drift.effective_size import RelativeEffectiveSize, relative_size
+from imgcollapse.drift.extinction_times import ExtinctionTime, simulated_time_left, time_left
 from imgcollapse.drift.gaussian_law import (
     gaussian_mean_variance,
     gaussian_sigma,
@@ -40,7 +40,7 @@ from imgcollapse.drift.heterozygosity_law import (
     heterozygosity_accumulate_pool,
     heterozygosity_replace,
 )
-from imgcollapse.drift.null import Null
+from imgcollapse.drift.null import NullModel
 from imgcollapse.drift.preference_law import (
     preference_divergence_bound,
     preference_gain,
@@ -58,7 +58,7 @@ from imgcollapse.drift.regression_law import (
     regression_replace,
 )
 from imgcollapse.drift.selection import Selection, selection_coefficients
-from imgcollapse.drift.simulate import Admitted, replay
+from imgcollapse.drift.simulate import SelectionModel, simulate
 from imgcollapse.drift.survival_curves import LogRank, SurvivalCurve, log_rank, survival_curve
 from imgcollapse.drift.survival_law import (
     classes_lost,
@@ -80,14 +80,14 @@ from imgcollapse.drift.wright_fisher import (
 )
 
 __all__ = [
-    "Admitted",
-    "Diversity",
+    "DiversityBand",
     "EffectiveSize",
     "ExtinctionTime",
     "LogRank",
-    "Null",
-    "RelativeSize",
+    "NullModel",
+    "RelativeEffectiveSize",
     "Selection",
+    "SelectionModel",
     "SurvivalCurve",
     "absorption_time",
     "absorption_time_exact",
@@ -125,9 +125,9 @@ __all__ = [
     "regression_once",
     "regression_replace",
     "relative_size",
-    "replay",
-    "replayed_time_left",
     "selection_coefficients",
+    "simulate",
+    "simulated_time_left",
     "survival",
     "survival_curve",
     "survival_recursion",

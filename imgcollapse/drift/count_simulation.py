@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lineage_images import Archive, TrainingSet
+from imgcollapse.core.lineage_images import LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
 
 Counts = NDArray[np.int64]
 
 
-class Looked(Exception):  # noqa: N818 - not an error: it says that the rows do depend
+class LookedAtImages(Exception):  # noqa: N818 - not an error: it says that the rows do depend
     """The regime looked at more than sizes."""
 
 
-class _Sizes(Archive):
+class _Sizes(LineageImages):
     """An archive that tells how many images a generation holds and nothing else."""
 
     def __init__(self, sizes: dict[int, int]) -> None:
@@ -39,28 +39,30 @@ class _Sizes(Archive):
         return places
 
     def labels(self, chosen: object) -> NoReturn:
-        raise Looked
+        raise LookedAtImages
 
     gather = labels
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise Looked(name)
+        raise LookedAtImages(name)
 
 
 class _NoSeed:
     """Stands where a seed would, and cannot be drawn from."""
 
     def __truediv__(self, name: object) -> NoReturn:
-        raise Looked(name)
+        raise LookedAtImages(name)
 
     def __int__(self) -> NoReturn:
-        raise Looked
+        raise LookedAtImages
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise Looked(name)
+        raise LookedAtImages(name)
 
 
-def blind(regime: Any, g: int, sizes: dict[int, int]) -> tuple[NDArray[np.int64], ...]:
+def depends_on_counts_only(
+    regime: Any, g: int, sizes: dict[int, int]
+) -> tuple[NDArray[np.int64], ...]:
     """The g-th training set from sizes alone: generation and row of each image, int64[M] both.
 
     Raises:
@@ -71,7 +73,7 @@ def blind(regime: Any, g: int, sizes: dict[int, int]) -> tuple[NDArray[np.int64]
     return chosen.generation.numpy().astype(np.int64), chosen.row.numpy().astype(np.int64)
 
 
-class Known:
+class KnownCounts:
     """A generation whose labels are known, the same in every replicate."""
 
     def __init__(self, labels: Tensor, classes: int) -> None:
@@ -85,7 +87,7 @@ class Known:
         return counts.astype(np.int64)
 
 
-class Born:
+class GeneratedCounts:
     """A generation of samples: cells of exchangeable rows."""
 
     def __init__(self, counts: Counts, size: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
-from imgcollapse.drift.null import Array, Null, band
+from imgcollapse.drift.null import Array, NullModel, band
 
 
 def heterozygosity(x: Array) -> Array:
@@ -27,7 +27,7 @@ def entropy(x: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Diversity:
+class DiversityBand:
     """One measure over the generations of a lineage, beside what chance alone gives.
 
     Attributes:
@@ -44,9 +44,9 @@ class Diversity:
 
 
 def against_chance(
-    measure: Callable[[Array], Array], x: Array, null: Null, confidence: float = 0.95
-) -> Diversity:
+    measure: Callable[[Array], Array], x: Array, null: NullModel, confidence: float = 0.95
+) -> DiversityBand:
     """A measure of shares float64[..., G+1, K], such as `heterozygosity`, with its chance band."""
     chance = measure(null.shares)
     low, high = band(chance, confidence)
-    return Diversity(measure(x), chance.mean(axis=0), low, high)
+    return DiversityBand(measure(x), chance.mean(axis=0), low, high)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift.null import Array, Null, band
+from imgcollapse.drift.null import Array, NullModel, band
 from imgcollapse.drift.temporal_ne import EffectiveSize
 
 _ROUNDING = 1e-14
@@ -19,7 +19,7 @@ _ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
-class RelativeSize:
+class RelativeEffectiveSize:
     """N_e/n with 95% intervals; times the images a model is trained on, it is N_e in images.
 
     Attributes:
@@ -31,7 +31,9 @@ class RelativeSize:
     pooled: EffectiveSize
 
 
-def relative_size(x: Array, null: Null, seed: Seed, noise: Array | None = None) -> RelativeSize:
+def relative_size(
+    x: Array, null: NullModel, seed: Seed, noise: Array | None = None
+) -> RelativeEffectiveSize:
     """N_e/n = E[F_null] / F, with F_g = sum_k (x_g - t_g)^2 / sum_k z(1-z), z = (x_g + t_g)/2.
 
     t_g are the shares expected given the generations before, those of the training set. Over
@@ -59,10 +61,10 @@ def relative_size(x: Array, null: Null, seed: Seed, noise: Array | None = None) 
         inherited = null.sources[:, 1:] ** 2 @ noise[1:]
         moved = moved - (noise + inherited).sum(axis=1)
     null_moved, null_room = _movement(null.shares, null.given(null.shares))
-    teams = null.teams(len(course), seed)
+    teams = null.lineage_groups(len(course), seed)
     chance_moved, chance_room = null_moved[teams].sum(axis=1), null_room[teams].sum(axis=1)
     moved, room = moved.sum(axis=0), room.sum(axis=0)
-    return RelativeSize(
+    return RelativeEffectiveSize(
         tuple(
             _ratio(moved[g], room[g], chance_moved[:, g], chance_room[:, g])
             for g in range(1, len(moved))

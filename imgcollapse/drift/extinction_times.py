@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.drift.null import Null
+from imgcollapse.drift.null import NullModel
 from imgcollapse.drift.survival_law import median_loss, survival
 from imgcollapse.drift.wright_fisher import loss_by, loss_time, loss_time_exact
 
@@ -63,7 +63,7 @@ def time_left(copies: Sequence[int], n: int, horizon: int = 1000) -> tuple[Extin
     )
 
 
-def replayed_time_left(null: Null, born: int) -> tuple[ExtinctionTime, ...]:
+def simulated_time_left(null: NullModel, born: int) -> tuple[ExtinctionTime, ...]:
     """Of every class, from a replay whose first `born` generations are history.
 
     A class is gone in generation g if none of its samples is there and no later training set of the

@@ -20,7 +20,7 @@ shares that the next samples are asked for."""
 
 
 @dataclass(frozen=True)
-class Null:
+class NullModel:
     """Chance alone: S replicates of G generations of K classes.
 
     Attributes:
@@ -75,7 +75,7 @@ class Null:
         expected[..., 1:, :] = rows.reshape(expected[..., 1:, :].shape)
         return np.clip(expected, 0, 1)
 
-    def teams(self, lineages: int, seed: Seed) -> NDArray[np.intp]:
+    def lineage_groups(self, lineages: int, seed: Seed) -> NDArray[np.intp]:
         """Replicates put together at random as studies of L lineages: int[S, L].
 
         A study that has several lineages is one draw of several, so it is compared with such.

@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift.null import Array, Null
+from imgcollapse.drift.null import Array, NullModel
 
 LEVEL = 0.05
 
@@ -52,7 +52,7 @@ class Selection:
 
 
 def selection_coefficients(
-    x: Array, null: Null, seed: Seed, noise: Array | None = None
+    x: Array, null: NullModel, seed: Seed, noise: Array | None = None
 ) -> Selection:
     """Estimate s for every class and test chance alone.
 
@@ -91,7 +91,7 @@ def selection_coefficients(
         errors[:, 0] = 0  # the real shares are known
         replicates = np.clip(replicates + errors, 0, 1)
     score, information = _score(replicates, null.given(replicates))
-    teams = null.teams(len(course), seed / "teams")
+    teams = null.lineage_groups(len(course), seed / "teams")
     chance = _z(score[teams].sum(axis=1), information[teams].sum(axis=1))
     expected = null.given(course)
     seen = _z(*(part.sum(axis=0) for part in _score(course, expected)))

@@ -23,11 +23,18 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, Images, shares
-from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
+from imgcollapse.core.images import UNKNOWN, Images, class_shares
+from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift.count_simulation import Born, Counts, Known, Looked, blind, used
-from imgcollapse.drift.null import Array, Asked, Null
+from imgcollapse.drift.count_simulation import (
+    Counts,
+    GeneratedCounts,
+    KnownCounts,
+    LookedAtImages,
+    depends_on_counts_only,
+    used,
+)
+from imgcollapse.drift.null import Array, Asked, NullModel
 
 LABELS = 6_000_000
 """Labels of one generation, over all replicates, that are drawn one by one at most."""
@@ -36,15 +43,15 @@ FEWEST = 200
 """Replicates that are made however many images a generation has."""
 
 
-class Regime(Protocol):
+class RowSelector(Protocol):
     """A rule for composing training sets."""
 
-    def select(self, archive: Archive, g: int, seed: Seed) -> TrainingSet:
+    def select(self, archive: LineageImages, g: int, seed: Seed) -> TrainingSet:
         """The training set of the g-th model from generations 0 to g - 1."""
         ...
 
 
-class Admitted(Protocol):
+class SelectionModel(Protocol):
     """What of a generation would enter the pool if all its images looked alike."""
 
     def __call__(self, generation: int, n: int, seed: Seed) -> Tensor | None:
@@ -63,8 +70,8 @@ class Labels:
         return torch.empty(len(rows), 1, 0, 0, dtype=torch.uint8)
 
 
-def replay(
-    regime: Regime,
+def simulate(
+    regime: RowSelector,
     asked: Asked | None,
     real: Tensor,
     reserve: Tensor,
@@ -74,8 +81,8 @@ def replay(
     seed: Seed,
     replicates: int = 1000,
     history: Sequence[Tensor] = (),
-    admitted: Admitted | None = None,
-) -> Null:
+    admitted: SelectionModel | None = None,
+) -> NullModel:
     """Let S lineages of labels live under a regime.
 
     A regime that chooses rows by sizes alone is replayed by counting; one that draws rows at random
@@ -112,18 +119,18 @@ def replay(
     )
     try:
         if admitted:
-            raise Looked
+            raise LookedAtImages
         # The first training set is real under every regime: the second shows how rows are chosen.
-        blind(regime, 2, life.sizes)
+        depends_on_counts_only(regime, 2, life.sizes)
         return life.by_counting(replicates)
-    except Looked:
+    except LookedAtImages:
         most = max(FEWEST, LABELS // max(len(real), samples))
         return life.one_by_one(min(replicates, most))
 
 
 @dataclass(frozen=True)
 class _Life:
-    regime: Regime
+    regime: RowSelector
     asked: Asked | None
     real: Tensor
     reserve: Tensor
@@ -132,7 +139,7 @@ class _Life:
     classes: int
     seed: Seed
     history: Sequence[Tensor]
-    admitted: Admitted | None
+    admitted: SelectionModel | None
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -140,16 +147,16 @@ class _Life:
         past = {h: len(labels) for h, labels in enumerate(self.history, start=1)}
         return {RESERVE: len(self.reserve), 0: len(self.real), 1: self.samples} | born | past
 
-    def by_counting(self, replicates: int) -> Null:
-        real = shares(self.real, self.classes).numpy()
+    def by_counting(self, replicates: int) -> NullModel:
+        real = class_shares(self.real, self.classes).numpy()
         course, sources, fixed = self._empty(replicates)
-        alive: dict[int, Known | Born] = {
-            RESERVE: Known(self.reserve, self.classes),
-            0: Known(self.real, self.classes),
+        alive: dict[int, KnownCounts | GeneratedCounts] = {
+            RESERVE: KnownCounts(self.reserve, self.classes),
+            0: KnownCounts(self.real, self.classes),
         }
         course[:, 0] = real
         for g in range(1, self.generations + 1):
-            generation, row = blind(self.regime, g, self.sizes)
+            generation, row = depends_on_counts_only(self.regime, g, self.sizes)
             self._check_rows(g, generation, row)
             rng = (self.seed / g / "split").numpy()
             counts: Counts = np.zeros((replicates, self.classes), np.int64)
@@ -164,24 +171,24 @@ class _Life:
             sources[g] /= total
             fixed[g] /= total
             if g <= len(self.history):
-                alive[g] = Known(self.history[g - 1], self.classes)
-                course[:, g] = shares(self.history[g - 1], self.classes).numpy()
+                alive[g] = KnownCounts(self.history[g - 1], self.classes)
+                course[:, g] = class_shares(self.history[g - 1], self.classes).numpy()
             else:
                 wanted = counts / total
                 if self.asked is not None:
                     wanted = np.stack([self._wanted(row, real) for row in wanted])
                 wanted = wanted / wanted.sum(axis=1, keepdims=True)
                 drawn = (self.seed / g / "born").numpy().multinomial(self.samples, wanted)
-                alive[g] = Born(drawn, self.samples)
+                alive[g] = GeneratedCounts(drawn, self.samples)
                 course[:, g] = drawn / self.samples
-        return Null(course, sources, fixed, self.asked)
+        return NullModel(course, sources, fixed, self.asked)
 
-    def one_by_one(self, replicates: int) -> Null:
-        real = shares(self.real, self.classes).numpy()
+    def one_by_one(self, replicates: int) -> NullModel:
+        real = class_shares(self.real, self.classes).numpy()
         course, sources, fixed = self._empty(replicates)
         course[:, 0] = real
         for replicate in range(replicates):
-            archive = Archive(_images(self.real), Labels(self.reserve))
+            archive = LineageImages(_images(self.real), Labels(self.reserve))
             for g in range(1, self.generations + 1):
                 seed = self.seed / g / replicate
                 self._admit(archive, g - 1, seed / "curate")
@@ -198,21 +205,21 @@ class _Life:
                 if g <= len(self.history):
                     born = self.history[g - 1]
                 else:
-                    wanted = shares(labels, self.classes)
+                    wanted = class_shares(labels, self.classes)
                     if self.asked is not None:
                         wanted = torch.from_numpy(self._wanted(wanted.numpy(), real))
                     draw = (seed / "born").torch()
                     born = torch.multinomial(wanted, self.samples, True, generator=draw)
-                course[replicate, g] = shares(born, self.classes).numpy()
+                course[replicate, g] = class_shares(born, self.classes).numpy()
                 archive.append(_images(born.to(torch.int16)))
-        return Null(course, sources / replicates, fixed / replicates, self.asked)
+        return NullModel(course, sources / replicates, fixed / replicates, self.asked)
 
-    def _admit(self, archive: Archive, generation: int, seed: Seed) -> None:
+    def _admit(self, archive: LineageImages, generation: int, seed: Seed) -> None:
         if self.admitted is None:
             return
         rows = self.admitted(generation, archive.size(generation), seed)
         if rows is not None:
-            archive.let_in(generation, rows)
+            archive.restrict_to_rows(generation, rows)
 
     def _empty(self, replicates: int) -> tuple[Array, Array, Array]:
         born = self.generations + 1

@@ -12,37 +12,39 @@ import torch
 from imgcollapse import curation, metrics
 from imgcollapse.core import signals
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive, Kept
+from imgcollapse.core.lineage_images import LineageImages, Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates
-from imgcollapse.experiment.evaluator import Laboratory
-from imgcollapse.experiment.progress import Watcher
+from imgcollapse.curation.base import FilterInput
+from imgcollapse.experiment.evaluator import Evaluator
+from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 
-class Gate:
+class CurationStage:
     """The filters of a study, and what they are shown of one lineage."""
 
-    def __init__(self, laboratory: Laboratory, lineage: Lineage) -> None:
-        self.laboratory, self.lineage = laboratory, lineage
-        self.filters = laboratory.study.curation
+    def __init__(self, evaluator: Evaluator, lineage: Lineage) -> None:
+        self.evaluator, self.lineage = evaluator, lineage
+        self.filters = evaluator.study.curation
 
-    def reopen(self, archive: Archive) -> Archive:
+    def restore(self, archive: LineageImages) -> LineageImages:
         """The archive with all that the lineage has so far, as it was let in then."""
         for g in self.lineage.resume():
             archive.append(self._born(g))
-            kept = self.lineage.kept(g - 1) if len(archive.generations[g - 1]) else None
+            kept = self.lineage.selection(g - 1) if len(archive.generations[g - 1]) else None
             if kept is not None:
-                archive.admit(g - 1, kept)
+                archive.restrict(g - 1, kept)
         return archive
 
     def _born(self, g: int) -> Images:
         """The samples of generation g; of those that were removed, which nobody trains on, none."""
         if SAMPLES not in self.lineage.pruned(g):
             return self.lineage.samples(g)
-        return self.laboratory.real.train[:0]
+        return self.evaluator.real.train[:0]
 
-    def admit(self, archive: Archive, g: int, seed: Seed) -> tuple[Kept | None, dict[str, Any]]:
+    def apply(
+        self, archive: LineageImages, g: int, seed: Seed
+    ) -> tuple[Selection | None, dict[str, Any]]:
         """Let of generation g into the pool what the filters keep; say what it was, and by what.
 
         Waits for what a filter waits for, such as a person's picks.
@@ -50,10 +52,10 @@ class Gate:
         if not self.filters:
             return None, {}
         for judge in self.filters:
-            _wait(partial(judge.waits, g, self.lineage.path), self.laboratory.watcher)
-        images, classes = self.lineage.samples(g), self.laboratory.real.classes
-        answers = self.laboratory.name(images.pixels)
-        seen = Candidates(
+            _wait(partial(judge.pending_reason, g, self.lineage.path), self.evaluator.reporter)
+        images, classes = self.lineage.samples(g), self.evaluator.real.classes
+        answers = self.evaluator.classify(images.pixels)
+        seen = FilterInput(
             g,
             torch.arange(len(images), dtype=torch.int32),
             classes,
@@ -62,48 +64,48 @@ class Gate:
             answers.probabilities,
             answers.features,
             answers.atypicality,
-            self.laboratory.oracle.held_out.atypicality,
+            self.evaluator.oracle.held_out.atypicality,
             self.lineage.path,
         )
-        evidence = self.evidence(g)
+        evidence = self.dependencies(g)
         kept = curation.curate(self.filters, seen, seed)
-        while evidence != (now := self.evidence(g)):  # people may go on while it is read
+        while evidence != (now := self.dependencies(g)):  # people may go on while it is read
             evidence, kept = now, curation.curate(self.filters, seen, seed)
-        archive.admit(g, kept)
+        archive.restrict(g, kept)
         return kept, {
-            "curation": curation.account(g, kept, answers.counted, images.labels, classes),
+            "curation": curation.selection_audit(g, kept, answers.counted, images.labels, classes),
             "evidence": evidence,
         }
 
-    def evidence(self, g: int) -> dict[str, str]:
+    def dependencies(self, g: int) -> dict[str, str]:
         """Files in the lineage's folder that the filters' choice rests on, and their sha256."""
         return {
             name: digest
             for judge in self.filters
-            for name, digest in judge.rests_on(g, self.lineage.path).items()
+            for name, digest in judge.dependencies(g, self.lineage.path).items()
         }
 
-    def marked(self, drawn: Images, seed: Seed) -> Images:
+    def watermark(self, drawn: Images, seed: Seed) -> Images:
         """The model's output as it leaves the house: marked, where a filter marks."""
         return curation.mark(self.filters, drawn, seed)
 
-    def remarks(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[dict[str, Any]]:
+    def notes(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[dict[str, Any]]:
         """What the filters say of a generation beside their choice, as metric rows."""
         return [
-            metrics.row(g, name, value, n)
+            metrics.metric_row(g, name, value, n)
             for place, judge in enumerate(self.filters)
-            for name, value, n in judge.findings(
-                drawn, samples, self.laboratory.real.reference, seed / place
+            for name, value, n in judge.metrics(
+                drawn, samples, self.evaluator.real.reference, seed / place
             )
         ]
 
 
-def _wait(reason: Callable[[], str | None], watcher: Watcher) -> None:
+def _wait(reason: Callable[[], str | None], reporter: ProgressReporter) -> None:
     """Look once a second whether there is still something to wait for, and say what."""
     said = None
     while line := reason():
         if line != said:
-            watcher.say(line)
+            reporter.log(line)
         said = line
-        signals.heed()
+        signals.raise_if_stop_requested()
         time.sleep(1)

@@ -14,13 +14,13 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.training_tensors import digest
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.metrics import Extractor
-from imgcollapse.oracle import Answers, FrozenOracle, Oracle
+from imgcollapse.oracle import FrozenOracle, Oracle, Predictions
 from imgcollapse.parallel import process_group
 
 Shape = tuple[int, int, int]
@@ -32,9 +32,9 @@ def fit(
     classes: int,
     seed: Seed,
     device: Device,
-    progress: Progress,
+    progress: ProgressCallback,
     previous: Model | None = None,
-    scratch: Scratch | None = None,
+    checkpoints: CheckpointManager | None = None,
 ) -> Model:
     """Train a model; where the generator divides, by all.
 
@@ -42,11 +42,11 @@ def fit(
         UserError: as `generator.fit`, or the processes ended with different weights.
     """
     if not _divides(generator):
-        return generator.fit(images, classes, seed, device, progress, previous, scratch)
+        return generator.fit(images, classes, seed, device, progress, previous, checkpoints)
     images = Images(images.pixels, images.labels)  # read once, wherever they are
     before = previous.state() if previous else None
-    with process_group.joined(_fit, generator, images, classes, seed, device, before):
-        model = generator.fit(images, classes, seed, device, progress, previous, scratch)
+    with process_group.on_all_processes(_fit, generator, images, classes, seed, device, before):
+        model = generator.fit(images, classes, seed, device, progress, previous, checkpoints)
         _compare(model)
     return model
 
@@ -72,8 +72,8 @@ def sample(
     labels: Tensor,
     seed: Seed,
     device: Device,
-    progress: Progress,
-    scratch: Scratch | None = None,
+    progress: ProgressCallback,
+    checkpoints: CheckpointManager | None = None,
 ) -> Images:
     """Draw one image for each label; where the generator divides, a batch here and a batch there.
 
@@ -89,11 +89,11 @@ def sample(
         scratch: where those drawn so far are kept.
     """
     if not _divides(generator):
-        return model.sample(labels, seed, progress, scratch)
-    with process_group.joined(
+        return model.sample(labels, seed, progress, checkpoints)
+    with process_group.on_all_processes(
         _sample, generator, model.state(), shape, classes, labels, seed, device
     ):
-        return model.sample(labels, seed, progress, scratch)
+        return model.sample(labels, seed, progress, checkpoints)
 
 
 def _sample(
@@ -108,7 +108,7 @@ def _sample(
     generator.restore(state, shape, classes, _own(device)).sample(labels, seed, _nobody)
 
 
-def answer(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Answers:
+def classify(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Predictions:
     """What the oracle says of uint8[N, C, H, W] images; a batch is named here, and one there.
 
     Args:
@@ -117,11 +117,13 @@ def answer(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -
         pixels: the images.
         device: where the others look.
     """
-    if process_group.whole().size == 1:
-        return oracle.answer(pixels)
+    if process_group.world_group().size == 1:
+        return oracle.predict(pixels)
     shape, classes = tuple(pixels.shape[1:]), oracle.head.out_features
-    with process_group.joined(_answer, kind, shape, classes, oracle.state(), pixels, device):
-        return oracle.answer(pixels)
+    with process_group.on_all_processes(
+        _answer, kind, shape, classes, oracle.state(), pixels, device
+    ):
+        return oracle.predict(pixels)
 
 
 def _answer(
@@ -132,7 +134,7 @@ def _answer(
     pixels: Tensor,
     device: Device,
 ) -> None:
-    kind.build(shape, classes, _own(device)).load(state).answer(pixels)
+    kind.build(shape, classes, _own(device)).load(state).predict(pixels)
 
 
 def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
@@ -147,7 +149,7 @@ def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device)
     if not _divides(extractor):
         return extractor.features(pixels, seen, device)
     settings = extractor.model_dump_json()  # not the network that it may have built
-    with process_group.joined(_features, type(extractor), settings, pixels, seen, device):
+    with process_group.on_all_processes(_features, type(extractor), settings, pixels, seen, device):
         return extractor.features(pixels, seen, device)
 
 
@@ -164,7 +166,7 @@ def _extractor(kind: type[Extractor], settings: str) -> Extractor:
 
 
 def _divides(part: Generator | Extractor) -> bool:
-    return part.divides and process_group.whole().size > 1
+    return part.supports_data_parallel and process_group.world_group().size > 1
 
 
 def _own(device: Device) -> Device:
@@ -174,7 +176,7 @@ def _own(device: Device) -> Device:
 
 def _compare(model: Model) -> None:
     """Equal sums and equal steps make equal weights, unless the machines differ."""
-    if len(set(process_group.here().gather(digest(model.state())))) > 1:
+    if len(set(process_group.current_group().all_gather(sha256_of_tensors(model.state())))) > 1:
         raise UserError(
             "processes: they ended with different weights, for they do not calculate alike; use "
             "machines with equal processors, GPUs and software"

@@ -16,15 +16,15 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment import data_parallel, null_model
-from imgcollapse.experiment.progress import Watcher
+from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.generators.base import Likelihood, Model
-from imgcollapse.oracle import Answers, FrozenOracle
+from imgcollapse.oracle import FrozenOracle, Predictions
 
 _WORDS = "vocab_"
 """How the names of metrics of words begin."""
 
 
-class Known(NamedTuple):
+class CachedFindings(NamedTuple):
     """What was found about a study's real images before, to the same bits.
 
     Attributes:
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     rows: Iterable[Mapping[str, Any]] = ()
 
 
-class Laboratory:
+class Evaluator:
     """What all lineages of a study share: its settings, its real images, and how it measures.
 
     Nothing is found before it is needed.
@@ -50,9 +50,9 @@ class Laboratory:
         real: RealData,
         oracle: FrozenOracle,
         device: Device,
-        watcher: Watcher,
+        reporter: ProgressReporter,
         codebook: metrics.Codebook | None = None,
-        known: Known | None = None,
+        known: CachedFindings | None = None,
     ) -> None:
         """
         Args:
@@ -65,43 +65,43 @@ class Laboratory:
             known: is not found again.
         """
         self.study, self.real, self.oracle = study, real, oracle
-        self.device, self.watcher, self.codebook = device, watcher, codebook
-        self._known = known or Known()
-        self._last: tuple[Tensor, Answers] | None = None
+        self.device, self.reporter, self.codebook = device, reporter, codebook
+        self._known = known or CachedFindings()
+        self._last: tuple[Tensor, Predictions] | None = None
         self.held_out = census.HeldOut(
             oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
         )
 
     @property
-    def seen_by(self) -> str:
+    def features_from(self) -> str:
         """What the metrics look through: the identity of the extractor."""
-        return self.study.metrics.features.identity(self.oracle.digest())
+        return self.study.metrics.features.identity(self.oracle.sha256())
 
     @cached_property
-    def real_side(self) -> metrics.RealSide:
+    def reference(self) -> metrics.RealReference:
         """What generations are compared with."""
         study, real, known = self.study, self.real, self._known.seen
         seen = known or {
             "reference": self._see(real.reference.pixels),
             "train": self._see(real.train.pixels),
         }
-        side = metrics.RealSide(
+        side = metrics.RealReference(
             features=seen["reference"],
             labels=real.reference.labels,
             spare=seen["train"],
             spare_labels=real.train.labels,
             seed=Seed((study.seed, "floor")),
             settings=study.metrics,
-            extractor=self.seen_by,
+            extractor=self.features_from,
             reference_pixels=real.reference.pixels,
             training_pixels=real.train.pixels,
             distances=seen.get("nearest"),
         )
-        side.recall(self._floors, real.classes)
+        side.load_cached(self._floors, real.classes)
         return side
 
     @cached_property
-    def words(self) -> metrics.RealWords | None:
+    def words(self) -> metrics.WordReference | None:
         """What the words of generations are compared with; None where there are none."""
         if self.codebook is None:
             return None
@@ -109,12 +109,12 @@ class Laboratory:
             self.codebook.write(x.pixels) for x in (self.real.train, self.real.reference)
         )
         seed, splits = Seed((self.study.seed, "words")), self.study.metrics.splits
-        words = metrics.RealWords(self.codebook, base, held_out, seed, splits)
-        words.recall(self._floors)
+        words = metrics.WordReference(self.codebook, base, held_out, seed, splits)
+        words.load_cached(self._floors)
         return words
 
     @cached_property
-    def chance(self) -> Mapping[str, Tensor]:
+    def null_model(self) -> Mapping[str, Tensor]:
         """What chance alone would do in each generation, as float64 tensors.
 
         `drift_low` and `drift_high`, [G+1, K], are the 95% band of the class shares. By the name of
@@ -124,10 +124,12 @@ class Laboratory:
             return known
         study, real = self.study, self.real
         labels = real.train.labels, real.reserve.labels
-        low, high = map(torch.from_numpy, null_model.null(study, *labels, study.generations).band())
+        low, high = map(
+            torch.from_numpy, null_model.simulate_labels(study, *labels, study.generations).band()
+        )
         found = {"drift_low": low, "drift_high": high}
         if self.words:
-            drawn = null_model.images(study, *labels, study.generations)
+            drawn = null_model.simulate_images(study, *labels, study.generations)
             found |= self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
         return found
 
@@ -135,7 +137,7 @@ class Laboratory:
     def expectations(self) -> list[census.Expectation]:
         """What each generation's class shares would be with no loss, and with chance alone."""
         study, real = self.study, self.real
-        low, high = self.chance["drift_low"], self.chance["drift_high"]
+        low, high = self.null_model["drift_low"], self.null_model["drift_high"]
         asked = study.labels.shares(real.shares, real.shares)
         without_loss = [real.shares] + [
             asked if study.generator.conditional else real.shares
@@ -145,20 +147,20 @@ class Laboratory:
             for g, expected in enumerate(without_loss)
         ]
 
-    def name(self, pixels: Tensor) -> Answers:
+    def classify(self, pixels: Tensor) -> Predictions:
         """What the oracle says of uint8[N, C, H, W] images.
 
         The last answers are kept: what filters judge are the samples that have just been measured.
         """
         if self._last is None or not torch.equal(self._last[0], pixels):
-            answers = data_parallel.answer(self.study.oracle, self.oracle, pixels, self.device)
+            answers = data_parallel.classify(self.study.oracle, self.oracle, pixels, self.device)
             self._last = pixels, answers
         return self._last[1]
 
     @cached_property
     def real_generation(self) -> tuple[Tensor, dict[str, Any]]:
         """What `measure` says of generation 0, which is the same in every lineage."""
-        return self._measure(0, self.real.train, self.real_side.spare)
+        return self._measure(0, self.real.train, self.reference.spare)
 
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
@@ -179,7 +181,7 @@ class Laboratory:
         features: Tensor | None = None,
         expectation: census.Expectation | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        classes, answers = self.real.classes, self.name(samples.pixels)
+        classes, answers = self.real.classes, self.classify(samples.pixels)
         counted = answers.counted
         if features is None:
             features = self._features(samples.pixels, answers)
@@ -194,7 +196,7 @@ class Laboratory:
                 expectation,
                 self.held_out,
             ),
-            "metrics": list(self.real_side.rows(g, features, samples.pixels, counted, classes)),
+            "metrics": list(self.reference.rows(g, features, samples.pixels, counted, classes)),
         }
         if self.words:
             written = self.words.codebook.write(samples.pixels)
@@ -203,11 +205,11 @@ class Laboratory:
             findings["words"] = self.words.counts(written)
         return counted, findings
 
-    def foretold(self, g: int, model: Model) -> list[dict[str, Any]]:
+    def likelihood_metrics(self, g: int, model: Model) -> list[dict[str, Any]]:
         """How well generation g's model foretells real images, where it can say; metric rows."""
         if not isinstance(model, Likelihood):
             return []
-        return [metrics.bits_per_dim(g, model.bits(self.real.reference), model.dimensions)]
+        return [metrics.bits_per_dim(g, model.bits_per_dim(self.real.reference), model.dimensions)]
 
     @cached_property
     def _floors(self) -> list[Mapping[str, Any]]:
@@ -224,17 +226,17 @@ class Laboratory:
             for name, tensor in found.items()
         )
 
-    def _words_by_chance(self, g: int) -> dict[str, metrics.Value]:
+    def _words_by_chance(self, g: int) -> dict[str, metrics.Estimate]:
         return {
-            metric: metrics.Value(*of_generations[g - 1].tolist())
-            for metric, of_generations in self.chance.items()
+            metric: metrics.Estimate(*of_generations[g - 1].tolist())
+            for metric, of_generations in self.null_model.items()
             if metric.startswith(_WORDS)
         }
 
     def _see(self, pixels: Tensor) -> Tensor:
         """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
-        return self._features(pixels, self.name(pixels))
+        return self._features(pixels, self.classify(pixels))
 
-    def _features(self, pixels: Tensor, answers: Answers) -> Tensor:
+    def _features(self, pixels: Tensor, answers: Predictions) -> Tensor:
         extractor = self.study.metrics.features
         return data_parallel.features(extractor, pixels, answers.features, self.device)

@@ -14,21 +14,21 @@ from imgcollapse import metrics
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
-from imgcollapse.core.images import UNKNOWN, Images, shares
-from imgcollapse.core.lineage_images import Archive, TrainingSet
+from imgcollapse.core.images import UNKNOWN, Images, class_shares
+from imgcollapse.core.lineage_images import LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
-from imgcollapse.experiment.curation_stage import Gate
-from imgcollapse.experiment.evaluator import Laboratory
+from imgcollapse.experiment.curation_stage import CurationStage
+from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.generators.base import Model
 from imgcollapse.io import schemas
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.training_tensors import digest
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
-from imgcollapse.runs.retention import newly_old, prune
+from imgcollapse.runs.retention import expired, prune
 
 
-def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = None) -> None:
+def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None = None) -> None:
     """Let one lineage live from where it stands to the study's last generation.
 
     Args:
@@ -43,103 +43,122 @@ def live(laboratory: Laboratory, lineage: Lineage, sibling: Lineage | None = Non
         Diverged: a model, or its samples, are no longer numbers; the lineage ends there.
         Stopped: a signal asked for it; what is done is kept.
     """
-    study, real, watcher = laboratory.study, laboratory.real, laboratory.watcher
-    gate = Gate(laboratory, lineage)
-    archive = gate.reopen(Archive(real.train, real.reserve))
+    study, real, reporter = evaluator.study, evaluator.real, evaluator.reporter
+    gate = CurationStage(evaluator, lineage)
+    archive = gate.restore(LineageImages(real.train, real.reserve))
     _refuse_diverged(lineage, study.generations)
     prune(lineage, study.retention)
     if lineage.generations == 0:
-        counted, findings = laboratory.real_generation
+        counted, findings = evaluator.real_generation
         lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
     for g in range(lineage.generations, study.generations + 1):
-        signals.heed()
-        watcher.at(lineage.number, g, study)
+        signals.raise_if_stop_requested()
+        reporter.start_generation(lineage.number, g, study)
         seed, clock = Seed((study.seed, lineage.number, g)), _Clock()
-        kept, choice = gate.admit(archive, g - 1, seed / "curate")
+        kept, choice = gate.apply(archive, g - 1, seed / "curate")
         clock.lap("curate")
         training_set = study.regime.select(archive, g, seed / "select")
         if not len(training_set):
             raise UserError(f"{lineage.folder(g - 1)}: curation left nothing to train on")
-        if len(training_set) > schemas.MOST:
+        if len(training_set) > schemas.MAX_TRAINING_IMAGES:
             raise UserError(
                 f"{lineage.path}: generation {g} would train on {len(training_set):,} images, and "
-                f"{schemas.MOST:,} is the most; use regime accumulate-subsample"
+                f"{schemas.MAX_TRAINING_IMAGES:,} is the most; use regime accumulate-subsample"
             )
         images = archive.gather(training_set)
-        scratch = _scratch(laboratory, lineage, g, archive, training_set)
-        with _saved_or_ended(lineage, g, scratch):
-            model = _inherited(laboratory, archive, training_set, scratch, sibling, g)
-            model = model or _fit(laboratory, lineage, g, images, seed / "fit", scratch)
+        checkpoints = _checkpoints(evaluator, lineage, g, archive, training_set)
+        with _saved_or_ended(lineage, g, checkpoints):
+            model = _inherited(evaluator, archive, training_set, checkpoints, sibling, g)
+            model = model or _fit(evaluator, lineage, g, images, seed / "fit", checkpoints)
             clock.lap("fit")
-            labels = _asked(laboratory, archive, training_set, seed / "labels")
-            drawn = _sample(laboratory, model, labels, seed / "sample", scratch)
-        samples = gate.marked(drawn, seed / "mark")
+            labels = _asked(evaluator, archive, training_set, seed / "labels")
+            drawn = _sample(evaluator, model, labels, seed / "sample", checkpoints)
+        samples = gate.watermark(drawn, seed / "mark")
         clock.lap("sample")
-        watcher("measure", 0, 1, 0)
-        counted, findings = laboratory.measure(g, samples)
-        findings["metrics"] += gate.remarks(g, drawn, samples, seed / "remarks")
-        findings["metrics"] += laboratory.foretold(g, model)
+        reporter("measure", 0, 1, 0)
+        counted, findings = evaluator.measure(g, samples)
+        findings["metrics"] += gate.notes(g, drawn, samples, seed / "remarks")
+        findings["metrics"] += evaluator.likelihood_metrics(g, model)
         clock.lap("measure")
         remark = metrics.degenerate(drawn.pixels, archive.generations[-1].pixels)
-        findings |= {**choice, "training": scratch.facts, "remarks": [remark] if remark else []}
+        findings |= {
+            **choice,
+            "training": checkpoints.metadata,
+            "remarks": [remark] if remark else [],
+        }
         findings["seconds"] = clock.laps
         grid = sample_grid(samples)
-        learned = None if study.generator.by_heart else model.state()
-        watcher("commit", 0, 1, 0)
+        learned = None if study.generator.stores_training_set else model.state()
+        reporter("commit", 0, 1, 0)
         lineage.commit(g, samples, counted, grid, findings, training_set, learned, kept)
-        scratch.drop()
-        prune(lineage, study.retention, newly_old(study.retention, g))
+        checkpoints.delete()
+        prune(lineage, study.retention, expired(study.retention, g))
         archive.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
         for line in (_summary(findings["census"], real.shares), *findings["remarks"]):
-            watcher.say(f"{place}generation {g}: {line}")
+            reporter.log(f"{place}generation {g}: {line}")
 
 
 def _fit(
-    laboratory: Laboratory, lineage: Lineage, g: int, images: Images, seed: Seed, scratch: Scratch
+    evaluator: Evaluator,
+    lineage: Lineage,
+    g: int,
+    images: Images,
+    seed: Seed,
+    checkpoints: CheckpointManager,
 ) -> Model:
     """Train the g-th model, with what the generator needs of the previous one."""
-    generator, classes = laboratory.study.generator, len(laboratory.real.classes)
-    device, previous = laboratory.device, None
+    generator, classes = evaluator.study.generator, len(evaluator.real.classes)
+    device, previous = evaluator.device, None
     if generator.needs_previous and g > 1:
         previous = generator.restore(lineage.model(g - 1), images.shape, classes, device)
-    watcher = laboratory.watcher
-    return data_parallel.fit(generator, images, classes, seed, device, watcher, previous, scratch)
-
-
-def _sample(
-    laboratory: Laboratory, model: Model, labels: Tensor, seed: Seed, scratch: Scratch
-) -> Images:
-    """Draw from a model."""
-    real, device, watcher = laboratory.real, laboratory.device, laboratory.watcher
-    generator, shape = laboratory.study.generator, real.train.shape
-    return data_parallel.sample(
-        generator, model, shape, len(real.classes), labels, seed, device, watcher, scratch
+    reporter = evaluator.reporter
+    return data_parallel.fit(
+        generator, images, classes, seed, device, reporter, previous, checkpoints
     )
 
 
-def _scratch(
-    laboratory: Laboratory, lineage: Lineage, g: int, archive: Archive, training_set: TrainingSet
-) -> Scratch:
+def _sample(
+    evaluator: Evaluator, model: Model, labels: Tensor, seed: Seed, checkpoints: CheckpointManager
+) -> Images:
+    """Draw from a model."""
+    real, device, reporter = evaluator.real, evaluator.device, evaluator.reporter
+    generator, shape = evaluator.study.generator, real.train.shape
+    return data_parallel.sample(
+        generator, model, shape, len(real.classes), labels, seed, device, reporter, checkpoints
+    )
+
+
+def _checkpoints(
+    evaluator: Evaluator,
+    lineage: Lineage,
+    g: int,
+    archive: LineageImages,
+    training_set: TrainingSet,
+) -> CheckpointManager:
     """Where the work on the g-th model is kept until it is committed, and what it rests on."""
-    study = laboratory.study
+    study = evaluator.study
     belongs = {
         "seed": [study.seed, lineage.number, g],
         "generator": study.generator.model_dump(mode="json"),
-        "training_set": digest({**vars(training_set), "labels": archive.labels(training_set)}),
+        "training_set": sha256_of_tensors(
+            {**vars(training_set), "labels": archive.labels(training_set)}
+        ),
         "after": lineage.manifest(g - 1)["files"],
     }
-    return Scratch(lineage.work(g), study.checkpoint_seconds, belongs, laboratory.watcher.say)
+    return CheckpointManager(
+        lineage.checkpoint_folder(g), study.checkpoint_seconds, belongs, evaluator.reporter.log
+    )
 
 
 @contextmanager
-def _saved_or_ended(lineage: Lineage, g: int, scratch: Scratch) -> Iterator[None]:
+def _saved_or_ended(lineage: Lineage, g: int, checkpoints: CheckpointManager) -> Iterator[None]:
     """Where the g-th model or its samples are no numbers, the lineage ends before it."""
     try:
         yield
     except Diverged as lost:
-        scratch.drop()
-        lineage.end_diverged(g, str(lost))
+        checkpoints.delete()
+        lineage.mark_diverged(g, str(lost))
         _refuse_diverged(lineage, g)
     except torch.OutOfMemoryError:
         raise UserError(
@@ -159,20 +178,25 @@ def _refuse_diverged(lineage: Lineage, generations: int) -> None:
 
 
 def _inherited(
-    laboratory: Laboratory,
-    archive: Archive,
+    evaluator: Evaluator,
+    archive: LineageImages,
     training_set: TrainingSet,
-    scratch: Scratch,
+    checkpoints: CheckpointManager,
     sibling: Lineage | None,
     g: int,
 ) -> Model | None:
     """The sibling's first model, if it has one that was trained on the same images and labels."""
-    if g > 1 or laboratory.study.generator.by_heart or sibling is None or sibling.generations < 2:
+    if (
+        g > 1
+        or evaluator.study.generator.stores_training_set
+        or sibling is None
+        or sibling.generations < 2
+    ):
         return None
-    real, theirs = laboratory.real, sibling.training_set(1)
-    pool = Archive(real.train, real.reserve)
-    if (kept := sibling.kept(0)) is not None:
-        pool.admit(0, kept)
+    real, theirs = evaluator.real, sibling.training_set(1)
+    pool = LineageImages(real.train, real.reserve)
+    if (kept := sibling.selection(0)) is not None:
+        pool.restrict(0, kept)
     if not (
         torch.equal(theirs.generation, training_set.generation)
         and torch.equal(theirs.row, training_set.row)
@@ -183,20 +207,20 @@ def _inherited(
         state = sibling.model(1)
     except PrunedError:
         return None
-    scratch.facts |= sibling.manifest(1).get("training", {})
-    generator, classes = laboratory.study.generator, len(real.classes)
-    return generator.restore(state, real.train.shape, classes, laboratory.device)
+    checkpoints.metadata |= sibling.manifest(1).get("training", {})
+    generator, classes = evaluator.study.generator, len(real.classes)
+    return generator.restore(state, real.train.shape, classes, evaluator.device)
 
 
 def _asked(
-    laboratory: Laboratory, archive: Archive, training_set: TrainingSet, seed: Seed
+    evaluator: Evaluator, archive: LineageImages, training_set: TrainingSet, seed: Seed
 ) -> Tensor:
     """int16[samples] labels to ask for; `UNKNOWN` of an unconditional model."""
-    study, real = laboratory.study, laboratory.real
+    study, real = evaluator.study, evaluator.real
     n = study.samples or len(real.train)
     if not study.generator.conditional:
         return torch.full((n,), UNKNOWN, dtype=torch.int16)
-    training = shares(archive.labels(training_set), len(real.classes))
+    training = class_shares(archive.labels(training_set), len(real.classes))
     return study.labels.draw(training, real.shares, n, seed)
 
 

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import admitted
-from imgcollapse.drift import Admitted, Null, replay
-from imgcollapse.label_policy import Policy
+from imgcollapse.curation import simulated_selection
+from imgcollapse.drift import NullModel, SelectionModel, simulate
+from imgcollapse.label_policy import LabelPolicy
 
 LINEAGES = 200
 """Replays image by image; a label has 16 bits, and each image is a label."""
 MOST_IMAGES, AT_ONCE = 2**15, 2_000_000
 
 
-def null(
+def simulate_labels(
     study: Study, real: Tensor, reserve: Tensor, generations: int, replicates: int = 1000
-) -> Null:
+) -> NullModel:
     """Replay a study with a perfect learner, labels only.
 
     Args:
@@ -33,7 +33,7 @@ def null(
         generations: how many; more leave the earlier ones as they are.
         replicates: how many lineages, at most.
     """
-    return replay(
+    return simulate(
         study.regime,
         study.labels.shares if study.generator.conditional else None,
         real,
@@ -47,7 +47,7 @@ def null(
     )
 
 
-def images(
+def simulate_images(
     study: Study, real: Tensor, reserve: Tensor, generations: int
 ) -> Iterator[NDArray[np.int64]]:
     """Replay a study with a perfect learner, image by image: it draws real images again.
@@ -70,7 +70,7 @@ def images(
     at_once = max(1, min(LINEAGES, AT_ONCE // count))
     for begin in range(0, LINEAGES, at_once):
         lineages = min(at_once, LINEAGES - begin)
-        lived = replay(
+        lived = simulate(
             study.regime,
             asked,
             each[:n],
@@ -87,14 +87,14 @@ def images(
         yield drawn
 
 
-def _admitted(study: Study) -> Admitted | None:
-    return partial(admitted, study.curation) if study.curation else None
+def _admitted(study: Study) -> SelectionModel | None:
+    return partial(simulated_selection, study.curation) if study.curation else None
 
 
 class _Alike:
     """A labels policy asked of images: it weighs classes, and images of a class are alike to it."""
 
-    def __init__(self, policy: Policy, labels: Tensor) -> None:
+    def __init__(self, policy: LabelPolicy, labels: Tensor) -> None:
         self.policy, self.labels = policy, labels.long()
 
     def __call__(self, training: Tensor, real: Tensor) -> Tensor:

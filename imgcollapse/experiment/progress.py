@@ -11,29 +11,29 @@ from rich.live import Live
 from rich.text import Text
 
 from imgcollapse.config.study import Study
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 
 LOG_EVERY = 15.0
 """Seconds between two progress lines in a log."""
 
 
-class Watcher(Progress, Protocol):
+class ProgressReporter(ProgressCallback, Protocol):
     """Somebody who watches a study."""
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         """A generation begins; 0 is the oracle's training."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """One line that stays."""
 
 
-class Silent:
+class NullProgress:
     """Watches and says nothing."""
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         """Nothing."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Nothing."""
 
     def __call__(
@@ -42,7 +42,7 @@ class Silent:
         """Nothing."""
 
 
-class Display:
+class ConsoleProgress:
     """Shows generation, stage, step, loss, rate and time left.
 
     Use as a context manager: the live line is taken away at the end, what was said stays.
@@ -58,7 +58,7 @@ class Display:
         self.lap = 0.0  # seconds the last whole generation took: a warm start's first is longer
         self.generations_left = 0
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> ConsoleProgress:
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -66,7 +66,7 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         """Note the place, and learn from the generation done how long one takes."""
         now = time.monotonic()
         if self.generations_left:
@@ -80,7 +80,7 @@ class Display:
         if study.lineages > 1:
             self.place = f"lineage {lineage + 1}/{study.lineages} · {self.place}"
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line above the live one."""
         self.console.print(Text(line))
 
@@ -113,14 +113,14 @@ class Display:
         """Time to the study's end once a generation is done; before, to the stage's end."""
         if self.lap:
             here = max(self.lap - (now - self.generation_began), 0)
-            return f"about {span(here + self.lap * (self.generations_left - 1))} left"
+            return f"about {format_duration(here + self.lap * (self.generations_left - 1))} left"
         if step > self.first_step:
             each = (now - self.stage_began) / (step - self.first_step)
-            return f"{self.stage} ends in about {span(each * (steps - step))}"
+            return f"{self.stage} ends in about {format_duration(each * (steps - step))}"
         return ""
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time as a reader likes it: "40 s", "4 min 05 s", "2 h 10 min"."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)

@@ -16,21 +16,21 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import RealData
-from imgcollapse.experiment.evaluator import Known, Laboratory
-from imgcollapse.experiment.loop import live
-from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
+from imgcollapse.experiment.loop import run_lineage
+from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.experiment.setup import (
-    choose_device,
-    freeze_codebook,
-    freeze_oracle,
-    load_real,
-    made_with,
-    recall_chance,
-    recall_real_side,
+    environment,
+    load_cached_null_model,
+    load_cached_reference,
+    load_real_data,
+    prepare_codebook,
+    prepare_oracle,
+    setup_device,
 )
 from imgcollapse.io import atomic
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.lock import owned
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.lock import folder_lock
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
 from imgcollapse.runs.run_dir import (
@@ -50,7 +50,7 @@ def run(
     out: Path | str,
     overrides: Sequence[str] = (),
     smoke: bool = False,
-    watcher: Watcher | None = None,
+    reporter: ProgressReporter | None = None,
     allow_drift: bool = False,
 ) -> Run:
     """Run a study, or what is left of it, in the folder `out`.
@@ -78,16 +78,16 @@ def run(
             )
     else:
         study = load_study(study, overrides, smoke)
-    out, watcher = Path(out), watcher or Silent()
+    out, reporter = Path(out), reporter or NullProgress()
     Run.find(out, study.resolved())  # before anything is written, a lock included
-    with owned(out, watcher.say):
-        begun, laboratory = begin(study, out, watcher, allow_drift=allow_drift)
+    with folder_lock(out, reporter.log):
+        begun, evaluator = begin(study, out, reporter, allow_drift=allow_drift)
         for lineage in begun.lineages:
-            with nullcontext() if lineage.path == out else owned(lineage.path, watcher.say):
+            with nullcontext() if lineage.path == out else folder_lock(lineage.path, reporter.log):
                 try:
-                    live(laboratory, lineage)
+                    run_lineage(evaluator, lineage)
                 except Diverged as lost:
-                    watcher.say(str(lost))
+                    reporter.log(str(lost))
             begun.write_tables()
     return begun
 
@@ -95,10 +95,10 @@ def run(
 def begin(
     study: Study,
     out: Path,
-    watcher: Watcher,
+    reporter: ProgressReporter,
     sibling: Path | None = None,
     allow_drift: bool = False,
-) -> tuple[Run, Laboratory]:
+) -> tuple[Run, Evaluator]:
     """Write down that a study begins, or goes on; nobody else may work in its folder meanwhile.
 
     Args:
@@ -112,40 +112,40 @@ def begin(
     Raises:
         UserError: something about the study, its data or the folder must be mended first.
     """
-    with process_group.joined(choose_device, study):
-        device = choose_device(study)
+    with process_group.on_all_processes(setup_device, study):
+        device = setup_device(study)
     begun = Run.find(out, study.resolved())
-    changed = _changed(begun, study, device, watcher, allow_drift) if begun else {}
-    real = load_real(study, begun, watcher)
+    changed = _changed(begun, study, device, reporter, allow_drift) if begun else {}
+    real = load_real_data(study, begun, reporter)
     if begun is None:
         atomic.check_writable(out)
     work = out / ORACLE_WORK
-    oracle = freeze_oracle(study, real, begun, device, watcher, sibling, work)
-    laboratory = _laboratory(study, real, oracle, device, watcher, begun, sibling)
+    oracle = prepare_oracle(study, real, begun, device, reporter, sibling, work)
+    evaluator = _laboratory(study, real, oracle, device, reporter, begun, sibling)
     derived: dict[str, Mapping[str, Tensor]] = {
         SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
     }
-    done_elsewhere = begun is not None and begun.changed(made_with(device)) and not changed
+    done_elsewhere = begun is not None and begun.changed_since(environment(device)) and not changed
     about: dict[str, Any] = {}
     if not done_elsewhere:  # else nobody needs them, and here they would have other bits
-        derived |= {REAL_SIDE: laboratory.real_side.state(), CHANCE: laboratory.chance}
-        about = {"features": laboratory.seen_by}
+        derived |= {REAL_SIDE: evaluator.reference.state(), CHANCE: evaluator.null_model}
+        about = {"features": evaluator.features_from}
     if begun is None:
         fixed = {ORACLE: oracle.state()}
-        if laboratory.codebook:
-            fixed[VOCABULARY] = laboratory.codebook.state()
+        if evaluator.codebook:
+            fixed[VOCABULARY] = evaluator.codebook.state()
         begun = Run.begin(out, _record(study, real, oracle, device) | about, fixed | derived)
     else:
-        atomic.sweep_orphans(out)
+        atomic.remove_orphans(out)
         begun.extend(study.resolved(), derived, changed, **about)
-    Scratch(work).drop()
+    CheckpointManager(work).delete()
     _sign(begun, device)
-    return begun, laboratory
+    return begun, evaluator
 
 
 def join(
-    study: Study, out: Path, watcher: Watcher, allow_drift: bool = False
-) -> tuple[Run, Laboratory]:
+    study: Study, out: Path, reporter: ProgressReporter, allow_drift: bool = False
+) -> tuple[Run, Evaluator]:
     """Work on a run that has begun, beside others who work on other lineages of it.
 
     Writes nothing: what all lineages share is there already.
@@ -153,15 +153,15 @@ def join(
     Raises:
         UserError: the run has not begun, or something about it must be mended first.
     """
-    device = choose_device(study)
+    device = setup_device(study)
     begun = Run.find(out, study.resolved())
     if begun is None:
         raise UserError(f"{out}: the study has not begun; begin it first")
-    _changed(begun, study, device, watcher, allow_drift)
-    real = load_real(study, begun, Silent())
-    oracle = freeze_oracle(study, real, begun, device, watcher)
+    _changed(begun, study, device, reporter, allow_drift)
+    real = load_real_data(study, begun, NullProgress())
+    oracle = prepare_oracle(study, real, begun, device, reporter)
     _sign(begun, device)
-    return begun, _laboratory(study, real, oracle, device, watcher, begun)
+    return begun, _laboratory(study, real, oracle, device, reporter, begun)
 
 
 def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
             "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             "confusion": oracle.confusion.tolist(),
         },
-        "made_with": made_with(device),
+        "made_with": environment(device),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -187,18 +187,18 @@ def _laboratory(
     real: RealData,
     oracle: FrozenOracle,
     device: Device,
-    watcher: Watcher,
+    reporter: ProgressReporter,
     begun: Run | None,
     sibling: Path | None = None,
-) -> Laboratory:
+) -> Evaluator:
     """The laboratory, which does not find again what the run or a sibling has found to its bits."""
-    known = Known(
-        recall_real_side(study, real, oracle, device, begun, sibling),
-        recall_chance(study, begun, device),
-        _measured(begun, made_with(device)) if begun else (),
+    known = CachedFindings(
+        load_cached_reference(study, real, oracle, device, begun, sibling),
+        load_cached_null_model(study, begun, device),
+        _measured(begun, environment(device)) if begun else (),
     )
-    codebook = freeze_codebook(study, real, begun)
-    return Laboratory(study, real, oracle, device, watcher, codebook, known)
+    codebook = prepare_codebook(study, real, begun)
+    return Evaluator(study, real, oracle, device, reporter, codebook, known)
 
 
 def _measured(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -209,24 +209,24 @@ def _measured(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, A
                 manifest = lineage.manifest(g)
                 if manifest["made_with"] == made_with:
                     yield from manifest["metrics"]
-                lineage.forget(g)  # others may work there, and it has megabytes of findings
+                lineage.invalidate(g)  # others may work there, and it has megabytes of findings
 
 
 def _sign(run: Run, device: Device) -> None:
     """What is made from here on says by what."""
     for lineage in run.lineages:
-        lineage.made_with = made_with(device)
+        lineage.made_with = environment(device)
 
 
 def _changed(
-    run: Run, study: Study, device: Device, watcher: Watcher, allow_drift: bool
+    run: Run, study: Study, device: Device, reporter: ProgressReporter, allow_drift: bool
 ) -> dict[str, tuple[Any, Any]]:
     """What has changed since the run's last sitting that later generations' bits depend on.
 
     Raises:
         UserError: something has, nobody allows it, and there are generations left to make.
     """
-    changed = run.changed(made_with(device))
+    changed = run.changed_since(environment(device))
     if not changed or all(lineage.generations > study.generations for lineage in run.lineages):
         return {}
     listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changed.items())
@@ -235,5 +235,5 @@ def _changed(
             f"{run.path}: since its last sitting {listed} changed, and later generations would not "
             "have an unbroken run's bits; go back to what it was, or accept it with --allow-drift"
         )
-    watcher.say(f"Goes on with {listed} changed; {run.path / RECORD} says so.")
+    reporter.log(f"Goes on with {listed} changed; {run.path / RECORD} says so.")
     return changed

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from imgcollapse.config.study import Study
 from imgcollapse.core import device as devices
-from imgcollapse.core.components import Part
+from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
-from imgcollapse.experiment.progress import Watcher
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.experiment.progress import ProgressReporter
+from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
@@ -38,13 +38,13 @@ DECIDES_NOTHING = (
 """What of this package no generation's bits depend on: it starts runs, or reads them."""
 
 
-def choose_device(study: Study) -> Device:
+def setup_device(study: Study) -> Device:
     """The study's device; torch and linear algebra are held to its number of threads from here on.
 
     Raises:
         UserError: the device is not there, or is to be several processes'.
     """
-    if process_group.whole().size > 1 and ":" in study.device:
+    if process_group.world_group().size > 1 and ":" in study.device:
         kind = study.device.partition(":")[0]
         raise UserError(
             f"device: {study.device} is a single one; say device={kind}, and each process takes "
@@ -55,10 +55,10 @@ def choose_device(study: Study) -> Device:
         # NumPy and SciPy have threads of their own, which change bits too, and fight over the cores
         # where several lineages live side by side.
         threadpool_limits(study.threads)
-    return devices.choose(study.device, study.precision)
+    return devices.choose_device(study.device, study.precision)
 
 
-def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
+def load_real_data(study: Study, begun: Run | None, reporter: ProgressReporter) -> RealData:
     """The study's real images, the same ones that its run has begun with, if one has.
 
     Raises:
@@ -66,7 +66,7 @@ def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
     """
     real = study.real()
     for remark in real.remarks:
-        watcher.say(remark)
+        reporter.log(remark)
     if begun and (recorded := begun.record["data"]["sha256"]) != real.digest:
         raise UserError(
             f"{begun.path}: the images are not those the run began with (sha256 {real.digest[:12]} "
@@ -76,12 +76,12 @@ def load_real(study: Study, begun: Run | None, watcher: Watcher) -> RealData:
     return real
 
 
-def freeze_oracle(
+def prepare_oracle(
     study: Study,
     real: RealData,
     begun: Run | None,
     device: Device,
-    watcher: Watcher,
+    reporter: ProgressReporter,
     sibling: Path | None = None,
     work: Path | None = None,
 ) -> FrozenOracle:
@@ -96,19 +96,21 @@ def freeze_oracle(
     same = begun or (_same_oracle(study, real, device, sibling) if sibling else None)
     if same:
         return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
-    watcher.at(0, 0, study)
+    reporter.start_generation(0, 0, study)
     seed = Seed((study.seed, "oracle"))
     belongs = {
         "seed": study.seed,
         "oracle": study.oracle.model_dump(mode="json"),
         "data": real.digest,
-        "made_with": made_with(device),
+        "made_with": environment(device),
     }
-    scratch = Scratch(work, study.checkpoint_seconds, belongs, watcher.say)
-    return study.oracle.fit(real.oracle, real.calibration, classes, seed, device, watcher, scratch)
+    checkpoints = CheckpointManager(work, study.checkpoint_seconds, belongs, reporter.log)
+    return study.oracle.fit(
+        real.oracle, real.calibration, classes, seed, device, reporter, checkpoints
+    )
 
 
-def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
+def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
     """The words of the run that has begun; without one, or for other settings, they are learned.
 
     Returns:
@@ -126,7 +128,7 @@ def freeze_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook
     return settings.fit(real.reference.pixels, Seed((study.seed, "vocabulary")))
 
 
-def recall_real_side(
+def load_cached_reference(
     study: Study, real: RealData, oracle: FrozenOracle, device: Device, *runs: Run | Path | None
 ) -> dict[str, Tensor] | None:
     """What the metrics make of the real images, if one of the runs has it to the same bits.
@@ -148,9 +150,9 @@ def recall_real_side(
             run = Run.open(candidate) if isinstance(candidate, Path) else candidate
             same = run is not None and (
                 run.record["data"]["sha256"] == real.digest
-                and run.record.get("features") == study.metrics.features.identity(oracle.digest())
+                and run.record.get("features") == study.metrics.features.identity(oracle.sha256())
             )
-            found = run.derived(REAL_SIDE, made_with(device)) if run and same else None
+            found = run.derived(REAL_SIDE, environment(device)) if run and same else None
         except UserError:
             continue  # it has not begun, or weights are missing: whoever needs them says so
         if found and _fits(found, real):
@@ -158,15 +160,17 @@ def recall_real_side(
     return None
 
 
-def recall_chance(study: Study, run: Run | None, device: Device) -> dict[str, Tensor] | None:
+def load_cached_null_model(
+    study: Study, run: Run | None, device: Device
+) -> dict[str, Tensor] | None:
     """What chance alone would do, if the run has it to the same bits."""
     parts = study.regime, study.labels, *study.curation
     if run is None or not all(map(_known_code, parts)):
         return None
-    return run.derived(CHANCE, made_with(device))
+    return run.derived(CHANCE, environment(device))
 
 
-def _known_code(part: Part) -> bool:
+def _known_code(part: Component) -> bool:
     """Whether a part is of this package, whose code the fingerprint covers, or a user's own."""
     return type(part).__module__.partition(".")[0] == __name__.partition(".")[0]
 
@@ -191,12 +195,12 @@ def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) ->
     same = (
         all(mine[key] == theirs[key] for key in ("seed", "oracle"))
         and run.record["data"]["sha256"] == real.digest
-        and run.record["made_with"] == made_with(device)
+        and run.record["made_with"] == environment(device)
     )
     return run if same else None
 
 
-def made_with(device: Device) -> dict[str, str | int]:
+def environment(device: Device) -> dict[str, str | int]:
     """The fingerprint: what the same bits depend on beside the study."""
     kind = device.torch.type
     hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
@@ -204,16 +208,16 @@ def made_with(device: Device) -> dict[str, str | int]:
         "device": f"{kind} ({hardware})",
         "precision": str(device.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "processes": process_group.whole().size,
+        "processes": process_group.world_group().size,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
-        "code": code(),
+        "code": code_hash(),
         **{package: version(package) for package in PACKAGES},
     }
 
 
 @cache
-def code() -> str:
+def code_hash() -> str:
     """12 hexadecimal digits of a hash over the source that decides a generation's bits."""
     here, seen = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(here.rglob("*.py")):

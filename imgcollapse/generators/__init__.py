@@ -20,30 +20,32 @@ room alone and name it in the study by import path, `kind: my_package.flow:Flow`
 
 from typing import Annotated
 
-from imgcollapse.core.components import OneOf
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.generators.autoregressive import Autoregressive, LanguageModel
 from imgcollapse.generators.base import Generator
-from imgcollapse.generators.ddpm import DDPM, Diffusion
+from imgcollapse.generators.ddpm import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import export_pipeline
-from imgcollapse.generators.gaussian import Gaussian, Gaussians, Mixture
-from imgcollapse.generators.resample import Memory, Resample
-from imgcollapse.generators.vae import VAE, Autoencoder
+from imgcollapse.generators.gaussian import FittedMixture, Gaussian, Mixture
+from imgcollapse.generators.resample import Resample, StoredSet
+from imgcollapse.generators.vae import VAE, VAEModel
 
-AnyGenerator = Annotated[Generator, OneOf(VAE, DDPM, Autoregressive, Gaussian, Mixture, Resample)]
+AnyGenerator = Annotated[
+    Generator, ComponentUnion(VAE, DDPM, Autoregressive, Gaussian, Mixture, Resample)
+]
 
 __all__ = [
     "DDPM",
     "VAE",
     "AnyGenerator",
-    "Autoencoder",
     "Autoregressive",
-    "Diffusion",
+    "DiffusionModel",
+    "FittedMixture",
     "Gaussian",
-    "Gaussians",
     "Generator",
     "LanguageModel",
-    "Memory",
     "Mixture",
     "Resample",
+    "StoredSet",
+    "VAEModel",
     "export_pipeline",
 ]

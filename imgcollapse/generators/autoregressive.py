@@ -13,18 +13,18 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.images import Images, unlabelled
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.images import Images, unlabeled
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.token_sampling import choose, probabilities
-from imgcollapse.generators.tokens import Alphabet, AnyTokens, Pixels
+from imgcollapse.generators.sampling import require_finite, sample_in_batches
+from imgcollapse.generators.token_sampling import probabilities, sample_token
+from imgcollapse.generators.tokens import AnyTokens, PixelTokens, Tokenizer
 from imgcollapse.generators.transformer import Transformer
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.training.batch_rng import Draws
-from imgcollapse.training.loop import check, load, train, weights_of
-from imgcollapse.training.training_config import Plan
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.loop import check_images, cpu_state, load_weights, train
+from imgcollapse.training.training_config import TrainingConfig
 
 LOGITS = 2**22
 """Logits held at once when likelihoods are taken: 32 MB."""
@@ -56,10 +56,10 @@ class Autoregressive(Generator):
         sample_batch: images drawn at once; the draws do not depend on it.
     """
 
-    divides = True
+    supports_data_parallel = True
     kind: Literal["autoregressive"] = "autoregressive"
     conditional: bool = False
-    tokens: AnyTokens = Pixels()
+    tokens: AnyTokens = PixelTokens()
     width: int = Field(default=64, ge=1)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
@@ -100,9 +100,9 @@ class Autoregressive(Generator):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
+        checkpoints: CheckpointManager | None = None,
     ) -> LanguageModel:
         """Train on `images`; learned tokens are those of the `previous` model, if there is one.
 
@@ -110,18 +110,18 @@ class Autoregressive(Generator):
             UserError: there are none, training diverges, or a conditional model meets an image
                 without a class.
         """
-        check(images, self.conditional)
+        check_images(images, self.conditional)
         handed = None if previous is None else _parts(previous.state())
         alphabet = (
             self.tokens.restore(handed["alphabet"], images.shape)
             if handed
             else self.tokens.fit(images)
         )
-        with (seed / "init").lent_to_torch():
+        with (seed / "init").seed_torch():
             model = self._model(alphabet, classes, device)
         if self.warm_start and handed:
-            load(model.network, handed["network"])
-        plan = Plan(
+            load_weights(model.network, handed["network"])
+        plan = TrainingConfig(
             steps=self.training_steps(len(images), handed is not None),
             batch=self.batch,
             lr=self.lr,
@@ -132,7 +132,7 @@ class Autoregressive(Generator):
             replay=True,
         )
         tokens = alphabet.encode(images.pixels)
-        train(model.network, images, model.loss, plan, seed, device, progress, tokens, scratch)
+        train(model.network, images, model.loss, plan, seed, device, progress, tokens, checkpoints)
         return model
 
     def restore(
@@ -147,10 +147,10 @@ class Autoregressive(Generator):
         alphabet = self.tokens.restore(saved["alphabet"], shape)
         with torch.random.fork_rng(devices=[]):
             model = self._model(alphabet, classes, device)
-        load(model.network, saved["network"])
+        load_weights(model.network, saved["network"])
         return model
 
-    def _model(self, alphabet: Alphabet, classes: int, device: Device) -> LanguageModel:
+    def _model(self, alphabet: Tokenizer, classes: int, device: Device) -> LanguageModel:
         starts = classes if self.conditional else 1
         network = Transformer(
             alphabet.size, alphabet.length, starts, self.width, self.layers, self.heads
@@ -164,31 +164,35 @@ class LanguageModel:
 
     settings: Autoregressive
     network: Transformer
-    alphabet: Alphabet
+    tokenizer: Tokenizer
     device: Device
 
-    def loss(self, tokens: Tensor, labels: Tensor, _draws: Draws) -> Tensor:
+    def loss(self, tokens: Tensor, labels: Tensor, _draws: BatchRNG) -> Tensor:
         """Mean over int64[B, T] tokens of -log p(token | tokens before it), in nats."""
         logits = self.network(self._starts(labels), tokens)
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
     @torch.inference_mode()
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Write one image for each of `labels`; only a conditional model reads them."""
         draws, where = (seed / "tokens").torch(), self.device.torch
 
         def luck() -> Tensor:
-            return torch.rand(self.alphabet.length, generator=draws, dtype=torch.float64)
+            return torch.rand(self.tokenizer.length, generator=draws, dtype=torch.float64)
 
         def draw(chances: Tensor, rows: slice) -> Tensor:
             tokens = self._write(labels[rows].long().to(where), chances.to(where))
-            return self.alphabet.decode(tokens).cpu()
+            return self.tokenizer.decode(tokens).cpu()
 
         batch = self.settings.sample_batch
-        pixels = in_batches(len(labels), batch, luck, draw, progress, scratch)
-        return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
+        pixels = sample_in_batches(len(labels), batch, luck, draw, progress, checkpoints)
+        return Images(pixels, labels) if self.settings.conditional else unlabeled(pixels)
 
     def _write(self, labels: Tensor, luck: Tensor) -> Tensor:
         """int64[B] labels and float64[B, T] luck => int64[B, T] tokens."""
@@ -198,19 +202,19 @@ class LanguageModel:
             with self.device.autocast():
                 logits = self.network.read(past, given)
             shares = probabilities(logits, settings.temperature, settings.top_k, settings.top_p)
-            given = choose(shares, chance)
+            given = sample_token(shares, chance)
             written.append(given)
             sums.append(logits.sum())
-        numbers(torch.stack(sums))
+        require_finite(torch.stack(sums))
         return torch.stack(written, dim=1)
 
     @property
     def dimensions(self) -> str:
         """What `bits` are bits of."""
-        return self.alphabet.dimensions
+        return self.tokenizer.dimensions
 
     @torch.inference_mode()
-    def bits(self, images: Images) -> Tensor:
+    def bits_per_dim(self, images: Images) -> Tensor:
         """-log2 p(tokens of the image) / (C H W): float64[N] bits per dimension, exact.
 
         Of the network itself, before temperature, top_k and top_p; of a conditional model, given
@@ -219,12 +223,12 @@ class LanguageModel:
         Raises:
             UserError: there are none, or a conditional model is given one without a class.
         """
-        check(images, self.settings.conditional)
-        nats, size = [], max(1, LOGITS // (self.alphabet.length * self.alphabet.size))
+        check_images(images, self.settings.conditional)
+        nats, size = [], max(1, LOGITS // (self.tokenizer.length * self.tokenizer.size))
         for pixels, labels in zip(
             images.pixels.split(size), images.labels.long().split(size), strict=True
         ):
-            tokens = self.alphabet.encode(pixels).to(self.device.torch)
+            tokens = self.tokenizer.encode(pixels).to(self.device.torch)
             with self.device.autocast():
                 logits = self.network(self._starts(labels.to(self.device.torch)), tokens)
             surprise = F.cross_entropy(logits.double().transpose(1, 2), tokens, reduction="none")
@@ -236,7 +240,7 @@ class LanguageModel:
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, and what is learned of the tokens."""
-        parts = {"network": weights_of(self.network), "alphabet": self.alphabet.state()}
+        parts = {"network": cpu_state(self.network), "alphabet": self.tokenizer.state()}
         return {
             f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()
         }

@@ -7,19 +7,23 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from imgcollapse.core.components import Part
+from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.checkpoints import CheckpointManager
 
 
 class Model(Protocol):
     """A trained generator."""
 
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Draw one image for each label.
 
@@ -47,12 +51,12 @@ class Likelihood(Protocol):
         """What its bits are bits of; they compare where this is the same."""
         ...
 
-    def bits(self, images: Images) -> Tensor:
+    def bits_per_dim(self, images: Images) -> Tensor:
         """Exact bits per dimension of each image, -log2 p / (C H W): float64[N]."""
         ...
 
 
-class Generator(Part, ABC):
+class Generator(Component, ABC):
     """An image model that can be trained.
 
     Attributes:
@@ -63,8 +67,8 @@ class Generator(Part, ABC):
             (core/world.py); what does not is the first process's alone.
     """
 
-    by_heart: ClassVar[bool] = False
-    divides: ClassVar[bool] = False
+    stores_training_set: ClassVar[bool] = False
+    supports_data_parallel: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 
@@ -84,9 +88,9 @@ class Generator(Part, ABC):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
+        checkpoints: CheckpointManager | None = None,
     ) -> Model:
         """Train on `images`, from the start or from the `previous` generation's model.
 

@@ -13,19 +13,25 @@ from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.generators.noise_schedule import Process, Sampler
-from imgcollapse.generators.optimize import Compile, compiled, failure, quicken, unfusable
-from imgcollapse.generators.sampling import in_batches, numbers
-from imgcollapse.generators.unet import Canvas, unet
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
-from imgcollapse.training.batch_rng import Draws
-from imgcollapse.training.loop import check, load, train, weights_of
-from imgcollapse.training.training_config import Plan
+from imgcollapse.generators.noise_schedule import NoiseSchedule, Sampler
+from imgcollapse.generators.optimize import (
+    Compile,
+    compile_error,
+    compiled,
+    fusion_obstacle,
+    optimize_network,
+)
+from imgcollapse.generators.sampling import require_finite, sample_in_batches
+from imgcollapse.generators.unet import PadToMultiple, unet
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.loop import check_images, cpu_state, load_weights, train
+from imgcollapse.training.training_config import TrainingConfig
 
 
 class DDPM(Generator):
@@ -62,7 +68,7 @@ class DDPM(Generator):
             translate the network as well, on a CPU too; off does neither (docs/speed.md).
     """
 
-    divides = True
+    supports_data_parallel = True
     kind: Literal["ddpm"] = "ddpm"
     conditional: bool = False
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)
@@ -114,22 +120,22 @@ class DDPM(Generator):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
-    ) -> Diffusion:
+        checkpoints: CheckpointManager | None = None,
+    ) -> DiffusionModel:
         """Train on `images`.
 
         Raises:
             UserError: there are none, training diverges, a conditional model meets an image without
                 a class, or the network cannot be compiled as asked.
         """
-        check(images, self.conditional)
-        with (seed / "init").lent_to_torch():
+        check_images(images, self.conditional)
+        with (seed / "init").seed_torch():
             model = self._model(images.shape, classes, device)
         if self.warm_start and previous is not None:
-            load(model.network, previous.state())
-        plan = Plan(
+            load_weights(model.network, previous.state())
+        plan = TrainingConfig(
             steps=self.training_steps(len(images), previous is not None),
             batch=self.batch,
             lr=self.lr,
@@ -139,45 +145,56 @@ class DDPM(Generator):
             ema=self.ema,
             replay=self.compile != "off",
         )
-        self._train(model, images, plan, seed, progress, scratch or Scratch())
+        self._train(model, images, plan, seed, progress, checkpoints or CheckpointManager())
         return model
 
     def _train(
         self,
-        model: Diffusion,
+        model: DiffusionModel,
         images: Images,
-        plan: Plan,
+        plan: TrainingConfig,
         seed: Seed,
-        progress: Progress,
-        scratch: Scratch,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager,
     ) -> list[float]:
         if model.device.torch.type == "cuda" and self._fuses:
-            scratch.record("fused", unfusable(model.device.torch) or "yes")
-        loss_of = self._learner(model, images, seed, scratch).loss
+            checkpoints.add_metadata("fused", fusion_obstacle(model.device.torch) or "yes")
+        loss_of = self._learner(model, images, seed, checkpoints).loss
         return train(
-            model.network, images, loss_of, plan, seed, model.device, progress, scratch=scratch
+            model.network,
+            images,
+            loss_of,
+            plan,
+            seed,
+            model.device,
+            progress,
+            checkpoints=checkpoints,
         )
 
-    def _learner(self, model: Diffusion, images: Images, seed: Seed, scratch: Scratch) -> Diffusion:
+    def _learner(
+        self, model: DiffusionModel, images: Images, seed: Seed, checkpoints: CheckpointManager
+    ) -> DiffusionModel:
         """The model itself, or the same weights compiled where that is asked for."""
         if self.compile != "on":
             return model
         learner = replace(model, network=compiled(model.network))
         where = model.device.torch
         model.network.train()
-        draws = Draws(seed / "compile", self.batch, where)
-        rows = draws.below(len(images)).to("cpu")
+        draws = BatchRNG(seed / "compile", self.batch, where)
+        rows = draws.integers(len(images)).to("cpu")
         pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
-        with model.device.in_order():  # as it is trained: what is translated depends on it
-            why = failure(lambda: learner.loss(to_float(pixels), labels, draws), model.network)
+        with model.device.deterministic():  # as it is trained: what is translated depends on it
+            why = compile_error(
+                lambda: learner.loss(to_float(pixels), labels, draws), model.network
+            )
         if why:
             raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
-        scratch.record("compiled", "yes")
+        checkpoints.add_metadata("compiled", "yes")
         return learner
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> Diffusion:
+    ) -> DiffusionModel:
         """The model whose `state` was saved.
 
         Raises:
@@ -185,35 +202,35 @@ class DDPM(Generator):
         """
         with torch.random.fork_rng(devices=[]):
             model = self._model(shape, classes, device)
-        load(model.network, state)
+        load_weights(model.network, state)
         return model
 
     @property
     def _fuses(self) -> bool:
         """Whether a GPU replays its steps: taken one by one, fused kernels wait for each launch."""
-        return self.compile == "auto" and here().size == 1
+        return self.compile == "auto" and current_group().size == 1
 
-    def _model(self, shape: tuple[int, int, int], classes: int, device: Device) -> Diffusion:
-        canvas = Canvas(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
+    def _model(self, shape: tuple[int, int, int], classes: int, device: Device) -> DiffusionModel:
+        canvas = PadToMultiple(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
         # The last condition is "any class".
         conditions = classes + 1 if self.conditional else None
-        network = unet(canvas.inside, self.channels, self.layers, self.attention, conditions)
+        network = unet(canvas.padded_shape, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
-        _, height, width = canvas.inside
+        _, height, width = canvas.padded_shape
         places = height * width // 4 ** (len(self.channels) - 1)
-        quicken(network, places, device, self._fuses)
-        process = Process(self.schedule, self.timesteps, self.prediction)
-        return Diffusion(self, network, canvas, process, device)
+        optimize_network(network, places, device, self._fuses)
+        process = NoiseSchedule(self.schedule, self.timesteps, self.prediction)
+        return DiffusionModel(self, network, canvas, process, device)
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class DiffusionModel:
     """A diffusion model."""
 
     settings: DDPM
     network: UNet2DModel
-    canvas: Canvas
-    process: Process
+    padding: PadToMultiple
+    schedule: NoiseSchedule
     device: Device
 
     @property
@@ -221,7 +238,7 @@ class Diffusion:
         """The condition of a conditional model that stands for no class in particular."""
         return self.network.config["num_class_embeds"] - 1
 
-    def loss(self, pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+    def loss(self, pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
         """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
 
         Args:
@@ -229,18 +246,22 @@ class Diffusion:
             labels: int64[B].
             draws: the timesteps, the noise and which labels are hidden.
         """
-        clean = self.canvas.enter(pixels)
-        t = draws.below(self.settings.timesteps)
+        clean = self.padding.pad(pixels)
+        t = draws.integers(self.settings.timesteps)
         drawn = draws.normal(*clean.shape[1:])
         if self.settings.conditional:
             hidden = draws.uniform()
             labels = labels.where(hidden >= self.settings.label_dropout, self.any_class)
-        answer = self._answer(self.process.noisy(clean, drawn, t), t, labels)
-        return F.mse_loss(answer, self.process.target(clean, drawn, t))
+        answer = self._answer(self.schedule.noisy(clean, drawn, t), t, labels)
+        return F.mse_loss(answer, self.schedule.target(clean, drawn, t))
 
     @torch.inference_mode()
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Draw one image for each of `labels`; only a conditional model reads them."""
         start, where = (seed / "start").torch(), self.device.torch
@@ -248,23 +269,23 @@ class Diffusion:
         def draw(noise: Tensor, rows: slice) -> Tensor:
             ancestral = (seed / "ancestral" / rows.start).torch(where)
             x = self._draw(noise.to(where), labels[rows].long().to(where), ancestral)
-            return to_uint8(self.canvas.leave(numbers(x)))
+            return to_uint8(self.padding.crop(require_finite(x)))
 
         def noise() -> Tensor:
-            return torch.randn(self.canvas.inside, generator=start)
+            return torch.randn(self.padding.padded_shape, generator=start)
 
         batch = self.settings.sample_batch
-        pixels = in_batches(len(labels), batch, noise, draw, progress, scratch)
-        return Images(pixels, labels) if self.settings.conditional else unlabelled(pixels)
+        pixels = sample_in_batches(len(labels), batch, noise, draw, progress, checkpoints)
+        return Images(pixels, labels) if self.settings.conditional else unlabeled(pixels)
 
     def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:
         # diffusers annotates timesteps as int, and takes tensors.
-        sampler: Any = self.process.sampler(
+        sampler: Any = self.schedule.sampler(
             self.settings.sampler, self.settings.sample_steps, of_clean=True
         )
         for t in sampler.timesteps:
             answer = self._guided(x, t.to(x.device).expand(len(x)), labels)
-            clean = self.process.clean(x, answer, t)
+            clean = self.schedule.clean(x, answer, t)
             x = sampler.step(clean, t, x, generator=ancestral, return_dict=False)[0]
         return x
 
@@ -284,4 +305,4 @@ class Diffusion:
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights."""
-        return weights_of(self.network)
+        return cpu_state(self.network)

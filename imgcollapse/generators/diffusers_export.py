@@ -10,11 +10,11 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.generators.ddpm import Diffusion
+from imgcollapse.generators.ddpm import DiffusionModel
 from imgcollapse.generators.unet import unet
 
 
-def export_pipeline(model: Diffusion, folder: Path, label: int | None = None) -> None:
+def export_pipeline(model: DiffusionModel, folder: Path, label: int | None = None) -> None:
     """Write a folder that `diffusers.DDPMPipeline.from_pretrained` opens.
 
     A class is baked into the time embedding, so the folder holds an ordinary unconditional network;
@@ -42,11 +42,11 @@ def export_pipeline(model: Diffusion, folder: Path, label: int | None = None) ->
     if label is not None and not 0 <= label < model.any_class:
         raise UserError(f"label: there is no class {label}; use 0 to {model.any_class - 1}")
     # DDPMPipeline is annotated for one scheduler, and works with all of them.
-    scheduler: Any = model.process.sampler(settings.sampler, settings.sample_steps, of_clean=False)
+    scheduler: Any = model.schedule.sampler(settings.sampler, settings.sample_steps, of_clean=False)
     DDPMPipeline(without_classes(model, label), scheduler).save_pretrained(folder)
 
 
-def without_classes(model: Diffusion, label: int | None) -> UNet2DModel:
+def without_classes(model: DiffusionModel, label: int | None) -> UNet2DModel:
     """A network that draws one class, or any, and is told of none.
 
     Args:
@@ -61,7 +61,7 @@ def without_classes(model: Diffusion, label: int | None) -> UNet2DModel:
         state["time_embedding.linear_2.bias"] = state["time_embedding.linear_2.bias"] + embedding
     with torch.random.fork_rng(devices=[]):
         network = unet(
-            model.canvas.inside, settings.channels, settings.layers, settings.attention, None
+            model.padding.padded_shape, settings.channels, settings.layers, settings.attention, None
         )
     network.load_state_dict(state)
     return network.eval()

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from imgcollapse.generators import kernels
 
-LAST = torch.channels_last
+FUSED_CHANNELS_LAST = torch.channels_last
 
 
 def fuse(network: UNet2DModel) -> None:
@@ -78,7 +78,7 @@ class Up(nn.Module):
         fits = (
             4 * x.numel() < 2**31
         )  # with more, and channels last, torch loses count (its #141831)
-        x = x.contiguous(memory_format=LAST if fits else torch.contiguous_format)
+        x = x.contiguous(memory_format=FUSED_CHANNELS_LAST if fits else torch.contiguous_format)
         with torch.autocast(x.device.type, enabled=False):  # it would make float32 of them first
             x = F.interpolate(x, size, None if size else 2.0)
         return self.conv(x)
@@ -126,7 +126,7 @@ class _Norm(torch.autograd.Function):
         groups: int,
         eps: float,
     ) -> Tensor:
-        x = x.contiguous(memory_format=LAST)
+        x = x.contiguous(memory_format=FUSED_CHANNELS_LAST)
         y, moments = torch.empty_like(x), _numbers(x, 2, len(x), groups)
         grid, sizes = _divided(x, groups)
         kernels.norm[grid](x, shift, scale, offset, y, *moments, eps, **sizes, **FUSION)
@@ -140,7 +140,7 @@ class _Norm(torch.autograd.Function):
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
         x, shift, scale, offset, moments = ctx.saved_tensors
-        dy = gradients[0].contiguous(memory_format=LAST)
+        dy = gradients[0].contiguous(memory_format=FUSED_CHANNELS_LAST)
         dx = torch.empty_like(x)
         sums = _numbers(x, 3, *x.shape[:2])  # of every image
         grid, sizes = _divided(x, ctx.groups)
@@ -157,7 +157,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, one: Tensor, other: Tensor, bias: Tensor) -> Tensor:
-        one, other = (x.contiguous(memory_format=LAST) for x in (one, other))
+        one, other = (x.contiguous(memory_format=FUSED_CHANNELS_LAST) for x in (one, other))
         y = torch.empty_like(other)
         kernels.add[(triton.cdiv(y.numel(), SPAN),)](
             one, other, bias, y, y.numel(), CHANNELS=y.shape[1], SPAN=SPAN, **FUSION
@@ -170,7 +170,7 @@ class _Sum(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - of the decorator's making
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
-        dy = gradients[0].contiguous(memory_format=LAST)
+        dy = gradients[0].contiguous(memory_format=FUSED_CHANNELS_LAST)
         channels, pixels = dy.shape[1], dy.numel() // dy.shape[1]
         sums = _numbers(dy, triton.cdiv(pixels, STRETCH), channels)
         grid = (len(sums), triton.cdiv(channels, LANES))

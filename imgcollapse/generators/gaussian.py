@@ -17,16 +17,16 @@ from torch import Tensor
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.checkpoints import CheckpointManager
 
 BATCH = 4096
 
 
-class Density(Generator):
+class DensityGenerator(Generator):
     """A sum of Gaussians over the pixels, or over their leading principal components.
 
     Attributes:
@@ -46,10 +46,10 @@ class Density(Generator):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
-    ) -> Gaussians:
+        checkpoints: CheckpointManager | None = None,
+    ) -> FittedMixture:
         """Fit in float64 on the CPU.
 
         Raises:
@@ -68,7 +68,7 @@ class Density(Generator):
             coordinates = axes.fit_transform(points)
         weights, means, factors = self._components(axes, coordinates, seed)
         progress("train", 1, 1, len(images))
-        return Gaussians(
+        return FittedMixture(
             images.shape,
             self.temperature,
             torch.from_numpy(weights),
@@ -84,12 +84,12 @@ class Density(Generator):
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> Gaussians:
+    ) -> FittedMixture:
         """The model whose `state` was saved."""
-        return Gaussians(shape, self.temperature, **state)
+        return FittedMixture(shape, self.temperature, **state)
 
 
-class Gaussian(Density):
+class Gaussian(DensityGenerator):
     """One Gaussian: the sample mean and the unbiased covariance.
 
     A covariance without full rank needs no ridge: directions without variance stay so. Retrained on
@@ -107,7 +107,7 @@ class Gaussian(Density):
         return np.ones(1), np.zeros((1, len(deviations))), np.diag(deviations)[None]
 
 
-class Mixture(Density):
+class Mixture(DensityGenerator):
     """A mixture of Gaussians by expectation-maximisation (scikit-learn's GaussianMixture).
 
     Attributes:
@@ -139,7 +139,7 @@ class Mixture(Density):
 
 
 @dataclass(frozen=True)
-class Gaussians:
+class FittedMixture:
     """M fitted Gaussians over D pixels of rank R: x = means[m] + sqrt(temperature) z factors[m].
 
     Attributes:
@@ -157,7 +157,11 @@ class Gaussians:
     factors: Tensor
 
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n, noise, parts = len(labels), seed.torch(), []
@@ -165,7 +169,7 @@ class Gaussians:
             size = min(BATCH, n - start)
             parts.append(to_uint8(self._draw(size, noise)).view(size, *self.shape))
             progress("sample", start + size, n, start + size)
-        return unlabelled(torch.cat(parts))
+        return unlabeled(torch.cat(parts))
 
     def _draw(self, size: int, noise: torch.Generator) -> Tensor:
         which = torch.multinomial(self.weights, size, replacement=True, generator=noise)

@@ -15,7 +15,7 @@ Sampler = Literal["ddim", "ddpm", "dpm++", "sde-dpm++"]
 Scheduler = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler
 
 
-class Process:
+class NoiseSchedule:
     """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, for t = 0 .. timesteps - 1.
 
     Attributes:

@@ -18,7 +18,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.sanitize import gist
+from imgcollapse.core.sanitize import first_line
 
 Compile = Literal["auto", "on", "off"]
 """How a GPU takes a training step: recorded, recorded and translated by torch.compile, or neither.
@@ -31,7 +31,7 @@ SHORT = 256
 fused attention on a CPU, and a GPU takes them in the same order every time."""
 
 
-def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
+def optimize_network(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
     """Choose how a network attends and normalises, and how its images lie in memory.
 
     On a CPU the backward pass of fused attention is slow where few places attend. On a GPU
@@ -50,14 +50,14 @@ def quicken(network: UNet2DModel, places: int, device: Device, fuses: bool = Tru
                 layer.set_processor(AttnProcessor())
     if device.torch.type == "cuda":
         cast(nn.Module, network).to(memory_format=torch.channels_last)
-        if fuses and not unfusable(device.torch):
+        if fuses and not fusion_obstacle(device.torch):
             from imgcollapse.generators.fused import fuse  # its kernels are written in triton
 
             fuse(network)
 
 
 @lru_cache
-def unfusable(device: torch.device) -> str:
+def fusion_obstacle(device: torch.device) -> str:
     """Why the kernels of fused blocks cannot be made and run there, or nothing."""
     if not find_spec("triton"):
         return "triton is not installed"
@@ -69,7 +69,7 @@ def unfusable(device: torch.device) -> str:
         one = torch.zeros(1, 8, 1, 1, device=device)
         add(one, one, one.flatten())
     except Exception as error:  # a compiler that is missing, for one
-        return gist(error)
+        return first_line(error)
     return ""
 
 
@@ -79,13 +79,13 @@ def compiled(network: nn.Module) -> Any:
         return torch.compile(network)
 
 
-def failure(loss: Callable[[], Tensor], network: nn.Module) -> str:
+def compile_error(loss: Callable[[], Tensor], network: nn.Module) -> str:
     """Take one gradient, so that what is to be translated is; why that failed, or nothing."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of how the translator goes about it
             loss().backward()
     except Exception as error:  # whatever compilers, drivers and translators come up with
-        return gist(error)
+        return first_line(error)
     finally:
         network.zero_grad()
     return ""

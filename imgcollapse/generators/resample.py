@@ -11,10 +11,10 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.io.checkpoints import CheckpointManager
 
 
 class Resample(Generator):
@@ -25,7 +25,7 @@ class Resample(Generator):
     n is lost with probability (1 - 1/n)^n, and heterozygosity 1 - sum p_i^2 falls by 1 - 1/n.
     """
 
-    by_heart: ClassVar[bool] = True
+    stores_training_set: ClassVar[bool] = True
     kind: Literal["resample"] = "resample"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -36,10 +36,10 @@ class Resample(Generator):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
-    ) -> Memory:
+        checkpoints: CheckpointManager | None = None,
+    ) -> StoredSet:
         """Remember the images.
 
         Raises:
@@ -47,23 +47,27 @@ class Resample(Generator):
         """
         if not len(images):
             raise UserError("training set: it is empty; give the generator at least one image")
-        return Memory(images)
+        return StoredSet(images)
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> Memory:
+    ) -> StoredSet:
         """The model whose `state` was saved."""
-        return Memory(Images(state["pixels"], state["labels"]))
+        return StoredSet(Images(state["pixels"], state["labels"]))
 
 
 @dataclass(frozen=True)
-class Memory:
+class StoredSet:
     """Every training image."""
 
     images: Images
 
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Draw as many training images as there are `labels`; each keeps the label it has."""
         rows = torch.randint(

@@ -10,21 +10,21 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
-from imgcollapse.core.progress import Progress
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
-from imgcollapse.training.oom_retry import draw_some
+from imgcollapse.core.progress import ProgressCallback
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.oom_retry import sample_with_oom_retry
 
 STAGE = "sample"
 
 
-def in_batches(
+def sample_in_batches(
     n: int,
     batch: int,
     luck: Callable[[], Tensor],
     draw: Callable[[Tensor, slice], Tensor],
-    progress: Progress,
-    scratch: Scratch | None,
+    progress: ProgressCallback,
+    checkpoints: CheckpointManager | None,
 ) -> Tensor:
     """Draw n images, or what is left of them; processes that are here take a batch each.
 
@@ -42,9 +42,9 @@ def in_batches(
     Raises:
         UserError: there is not memory enough for one image.
     """
-    scratch = scratch or Scratch()
-    kept = scratch.latest(STAGE)
-    done, parts = (kept.number, [kept.tensors["pixels"]]) if kept else (0, [])
+    checkpoints = checkpoints or CheckpointManager()
+    kept = checkpoints.load_latest(STAGE)
+    done, parts = (kept.step, [kept.tensors["pixels"]]) if kept else (0, [])
     for _ in range(done):
         luck()
 
@@ -53,27 +53,30 @@ def in_batches(
             yield first, torch.stack([luck() for _ in range(first, min(first + batch, n))])
 
     def draw_all(some: tuple[int, Tensor]) -> Tensor:
-        return _draw_all(*some, draw, scratch)
+        return _draw_all(*some, draw, checkpoints)
 
-    for part in here().spread(draw_all, batches()):
+    for part in current_group().scatter_map(draw_all, batches()):
         parts.append(part)
         done += len(part)
         progress("sample", done, n, done)
-        if scratch.due(ends=done == n):
-            scratch.keep(STAGE, done, {"pixels": torch.cat(parts)})
-            signals.heed()
+        if checkpoints.should_save(ends=done == n):
+            checkpoints.save(STAGE, done, {"pixels": torch.cat(parts)})
+            signals.raise_if_stop_requested()
     return torch.cat(parts)
 
 
 def _draw_all(
-    first: int, lucks: Tensor, draw: Callable[[Tensor, slice], Tensor], scratch: Scratch
+    first: int,
+    lucks: Tensor,
+    draw: Callable[[Tensor, slice], Tensor],
+    checkpoints: CheckpointManager,
 ) -> Tensor:
     """The images that have these lucks, row `first` and after, in one go where memory allows."""
     parts = list[Tensor]()
     while len(lucks):
         row = first + sum(map(len, parts))
         some = partial(_draw_first, lucks, row, draw)
-        parts.append(draw_some(len(lucks), some, scratch))
+        parts.append(sample_with_oom_retry(len(lucks), some, checkpoints))
         lucks = lucks[len(parts[-1]) :]
     return torch.cat(parts)
 
@@ -84,7 +87,7 @@ def _draw_first(
     return draw(lucks[:size], slice(row, row + size))
 
 
-def numbers(drawn: Tensor) -> Tensor:
+def require_finite(drawn: Tensor) -> Tensor:
     """What was drawn, floats of any shape, as it is.
 
     Raises:

@@ -39,7 +39,7 @@ def probabilities(
     return torch.zeros_like(scaled).scatter(1, order[:, :top_k], kept)
 
 
-def choose(shares: Tensor, luck: Tensor) -> Tensor:
+def sample_token(shares: Tensor, luck: Tensor) -> Tensor:
     """Draw a token of each row by inverting the distribution function.
 
     Args:

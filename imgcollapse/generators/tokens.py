@@ -13,16 +13,16 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from imgcollapse.core.components import OneOf, Part
+from imgcollapse.core.components import Component, ComponentUnion
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.generators.unet import Canvas
+from imgcollapse.generators.unet import PadToMultiple
 
 PATCHES = 50_000
 """Patches that a codebook is fitted to, at most."""
 
 
-class Alphabet(ABC):
+class Tokenizer(ABC):
     """T tokens for an image, each one of V.
 
     Attributes:
@@ -48,7 +48,7 @@ class Alphabet(ABC):
         return {}
 
 
-class Tokens(Part, ABC):
+class TokenizerSettings(Component, ABC):
     """A way to write images down.
 
     Attributes:
@@ -58,15 +58,15 @@ class Tokens(Part, ABC):
     learned: Literal[True, False] = False
 
     @abstractmethod
-    def fit(self, images: Images) -> Alphabet:
+    def fit(self, images: Images) -> Tokenizer:
         """The alphabet for these images."""
 
     @abstractmethod
-    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> Alphabet:
+    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> Tokenizer:
         """The alphabet whose `state` was saved; `shape` is channels, height, width."""
 
 
-class Pixels(Tokens):
+class PixelTokens(TokenizerSettings):
     """A token is one channel of one pixel, rounded to evenly spaced levels from black to white.
 
     Row by row, the channels of a pixel one after the other (van den Oord et al. 2016).
@@ -79,16 +79,16 @@ class Pixels(Tokens):
     learned: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     levels: int = Field(default=4, ge=2, le=256)
 
-    def fit(self, images: Images) -> Levels:
+    def fit(self, images: Images) -> GrayLevels:
         """There is nothing to learn."""
-        return Levels(self.levels, images.shape)
+        return GrayLevels(self.levels, images.shape)
 
-    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> Levels:
+    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> GrayLevels:
         """There is nothing to restore."""
-        return Levels(self.levels, shape)
+        return GrayLevels(self.levels, shape)
 
 
-class Words(Tokens):
+class PatchTokens(TokenizerSettings):
     """A token is a square of pixels: the nearest word of a codebook found by k-means.
 
     Vector quantisation without learning. The codebook is fitted to the first model's training
@@ -106,9 +106,9 @@ class Words(Tokens):
     size: int = Field(default=512, ge=2, le=2**15)
     patch: int = Field(default=4, ge=1, le=16)
 
-    def fit(self, images: Images) -> Codebook:
+    def fit(self, images: Images) -> PatchTokenizer:
         """k-means (Lloyd 1982, from k-means++) on patches, every centroid rounded to 0..255."""
-        canvas = Canvas(images.shape, self.patch, self.patch)
+        canvas = PadToMultiple(images.shape, self.patch, self.patch)
         patches = _patches(canvas, images.pixels)
         chosen = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
         patches, counts = patches[chosen[:PATCHES]].unique(dim=0, return_counts=True)
@@ -117,28 +117,28 @@ class Words(Tokens):
             with threadpool_limits(1):  # several threads add up in the order they happen to end
                 means.fit(patches.numpy(), sample_weight=counts.numpy())
             patches = torch.from_numpy(means.cluster_centers_).round().unique(dim=0)
-        return Codebook(patches.to(torch.uint8), canvas)
+        return PatchTokenizer(patches.to(torch.uint8), canvas)
 
-    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> Codebook:
+    def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> PatchTokenizer:
         """The codebook that a model carries.
 
         Raises:
             UserError: its patches are of another size.
         """
-        canvas = Canvas(shape, self.patch, self.patch)
+        canvas = PadToMultiple(shape, self.patch, self.patch)
         words = state.get("codebook")
-        if words is None or words.shape[1] != canvas.inside[0]:
+        if words is None or words.shape[1] != canvas.padded_shape[0]:
             raise UserError(
                 "generator.tokens: the saved words do not fit its settings;"
                 " use the settings and image size the model was trained with"
             )
-        return Codebook(words, canvas)
+        return PatchTokenizer(words, canvas)
 
 
-AnyTokens = Annotated[Tokens, OneOf(Pixels, Words)]
+AnyTokens = Annotated[TokenizerSettings, ComponentUnion(PixelTokens, PatchTokens)]
 
 
-class Levels(Alphabet):
+class GrayLevels(Tokenizer):
     """Tokens of `Pixels`. All in whole numbers, so every level comes back as itself."""
 
     def __init__(self, levels: int, shape: tuple[int, int, int]) -> None:
@@ -158,16 +158,16 @@ class Levels(Alphabet):
         return pixels.view(self.rows).permute(0, 3, 1, 2).contiguous()
 
 
-class Codebook(Alphabet):
+class PatchTokenizer(Tokenizer):
     """Tokens of `Words`."""
 
-    def __init__(self, words: Tensor, canvas: Canvas) -> None:
+    def __init__(self, words: Tensor, canvas: PadToMultiple) -> None:
         """
         Args:
             words: uint8[V, D], distinct; D is channels times patch squared.
             canvas: how images fall into patches.
         """
-        _, rows, columns = canvas.inside
+        _, rows, columns = canvas.padded_shape
         self.words, self.canvas = words, canvas
         self.size, self.length = len(words), rows * columns
         digest = hashlib.sha256(words.numpy().tobytes()).hexdigest()[:8]
@@ -184,16 +184,16 @@ class Codebook(Alphabet):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """The words side by side."""
-        _, rows, columns = self.canvas.inside
+        _, rows, columns = self.canvas.padded_shape
         seen = self.words[tokens.cpu()].view(-1, rows, columns, self.words.shape[1])
-        return self.canvas.leave(seen.permute(0, 3, 1, 2)).contiguous()
+        return self.canvas.crop(seen.permute(0, 3, 1, 2)).contiguous()
 
     def state(self) -> dict[str, Tensor]:
         """The words."""
         return {"codebook": self.words}
 
 
-def _patches(canvas: Canvas, pixels: Tensor) -> Tensor:
+def _patches(canvas: PadToMultiple, pixels: Tensor) -> Tensor:
     """uint8[N, C, H, W] => float64[N T, D], image by image, row by row."""
-    seen = canvas.enter(pixels.double())
+    seen = canvas.pad(pixels.double())
     return seen.permute(0, 2, 3, 1).flatten(0, 2)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Past:
+class KVCache:
     """Keys and values of what one block has read: the key-value cache."""
 
     def __init__(self, room: int) -> None:
@@ -45,7 +45,7 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+    def forward(self, x: Tensor, past: KVCache | None = None) -> Tensor:
         """[B, T, width] => the same; with a `past`, T is 1 and follows all that is in it."""
         asked = self.asked(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = asked.permute(2, 0, 3, 1, 4)
@@ -108,11 +108,11 @@ class Transformer(nn.Module):
             x = block(x)
         return self._logits(x)
 
-    def begin(self) -> list[Past]:
+    def begin(self) -> list[KVCache]:
         """An empty past for each block."""
-        return [Past(self.length) for _ in self.blocks]
+        return [KVCache(self.length) for _ in self.blocks]
 
-    def read(self, past: list[Past], given: Tensor) -> Tensor:
+    def read(self, past: list[KVCache], given: Tensor) -> Tensor:
         """Read one more token and say what may follow.
 
         Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Canvas:
+class PadToMultiple:
     """Fits images to a network whose sides must be multiples of `multiple`.
 
     Attributes:
@@ -25,21 +25,21 @@ class Canvas:
     patch: int
 
     @property
-    def inside(self) -> tuple[int, int, int]:
+    def padded_shape(self) -> tuple[int, int, int]:
         """Channels, height, width of what the network sees."""
         channels, height, width = self.shape
         rows = -(-height // self.multiple) * self.multiple
         columns = -(-width // self.multiple) * self.multiple
         return channels * self.patch**2, rows // self.patch, columns // self.patch
 
-    def enter(self, images: Tensor) -> Tensor:
+    def pad(self, images: Tensor) -> Tensor:
         """[N, C, H, W] images => what the network sees."""
-        _, rows, columns = self.inside
+        _, rows, columns = self.padded_shape
         _, height, width = self.shape
         padding = (0, columns * self.patch - width, 0, rows * self.patch - height)
         return F.pixel_unshuffle(F.pad(images, padding, mode="replicate"), self.patch)
 
-    def leave(self, seen: Tensor) -> Tensor:
+    def crop(self, seen: Tensor) -> Tensor:
         """What the network sees => [N, C, H, W] images."""
         _, height, width = self.shape
         return F.pixel_shuffle(seen, self.patch)[..., :height, :width]

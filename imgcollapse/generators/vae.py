@@ -12,16 +12,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.images import Images, to_float, to_uint8, unlabelled
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.generators.sampling import numbers
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
-from imgcollapse.training.batch_rng import Draws
-from imgcollapse.training.loop import load, train, weights_of
-from imgcollapse.training.training_config import Plan
+from imgcollapse.generators.sampling import require_finite
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.loop import cpu_state, load_weights, train
+from imgcollapse.training.training_config import TrainingConfig
 
 BATCH = 1000
 
@@ -45,7 +45,7 @@ class VAE(Generator):
         temperature: standard deviation of the prior that images are drawn from.
     """
 
-    divides = True
+    supports_data_parallel = True
     kind: Literal["vae"] = "vae"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     latent: int = Field(default=20, ge=1)
@@ -69,36 +69,36 @@ class VAE(Generator):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
+        progress: ProgressCallback,
         previous: Model | None = None,
-        scratch: Scratch | None = None,
-    ) -> Autoencoder:
+        checkpoints: CheckpointManager | None = None,
+    ) -> VAEModel:
         """Train on `images`.
 
         Raises:
             UserError: there are none, or training diverges.
         """
-        with (seed / "init").lent_to_torch():
+        with (seed / "init").seed_torch():
             network = self._network(images.shape)
         if self.warm_start and previous is not None:
-            load(network, previous.state())
+            load_weights(network, previous.state())
 
-        def loss(pixels: Tensor, _labels: Tensor, draws: Draws) -> Tensor:
+        def loss(pixels: Tensor, _labels: Tensor, draws: BatchRNG) -> Tensor:
             return negative_elbo(network, pixels, self.beta, draws)
 
-        plan = Plan(
+        plan = TrainingConfig(
             steps=self.training_steps(len(images)),
             batch=self.batch,
             lr=self.lr,
             weight_decay=self.weight_decay,
             replay=True,
         )
-        train(network, images, loss, plan, seed, device, progress, scratch=scratch)
-        return Autoencoder(self, network, device)
+        train(network, images, loss, plan, seed, device, progress, checkpoints=checkpoints)
+        return VAEModel(self, network, device)
 
     def restore(
         self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> Autoencoder:
+    ) -> VAEModel:
         """The model whose `state` was saved.
 
         Raises:
@@ -106,15 +106,15 @@ class VAE(Generator):
         """
         with torch.random.fork_rng(devices=[]):
             network = self._network(shape).to(device.torch).eval()
-        load(network, state)
-        return Autoencoder(self, network, device)
+        load_weights(network, state)
+        return VAEModel(self, network, device)
 
-    def _network(self, shape: tuple[int, int, int]) -> Coder:
+    def _network(self, shape: tuple[int, int, int]) -> ConvVAE:
         # Convolutions with a stride want the channels of a pixel side by side, on a CPU too.
-        return Coder(shape, self.latent, self.width).to(memory_format=torch.channels_last)
+        return ConvVAE(shape, self.latent, self.width).to(memory_format=torch.channels_last)
 
 
-class Coder(nn.Module):
+class ConvVAE(nn.Module):
     """Encoder and decoder: two convolutions that halve, one dense layer, and back.
 
     Sides that are no multiple of 4 are padded inside with black, and cropped on the way out.
@@ -154,7 +154,7 @@ class Coder(nn.Module):
         return self.decoder(z)[..., : self.height, : self.width].float()
 
 
-def negative_elbo(network: Coder, pixels: Tensor, beta: float, draws: Draws) -> Tensor:
+def negative_elbo(network: ConvVAE, pixels: Tensor, beta: float, draws: BatchRNG) -> Tensor:
     """Mean over [B, C, H, W] images in [-1, 1] of -log p(x|z) + beta KL(q(z|x) || p(z)), in nats.
 
     Equation 10 of Kingma & Welling 2014, with one draw of z for an image.
@@ -168,33 +168,37 @@ def negative_elbo(network: Coder, pixels: Tensor, beta: float, draws: Draws) -> 
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class VAEModel:
     """A trained VAE."""
 
     settings: VAE
-    network: Coder
+    network: ConvVAE
     device: Device
 
     @torch.inference_mode()
     def sample(
-        self, labels: Tensor, seed: Seed, progress: Progress, scratch: Scratch | None = None
+        self,
+        labels: Tensor,
+        seed: Seed,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n = len(labels)
         latent = (n, self.settings.latent)
         z = torch.randn(latent, generator=(seed / "latent").torch()) * self.settings.temperature
         uniform, parts, done = (seed / "pixels").torch(), [], 0
-        for means in here().spread(self._means, z.split(BATCH)):
+        for means in current_group().scatter_map(self._means, z.split(BATCH)):
             if self.settings.decode == "sample":
                 means = (torch.rand(means.shape, generator=uniform) < means).float()
             parts.append(to_uint8(2 * means - 1))
             done += len(means)
             progress("sample", done, n, done)
-        return unlabelled(torch.cat(parts))
+        return unlabeled(torch.cat(parts))
 
     def _means(self, z: Tensor) -> Tensor:
         with self.device.autocast():
-            return numbers(self.network.decode(z.to(self.device.torch)).sigmoid()).cpu()
+            return require_finite(self.network.decode(z.to(self.device.torch)).sigmoid()).cpu()
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -207,4 +211,4 @@ class Autoencoder:
 
     def state(self) -> dict[str, Tensor]:
         """The network's weights."""
-        return weights_of(self.network)
+        return cpu_state(self.network)

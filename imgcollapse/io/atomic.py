@@ -25,7 +25,7 @@ ASIDE = ".tmp"
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def wrap_os_errors(path: Path) -> Iterator[None]:
     """Turn a failure of the file system under `path` into one line that says what to do."""
     try:
         yield
@@ -50,7 +50,7 @@ def check_writable(path: Path) -> None:
     Raises:
         UserError: neither.
     """
-    with explained(path):
+    with wrap_os_errors(path):
         there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -64,7 +64,7 @@ def make_folder(path: Path) -> Path:
     Raises:
         UserError: it cannot be made.
     """
-    with explained(path):
+    with wrap_os_errors(path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
@@ -79,7 +79,7 @@ def write_bytes(path: Path, data: bytes) -> str:
         UserError: the disk is full or the folder cannot be written to; the old file is intact.
     """
     aside = path.with_name(path.name + ASIDE)
-    with explained(path):
+    with wrap_os_errors(path):
         try:
             with aside.open("wb") as file:
                 file.write(data)
@@ -107,10 +107,10 @@ def write_png(path: Path, picture: Image.Image) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Replace a safetensors file as a whole; returns its sha256."""
-    return write_bytes(path, packed(tensors))
+    return write_bytes(path, to_bytes(tensors))
 
 
-def packed(tensors: Mapping[str, Tensor]) -> bytes:
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """Named tensors as the bytes of a safetensors file; the same tensors give the same bytes."""
     return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
@@ -127,7 +127,7 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
             raise ValueError("it holds no object")
         return value
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, error, mend) from None
+        raise damaged_file_error(path, error, mend) from None
 
 
 def read_tensors(path: Path, mend: str, *digests: str) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ def read_tensors(path: Path, mend: str, *digests: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise damaged(path, error, mend) from None
+        raise damaged_file_error(path, error, mend) from None
 
 
 def check(path: Path, mend: str, *digests: str) -> None:
@@ -161,7 +161,7 @@ def check(path: Path, mend: str, *digests: str) -> None:
                 raise ValueError("damaged: its sha256 is not the one it was written with")
             _checked.add(seen)
     except (OSError, ValueError) as error:
-        raise damaged(path, error, mend) from None
+        raise damaged_file_error(path, error, mend) from None
 
 
 _checked: set[tuple[Any, ...]] = set()  # files that were good, as they were then
@@ -174,7 +174,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         yield make_folder(aside)
-        with explained(path):
+        with wrap_os_errors(path):
             _flush_folder(aside)
             aside.rename(path)
             _flush_folder(path.parent)
@@ -183,9 +183,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def sweep_orphans(folder: Path) -> None:
+def remove_orphans(folder: Path) -> None:
     """Remove what an interrupted write left in a folder."""
-    with explained(folder):
+    with wrap_os_errors(folder):
         for orphan in folder.glob(f"*{ASIDE}"):
             if orphan.is_dir():
                 shutil.rmtree(orphan)
@@ -203,7 +203,7 @@ def _hash(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def damaged(path: Path, error: Exception, mend: str) -> UserError:
+def damaged_file_error(path: Path, error: Exception, mend: str) -> UserError:
     """A file that cannot be read, in one line."""
     said = (str(error).splitlines() or [type(error).__name__])[0]
     reason = getattr(error, "strerror", None) or said

@@ -17,12 +17,12 @@ from torch import Tensor
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
-from imgcollapse.parallel.process_group import here
+from imgcollapse.parallel.process_group import current_group
 
-KEPT = 2
+MAX_TO_KEEP = 2
 """Checkpoints of a stage that are kept: should the newest be damaged there is another."""
 
-SHARE = 0.01
+MAX_TIME_SHARE = 0.01
 """The largest share of the time that goes into checkpoints, whatever the disk."""
 
 FIRST_STEP = "first_step"
@@ -38,59 +38,59 @@ class Checkpoint:
         tensors: what it goes on from.
     """
 
-    number: int
+    step: int
     tensors: dict[str, Tensor]
 
 
-class Scratch:
+class CheckpointManager:
     """Keeps the unfinished work of one training and its sampling in a folder of its own.
 
     A checkpoint is a safetensors file, and a manifest with its sha256 that is written after it.
 
     Attributes:
         folder: made when there is something to keep; None keeps nothing.
-        facts: what is to be known of the work; kept with it.
-        say: told one line for everything that goes wrong and is mended.
+        metadata: what is to be known of the work; kept with it.
+        log: told one line for everything that goes wrong and is mended.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        every: float = 60.0,
-        belongs: Mapping[str, Any] | None = None,
-        say: Callable[[str], None] = lambda line: None,
+        interval: float = 60.0,
+        key: Mapping[str, Any] | None = None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         """
         Args:
             folder: where.
-            every: seconds between two checkpoints, at least; 0 keeps every step.
-            belongs: JSON values that name the work; what lies there of other work is dropped.
-            say: takes a line for the user.
+            interval: seconds between two checkpoints, at least; 0 keeps every step.
+            key: JSON values that name the work; what lies there of other work is dropped.
+            log: takes a line for the user.
         """
-        self.folder, self.every, self.belongs, self.say = folder, every, belongs or {}, say
-        self.facts: dict[str, Any] = {}
+        self.folder, self.interval, self.key, self.log = folder, interval, key or {}, log
+        self.metadata: dict[str, Any] = {}
         self._home = folder is not None and folder.parent.is_dir()
         self._kept, self._cost, self._last = False, 0.0, time.monotonic()
 
-    def record(self, fact: str, value: Any) -> None:
+    def add_metadata(self, fact: str, value: Any) -> None:
         """Note a fact, a JSON value."""
-        self.facts[fact] = value
+        self.metadata[fact] = value
 
-    def due(self, ends: bool = False) -> bool:
+    def should_save(self, ends: bool = False) -> bool:
         """Whether it is time to keep what there is: always if a signal has asked to stop.
 
         Args:
             ends: whether this stage is at its end; it is kept where earlier work was.
         """
-        return here().agree(self._due(ends))
+        return current_group().broadcast(self._due(ends))
 
     def _due(self, ends: bool) -> bool:
-        if self.folder is None or signals.asked():
-            return signals.asked()
-        wait = max(self.every, self._cost / SHARE) if self.every else 0.0
+        if self.folder is None or signals.stop_requested():
+            return signals.stop_requested()
+        wait = max(self.interval, self._cost / MAX_TIME_SHARE) if self.interval else 0.0
         return time.monotonic() - self._last >= wait or (ends and self._kept)
 
-    def keep(self, stage: str, number: int, tensors: Mapping[str, Tensor]) -> None:
+    def save(self, stage: str, number: int, tensors: Mapping[str, Tensor]) -> None:
         """Keep a stage's work in place of all but the last checkpoint of it.
 
         Raises:
@@ -108,25 +108,25 @@ class Scratch:
         manifest = self.folder / f"{stage}_{number:09d}.json"
         data = manifest.with_suffix(".safetensors")
         atomic.write_tensors(data, tensors)
-        with atomic.explained(data):
+        with atomic.wrap_os_errors(data):
             sha256 = atomic.sha256(data)
         record = {
             "number": number,
             "sha256": sha256,
-            "facts": self.facts,
-            "belongs": self.belongs,
+            "facts": self.metadata,
+            "belongs": self.key,
         }
         checksums.write_json(manifest, record)
         self._prune(stage)
         self._kept, self._last = True, time.monotonic()
         self._cost = self._last - began
 
-    def latest(self, stage: str) -> Checkpoint | None:
+    def load_latest(self, stage: str) -> Checkpoint | None:
         """The furthest whole checkpoint of a stage, and its facts; a damaged one is passed over.
 
         Neither the clock nor the age of a file says which it is.
         """
-        found, self.facts = here().agree((self._latest(stage), self.facts))
+        found, self.metadata = current_group().broadcast((self._latest(stage), self.metadata))
         return found
 
     def _latest(self, stage: str) -> Checkpoint | None:
@@ -134,19 +134,19 @@ class Scratch:
             return None
         manifests = [m for path in self._manifests(stage) if (m := self._manifest(path))]
         for path, manifest in sorted(manifests, key=lambda m: m[1]["number"], reverse=True):
-            if manifest["belongs"] != self.belongs:
-                self.say(f"{self.folder}: belongs to another training; dropped")
-                self.drop()
+            if manifest["belongs"] != self.key:
+                self.log(f"{self.folder}: belongs to another training; dropped")
+                self.delete()
                 return None
             if (tensors := self._tensors(path, manifest["sha256"])) is not None:
-                self.facts, self._kept = manifest["facts"] | self.facts, True
+                self.metadata, self._kept = manifest["facts"] | self.metadata, True
                 return Checkpoint(manifest["number"], tensors)
         return None
 
-    def drop(self) -> None:
+    def delete(self) -> None:
         """Remove the folder with all that is in it."""
         if self.folder is not None and self.folder.is_dir():
-            with atomic.explained(self.folder):
+            with atomic.wrap_os_errors(self.folder):
                 shutil.rmtree(self.folder)
 
     def _manifests(self, stage: str) -> list[Path]:
@@ -169,22 +169,22 @@ class Scratch:
         return None
 
     def _pass_over(self, path: Path) -> None:
-        self.say(
+        self.log(
             f"{path.with_suffix('')}: this checkpoint is damaged; going on from the one before"
         )
         self._remove(path)
 
     def _prune(self, stage: str) -> None:
-        for path in self._manifests(stage)[:-KEPT]:
+        for path in self._manifests(stage)[:-MAX_TO_KEEP]:
             self._remove(path)
 
     def _remove(self, manifest: Path) -> None:
-        with atomic.explained(manifest):
+        with atomic.wrap_os_errors(manifest):
             manifest.unlink(missing_ok=True)
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
-class FirstStep(Scratch):
+class StopAfterFirstStep(CheckpointManager):
     """Keeps nothing, and ends a training after its first step: how that step is replayed.
 
     try:
@@ -196,8 +196,8 @@ class FirstStep(Scratch):
     class Taken(Exception):  # noqa: N818
         """The first step is done; says the sha256 of the weights after it."""
 
-    def record(self, fact: str, value: Any) -> None:
+    def add_metadata(self, fact: str, value: Any) -> None:
         """End the training where the fact is that of its first step."""
-        super().record(fact, value)
+        super().add_metadata(fact, value)
         if fact == FIRST_STEP:
             raise self.Taken(value)

@@ -20,7 +20,7 @@ FILES, COMING = "files", "coming"
 """Keys of the record: sha256 of the files by name, and of those that are about to replace some."""
 
 
-class Recorded:
+class ChecksummedFiles:
     """The safetensors files of a folder whose record is a JSON object."""
 
     def __init__(self, folder: Path, record: dict[str, Any], write: Callable[[], object]) -> None:
@@ -50,10 +50,10 @@ class Recorded:
     def load(self, name: str, mend: str) -> dict[str, Tensor]:
         """The tensors of a file; raises as `check`, and where they are not what it is for."""
         tensors = atomic.read_tensors(path := self.check(name, mend), mend)
-        schemas.check_tensors(path, tensors, mend)
+        schemas.validate_tensors(path, tensors, mend)
         return tensors
 
-    def settle(self, spare: Collection[str]) -> bool:
+    def reconcile(self, spare: Collection[str]) -> bool:
         """Bring the record to what is on the disk; returns whether it changed, and is not written.
 
         Args:
@@ -68,7 +68,7 @@ class Recorded:
 
     def replace(self, files: Mapping[str, Mapping[str, Tensor]]) -> bool:
         """Write those that are not there already; returns whether the record is to be written."""
-        packed = {name: atomic.packed(tensors) for name, tensors in files.items()}
+        packed = {name: atomic.to_bytes(tensors) for name, tensors in files.items()}
         digests = {name: sha256(data).hexdigest() for name, data in packed.items()}
         stale = {
             name: digest

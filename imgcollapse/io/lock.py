@@ -29,15 +29,15 @@ from typing import Any
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
-from imgcollapse.io.lock_owner import Owner, hold
+from imgcollapse.io.lock_owner import Owner, flock
 
 LOCK = "owner.lock"
 """Folder in the folder owned; its one file is the owner's."""
-BEAT = 5.0
+HEARTBEAT_SECONDS = 5.0
 """Seconds between two heartbeats."""
-PATIENCE = 60.0
+STALE_SECONDS = 60.0
 """Seconds without a heartbeat after which an owner on another machine counts as dead."""
-POLL = 0.1
+POLL_SECONDS = 0.1
 """Seconds between two looks at somebody else's lock."""
 
 Say = Callable[[str], Any]
@@ -46,8 +46,8 @@ _held: dict[Path, Path] = {}  # folders this process owns => its file there
 
 
 @contextmanager
-def owned(
-    folder: Path, say: Say | None = None, wait: float = 0.0, patience: float = PATIENCE
+def folder_lock(
+    folder: Path, say: Say | None = None, wait: float = 0.0, patience: float = STALE_SECONDS
 ) -> Iterator[None]:
     """Own a folder inside the block; it is made if it is missing, and removed if it stays empty.
 
@@ -60,7 +60,7 @@ def owned(
     Raises:
         UserError: somebody else owns it; it says who and since when. Or it cannot be written to.
     """
-    with atomic.explained(folder):
+    with atomic.wrap_os_errors(folder):
         made = [f for f in (folder, *folder.absolute().parents) if not f.exists()]
     atomic.make_folder(folder)
     here, say = folder.resolve(), say or (lambda _: None)
@@ -77,7 +77,7 @@ def owned(
                 empty.rmdir()
 
 
-def confirm(folder: Path) -> None:
+def assert_still_owner(folder: Path) -> None:
     """See that nobody has taken over a folder, or one above it, that this process owns.
 
     It may have been stopped for longer than others had the patience to wait.
@@ -110,8 +110,8 @@ class _Claim:
         aside.mkdir()
         claim = cls(aside, aside.with_name(LOCK) / nonce, FileIO(aside / nonce, "x+"))
         try:
-            hold(claim.handle)
-            claim.handle.write(_counted(0) + json.dumps(vars(Owner.myself())).encode())
+            flock(claim.handle)
+            claim.handle.write(_counted(0) + json.dumps(vars(Owner.current())).encode())
             os.fsync(claim.handle.fileno())
         except BaseException:
             claim.abandon()
@@ -126,7 +126,7 @@ class _Claim:
     def beat(self, done: threading.Event) -> None:
         """Count upwards in the file, until `done` or until somebody has removed it."""
         for count in itertools.count(1):
-            if done.wait(BEAT) or not self.file.exists():
+            if done.wait(HEARTBEAT_SECONDS) or not self.file.exists():
                 return
             with suppress(OSError):  # a disk that is away for a moment
                 self.handle.seek(0)
@@ -144,7 +144,7 @@ class _Claim:
 
 @contextmanager
 def _claimed(folder: Path, say: Say, until: float, patience: float) -> Iterator[_Claim]:
-    with atomic.explained(folder):
+    with atomic.wrap_os_errors(folder):
         claim = _claim(folder, say, until, patience)
     done = threading.Event()
     heart = threading.Thread(target=claim.beat, args=(done,), daemon=True)
@@ -189,7 +189,7 @@ def _make_way(folder: Path, lock: Path, say: Say, until: float, patience: float)
                 f"{file}: cannot be read, so nobody knows who works in {folder}; remove {lock} "
                 "when nobody does"
             ) from None
-        lives = owner.lives(file)
+        lives = owner.is_alive(file)
         if lives is None:
             say(f"{folder}: {owner} may be gone; its heartbeat is watched for {patience:.0f} s")
             lives = _beats(file, patience)
@@ -198,7 +198,7 @@ def _make_way(folder: Path, lock: Path, say: Say, until: float, patience: float)
         elif not file.exists():
             continue  # it is done by now
         elif time.monotonic() < until:
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
         else:
             raise UserError(f"{folder}: {owner} is at work in it; wait for its end, or end it")
 
@@ -208,7 +208,7 @@ def _beats(file: Path, patience: float) -> bool:
     with suppress(FileNotFoundError):
         before, end = file.read_bytes(), time.monotonic() + patience
         while time.monotonic() < end:
-            time.sleep(min(POLL, patience))
+            time.sleep(min(POLL_SECONDS, patience))
             if file.read_bytes() != before:
                 return True
         return False

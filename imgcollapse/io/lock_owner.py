@@ -42,7 +42,7 @@ class Owner:
     command: str
 
     @classmethod
-    def myself(cls) -> Owner:
+    def current(cls) -> Owner:
         """This process."""
         name = Path(sys.argv[0]).name
         program = {"__main__.py": "imgcollapse", "-c": "python", "": "python"}.get(name, name)
@@ -56,7 +56,7 @@ class Owner:
             command=shlex.join([program, *sys.argv[1:]]),
         )
 
-    def lives(self, file: Path) -> bool | None:
+    def is_alive(self, file: Path) -> bool | None:
         """Whether it does, by what can be seen at once.
 
         Args:
@@ -65,7 +65,7 @@ class Owner:
         Returns:
             None where only its heartbeat can tell.
         """
-        here = Owner.myself()
+        here = Owner.current()
         if (self.host, self.kernel) != (here.host, here.kernel):
             return True if _is_held(file) else None  # a disk may keep flocks to each machine
         if self.space == here.space and self.born:
@@ -76,7 +76,7 @@ class Owner:
         return f"`{self.command}` (process {self.pid} on {self.host}, since {self.since})"
 
 
-def hold(file: FileIO) -> None:
+def flock(file: FileIO) -> None:
     """Hold an open file by flock, where the disk has such a thing: the kernel ends it with us."""
     if fcntl:
         with suppress(OSError):

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.io.atomic import explained, sha256
+from imgcollapse.io.atomic import sha256, wrap_os_errors
 
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
 """Published weights bear the first digits of their sha256 in their name, as torch.hub has them."""
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedWeights:
     """A file of weights that a setting asks for.
 
     Attributes:
@@ -37,13 +37,13 @@ class Weights:
     url: str
     instead: str
 
-    def find(self) -> Path:
+    def find_file(self) -> Path:
         """The file.
 
         Raises:
             UserError: it is not there.
         """
-        choices = [self.named] if self.named else [cache() / name for name in self.published]
+        choices = [self.named] if self.named else [cache_dir() / name for name in self.published]
         for path in choices:
             if path.is_file():
                 return path
@@ -52,15 +52,15 @@ class Weights:
             f"use {self.instead}"
         )
 
-    def state(self) -> dict[str, Tensor]:
+    def load_state(self) -> dict[str, Tensor]:
         """Named tensors of the file, which torch.save wrote; whatever else it holds is refused.
 
         Raises:
             UserError: it is not there, is no state dict, or not the one its name says.
         """
-        path = self.find()
+        path = self.find_file()
         claimed = _NAMED_DIGEST.search(path.name)
-        if claimed and not (found := digest(path)).startswith(claimed[1]):
+        if claimed and not (found := sha256_of_file(path)).startswith(claimed[1]):
             raise self.refused(path, f"its sha256 is {found[:12]}..., its name says {claimed[1]}")
         try:
             _check_packing(path)
@@ -80,7 +80,7 @@ class Weights:
                 raise self.refused(path, f"{name} holds values that are no numbers")
         return state
 
-    def fill(self, network: nn.Module, state: dict[str, Tensor], assign: bool = True) -> None:
+    def copy_into(self, network: nn.Module, state: dict[str, Tensor], assign: bool = True) -> None:
         """Give a network its tensors; every name and shape must be there.
 
         Args:
@@ -95,7 +95,7 @@ class Weights:
         try:
             network.load_state_dict(state, assign=assign)
         except Exception as error:
-            raise self.refused(self.find(), _reason(error)) from None
+            raise self.refused(self.find_file(), _reason(error)) from None
 
     def refused(self, path: Path, reason: str) -> UserError:
         """What is said of a file that holds something else."""
@@ -105,14 +105,14 @@ class Weights:
         )
 
 
-def cache() -> Path:
+def cache_dir() -> Path:
     """The folder in which torch.hub keeps weights."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def digest(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
     """The sha256 of a file, read again only when it has changed."""
-    with explained(path):
+    with wrap_os_errors(path):
         status = path.stat()
         return _digest(path, status.st_mtime_ns, status.st_size)
 

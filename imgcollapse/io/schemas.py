@@ -15,14 +15,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import one_line, unfit
+from imgcollapse.core.sanitize import invalid_name_reason, one_line
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FileName = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z]+$")]
-MOST = 2**27
+MAX_TRAINING_IMAGES = 2**27
 """Images of a training set: 1.6 GB while its runs are written out."""
 Value = bool | int | float | str | None
 
@@ -138,7 +138,7 @@ class _Diverged(_Known):
     why: str
 
 
-def check_run(path: Path, record: Mapping[str, Any], mend: str) -> None:
+def validate_run_record(path: Path, record: Mapping[str, Any], mend: str) -> None:
     """See that run.json makes sense.
 
     Args:
@@ -153,11 +153,11 @@ def check_run(path: Path, record: Mapping[str, Any], mend: str) -> None:
     if len(run.shares) != len(run.classes) or len(set(run.classes)) != len(run.classes):
         raise _nonsense(path, "its classes and shares do not go together", mend)
     for name in run.classes:
-        if why := unfit(name):
+        if why := invalid_name_reason(name):
             raise _nonsense(path, f"its class {name[:40]!r} {why}", mend)
 
 
-def check_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
+def validate_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
     """See that a generation's manifest makes sense; as `check_run`."""
     checked = _checked(_Manifest, path, manifest, mend)
     for name in ("census", "metrics", "curation"):
@@ -171,7 +171,7 @@ def check_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
                 raise _nonsense(path, f"its {name} holds more than words and numbers", mend)
 
 
-def check_diverged(path: Path, record: Mapping[str, Any], mend: str) -> None:
+def validate_diverged(path: Path, record: Mapping[str, Any], mend: str) -> None:
     """See that the end of a lineage makes sense; as `check_run`."""
     _checked(_Diverged, path, record, mend)
 
@@ -208,7 +208,7 @@ _AT_LEAST: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 }
 
 
-def check_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
+def validate_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
     """See that the tensors of a run's file are those that it is for; as `check_run`."""
     exact, least = _TENSORS.get(path.name), _AT_LEAST.get(path.name, {})
     wanted = least if exact is None else exact
@@ -226,7 +226,9 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
 
 def _countable(count: Tensor) -> bool:
     """Whether runs of so many rows each may be written out."""
-    return not len(count) or (int(count.min()) >= 1 and int(count.long().sum()) <= MOST)
+    return not len(count) or (
+        int(count.min()) >= 1 and int(count.long().sum()) <= MAX_TRAINING_IMAGES
+    )
 
 
 def _checked(model: type[_Known], path: Path, held: Any, mend: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def pack(
+def pack_training_state(
     network: nn.Module, optimizer: Optimizer, average: Sequence[Tensor] = ()
 ) -> dict[str, Tensor]:
     """Copies, on the CPU, of all that a training goes on from.
@@ -28,7 +28,7 @@ def pack(
     return {name: t.detach().to("cpu", copy=True) for name, t in parts.items()}
 
 
-def unpack(
+def unpack_training_state(
     tensors: Mapping[str, Tensor],
     network: nn.Module,
     optimizer: Optimizer,
@@ -62,7 +62,7 @@ def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
     return torch.empty_like(weight).copy_(tensor) if same else tensor
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
+def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over named tensors, in the order of their names."""
     found = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):

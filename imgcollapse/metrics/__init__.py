@@ -16,7 +16,7 @@ blocks.py         an order that does not depend on arrival; the jackknife
 streams.py        metrics that keep every feature vector
 """
 
-from imgcollapse.core.estimate import Value
+from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, fid
@@ -24,34 +24,34 @@ from imgcollapse.metrics.frechet_infinity import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.kernel_distance import KernelDistance, kid
 from imgcollapse.metrics.likelihood import bits_per_dim
 from imgcollapse.metrics.memorization import MemorizedShare
-from imgcollapse.metrics.precision_recall import NearestNeighbours, prdc
-from imgcollapse.metrics.settings import Metrics
-from imgcollapse.metrics.suite import COLUMNS, RealSide, row
+from imgcollapse.metrics.precision_recall import PrecisionRecall, prdc
+from imgcollapse.metrics.settings import MetricSettings
+from imgcollapse.metrics.suite import COLUMNS, RealReference, metric_row
 from imgcollapse.metrics.vendi_score import Vendi, vendi
-from imgcollapse.metrics.vocabulary import Codebook, RealWords, Vocabulary
+from imgcollapse.metrics.vocabulary import Codebook, Vocabulary, WordReference
 
 __all__ = [
     "COLUMNS",
     "AnyExtractor",
     "Codebook",
+    "Estimate",
     "Extractor",
     "FrechetDistance",
     "FrechetInfinity",
     "KernelDistance",
     "MemorizedShare",
-    "Metrics",
-    "NearestNeighbours",
-    "RealSide",
-    "RealWords",
-    "Value",
+    "MetricSettings",
+    "PrecisionRecall",
+    "RealReference",
     "Vendi",
     "Vocabulary",
+    "WordReference",
     "bits_per_dim",
     "degenerate",
     "fid",
     "fid_infinity",
     "kid",
+    "metric_row",
     "prdc",
-    "row",
     "vendi",
 ]

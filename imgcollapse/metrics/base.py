@@ -9,10 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.metrics.jackknife import in_order
+from imgcollapse.metrics.jackknife import hash_order
 
 
-class RealAndGenerated(Metric):
+class TwoSampleMetric(Metric):
     """Base of metrics between two sets of features, each as float64[N, D] when it is computed."""
 
     is_differentiable = False
@@ -34,5 +34,5 @@ class RealAndGenerated(Metric):
         sides = [dim_zero_cat(side) if len(side) else None for side in (self.real, self.generated)]
         width = next((side.shape[1] for side in sides if side is not None), 0)
         empty = torch.zeros(0, width, dtype=torch.float64, device=self.device)
-        real, generated = (empty if side is None else in_order(side) for side in sides)
+        real, generated = (empty if side is None else hash_order(side) for side in sides)
         return real, generated

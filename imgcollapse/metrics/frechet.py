@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.estimate import Value, about, broken, undefined
+from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
@@ -116,7 +116,7 @@ def _product_spectrum(real: Gaussian, generated: Gaussian) -> Tensor:
     return torch.linalg.eigvalsh(torch.from_numpy(product))
 
 
-def fid(real: Tensor | Gaussian, generated: Tensor) -> Value:
+def fid(real: Tensor | Gaussian, generated: Tensor) -> Estimate:
     """Fréchet distance of float[n, D] generated features with a 95% interval, the real side fixed.
 
     The interval is that of the value at this n, with its bias, which the floor beside it shares.
@@ -127,11 +127,11 @@ def fid(real: Tensor | Gaussian, generated: Tensor) -> Value:
     """
     if len(generated) < 2 or (isinstance(real, Tensor) and len(real) < 2):
         return undefined(TOO_FEW)
-    if reason := broken(generated, real.mean if isinstance(real, Gaussian) else real):
+    if reason := nonfinite_reason(generated, real.mean if isinstance(real, Gaussian) else real):
         return undefined(reason)
     real = Gaussian.of(real) if isinstance(real, Tensor) else real
     value, error = influence(real, generated)
-    return about(value, error, len(generated) - 1, (0.0, torch.inf))
+    return t_interval(value, error, len(generated) - 1, (0.0, torch.inf))
 
 
 def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
@@ -196,14 +196,14 @@ class FrechetDistance(Metric):
             self._absorb(side, torch.cat(kept))
             kept[:] = [features[:0].double()]  # of one shape on every process that has any
 
-    def compute(self) -> Value:
+    def compute(self) -> Estimate:
         """The distance, without an interval."""
         sides = [self._fitted("real"), self._fitted("generated")]
         if sides[0] is None or sides[1] is None:
             return undefined(TOO_FEW)
-        if reason := broken(*(side.mean for side in sides if side)):
+        if reason := nonfinite_reason(*(side.mean for side in sides if side)):
             return undefined(reason)
-        return Value(distance(sides[0], sides[1]))
+        return Estimate(distance(sides[0], sides[1]))
 
     def _absorb(self, side: str, features: Tensor) -> None:
         for state, more in (

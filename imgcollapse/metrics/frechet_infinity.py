@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, broken, undefined
-from imgcollapse.metrics.base import RealAndGenerated
+from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
+from imgcollapse.metrics.base import TwoSampleMetric
 from imgcollapse.metrics.frechet import Gaussian, distance, influence
 
 POINTS = 15
@@ -20,7 +20,7 @@ PER_DIMENSION = 2
 """Images a dimension at the smallest size: below, the bias is not linear in 1/n."""
 
 
-def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Value:
+def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Estimate:
     """Extrapolate the distance of float64[m, D] and float64[n, D] features in random order.
 
     The standard error joins the regression's error of the intercept and the sampling error of both
@@ -35,7 +35,7 @@ def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Valu
     smallest = max(PER_DIMENSION * width, 2)
     if n < 2 * smallest:
         return undefined(f"needs {2 * smallest} images on each side, {n} are there")
-    if reason := broken(real, generated):
+    if reason := nonfinite_reason(real, generated):
         return undefined(reason)
     sizes = torch.linspace(smallest, n, POINTS).round().long().tolist()
     values = torch.tensor([_between(real, generated, n, i, size) for i, size in enumerate(sizes)])
@@ -44,7 +44,7 @@ def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Valu
     slope = (off @ values.double()) / (off @ off)
     value = float(values.mean() - slope * x.mean())
     if not interval:
-        return Value(value)
+        return Estimate(value)
     residual = values - values.mean() - slope * off
     scatter = residual.square().sum() / (POINTS - 2)
     regression = scatter * (1 / POINTS + x.mean().square() / (off @ off))
@@ -52,15 +52,15 @@ def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Valu
         _standard_error(one[:n], other[:n]) ** 2
         for one, other in ((real, generated), (generated, real))
     )
-    return about(value, float(regression + sampling) ** 0.5)
+    return t_interval(value, float(regression + sampling) ** 0.5)
 
 
-class FrechetInfinity(RealAndGenerated):
+class FrechetInfinity(TwoSampleMetric):
     """`fid_infinity` of streamed features; equal n on both sides, whatever is over is left out."""
 
     higher_is_better = False
 
-    def compute(self) -> Value:
+    def compute(self) -> Estimate:
         """The extrapolated distance with its 95% interval."""
         return fid_infinity(*self.both())
 

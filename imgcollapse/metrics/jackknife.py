@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about
+from imgcollapse.core.estimate import Estimate, t_interval
 
 BLOCKS = 10
 """Blocks of a delete-a-block jackknife, so 9 degrees of freedom."""
@@ -13,7 +13,7 @@ BLOCKS = 10
 _ODD = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
-def in_order(features: Tensor) -> Tensor:
+def hash_order(features: Tensor) -> Tensor:
     """Sort float64[N, D] rows by a hash of their bits.
 
     So that results do not depend on batches or on order, to the last bit, and so that any run of
@@ -37,11 +37,11 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ (bits >> 29)
 
 
-def jackknife(value: float, without: Tensor, span: tuple[float, float]) -> Value:
+def jackknife(value: float, without: Tensor, span: tuple[float, float]) -> Estimate:
     """A value and float64[BLOCKS], the same without each block => its 95% interval.
 
     Variance (G - 1)/G sum (t_b - mean t)^2: Busing, Meijer & van der Leeden 1999, equation 5. A
     value that no block changes gets no interval.
     """
     error = ((BLOCKS - 1) * without.var(correction=0)).sqrt()
-    return about(value, float(error), BLOCKS - 1, span)
+    return t_interval(value, float(error), BLOCKS - 1, span)

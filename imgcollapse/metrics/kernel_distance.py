@@ -13,8 +13,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, broken, undefined
-from imgcollapse.metrics.base import RealAndGenerated
+from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
+from imgcollapse.metrics.base import TwoSampleMetric
 
 _BLOCK = 1 << 19
 """Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
@@ -59,7 +59,7 @@ def _and_one(x: Tensor) -> Tensor:
 
 def kid(
     real: Tensor, generated: Tensor, interval: bool = True, within: Gram | None = None
-) -> Value:
+) -> Estimate:
     """Kernel distance of float[m, D] and float[n, D] features with its 95% interval.
 
     The interval carries the sampling of both sides.
@@ -73,13 +73,13 @@ def kid(
     m, n = len(real), len(generated)
     if min(m, n) < 2:
         return undefined("needs two images on each side")
-    if reason := broken(real, generated):
+    if reason := nonfinite_reason(real, generated):
         return undefined(reason)
     x, y = real.double(), generated.double()
     xx, yy, xy = within or gram(x), gram(y), gram(x, y)
     value = xx.total / (m * (m - 1)) + yy.total / (n * (n - 1)) - 2 * xy.total / (m * n)
     if min(m, n) < 4 or not interval:
-        return Value(value)
+        return Estimate(value)
     # Hoeffding: first-order terms are the variances of each image's mean over the others; they hold
     # some of the second-order terms, twice or in full, which is taken off again.
     second_x = 2 * _degenerate(xx) / (m * (m - 1))
@@ -92,15 +92,15 @@ def kid(
     # Rounding of the kernel's own size is not a spread.
     scale = abs(xx.total) / (m * (m - 1)) + abs(yy.total) / (n * (n - 1))
     error = sqrt(variance)
-    return about(value, error if error > 1e-12 * scale else 0.0)
+    return t_interval(value, error if error > 1e-12 * scale else 0.0)
 
 
-class KernelDistance(RealAndGenerated):
+class KernelDistance(TwoSampleMetric):
     """`kid` of streamed features."""
 
     higher_is_better = False
 
-    def compute(self) -> Value:
+    def compute(self) -> Estimate:
         """The distance with its 95% interval."""
         return kid(*self.both())
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, undefined
-from imgcollapse.metrics.suite import row
+from imgcollapse.core.estimate import Estimate, t_interval, undefined
+from imgcollapse.metrics.suite import metric_row
 
 
 def bits_per_dim(generation: int, bits: Tensor, dimensions: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def bits_per_dim(generation: int, bits: Tensor, dimensions: str) -> dict[str, An
     """
     n = len(bits)
     if n > 1:
-        value = about(float(bits.mean()), float(bits.std()) / n**0.5, n - 1, (0, float("inf")))
+        value = t_interval(float(bits.mean()), float(bits.std()) / n**0.5, n - 1, (0, float("inf")))
     else:
-        value = Value(float(bits)) if n else undefined("there are no held-out images")
-    return row(generation, "bits_per_dim", value, n, dimensions) | {"reference_n": n}
+        value = Estimate(float(bits)) if n else undefined("there are no held-out images")
+    return metric_row(generation, "bits_per_dim", value, n, dimensions) | {"reference_n": n}

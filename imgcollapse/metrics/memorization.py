@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 from torch import Tensor
 from torchmetrics import Metric
 
-from imgcollapse.core.estimate import Value, share, undefined
+from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
 
 _BLOCK = 1 << 22
 
@@ -63,17 +63,17 @@ class Copies:
         """The j-th smallest held-out distance, squared."""
         return float(self.held_out.sort().values[self.rank - 1])
 
-    def share(self, distances: Tensor) -> Value:
+    def share(self, distances: Tensor) -> Estimate:
         """Share of float64[n] squared distances that are memorised, with Wilson's 95% interval."""
         if self.too_few or not len(distances):
             return undefined(self.too_few or "needs an image")
-        return share(int((distances <= self.threshold).sum()), len(distances))
+        return wilson_interval(int((distances <= self.threshold).sum()), len(distances))
 
-    def expected(self, n: int) -> Value:
+    def expected(self, n: int) -> Estimate:
         """The share among n real images and its central 95%: beta-binomial, exact but for ties."""
         j, rest = self.rank, len(self.held_out) + 1 - self.rank
         low, high = betabinom.ppf([0.025, 0.975], n, j, rest) / n
-        return Value(j / (j + rest), float(low), float(high))
+        return Estimate(j / (j + rest), float(low), float(high))
 
 
 class MemorizedShare(Metric):
@@ -108,8 +108,8 @@ class MemorizedShare(Metric):
             self.memorized += (distances <= self.copies.threshold).sum()
         self.seen += len(pixels)
 
-    def compute(self) -> Value:
+    def compute(self) -> Estimate:
         """The share with its 95% interval."""
         if self.copies.too_few or not self.seen:
             return undefined(self.copies.too_few or "needs an image")
-        return share(int(self.memorized), int(self.seen))
+        return wilson_interval(int(self.memorized), int(self.seen))

@@ -13,8 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, broken, share, undefined
-from imgcollapse.metrics.base import RealAndGenerated
+from imgcollapse.core.estimate import (
+    Estimate,
+    nonfinite_reason,
+    t_interval,
+    undefined,
+    wilson_interval,
+)
+from imgcollapse.metrics.base import TwoSampleMetric
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
 METRICS = ("precision", "recall", "density", "coverage")
@@ -58,7 +64,7 @@ def reach(real: Tensor, k: int) -> Tensor:
 
 def prdc(
     real: Tensor, generated: Tensor, k: int, reaches: Tensor | None = None
-) -> dict[str, Value]:
+) -> dict[str, Estimate]:
     """The four metrics by name with 95% intervals, the real side fixed.
 
     Precision has Wilson's interval, density Student's t over generated images, recall and coverage
@@ -73,23 +79,23 @@ def prdc(
     m, n = len(real), len(generated)
     if min(m, n) <= k:
         return dict.fromkeys(METRICS, undefined(f"needs {k + 1} images on each side"))
-    if reason := broken(real, generated):
+    if reason := nonfinite_reason(real, generated):
         return dict.fromkeys(METRICS, undefined(reason))
     # Without a block there must still be a k-th neighbour.
     blocks = BLOCKS if n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS)) else 0
     sides = _sides(real, generated, k, blocks, reaches)
     values = sides.shares(k)
-    answers = {name: Value(value) for name, value in values.items()}
+    answers = {name: Estimate(value) for name, value in values.items()}
     if blocks:
         error = float(sides.inside.double().std() / (k * n**0.5))
-        answers["precision"] = share(int((sides.inside > 0).sum()), n)
-        answers["density"] = about(values["density"], error, n - 1, (0.0, torch.inf))
+        answers["precision"] = wilson_interval(int((sides.inside > 0).sum()), n)
+        answers["density"] = t_interval(values["density"], error, n - 1, (0.0, torch.inf))
         for name, whether in (("recall", sides.recalled), ("coverage", sides.covered)):
             answers[name] = jackknife(values[name], whether[1:].double().mean(1), (0.0, 1.0))
     return answers
 
 
-class NearestNeighbours(RealAndGenerated):
+class PrecisionRecall(TwoSampleMetric):
     """`prdc` of streamed features."""
 
     higher_is_better = True
@@ -103,7 +109,7 @@ class NearestNeighbours(RealAndGenerated):
         super().__init__(**kwargs)
         self.k = k
 
-    def compute(self) -> dict[str, Value]:
+    def compute(self) -> dict[str, Estimate]:
         """The four metrics by name."""
         return prdc(*self.both(), self.k)
 

@@ -10,7 +10,7 @@ from imgcollapse.metrics.features import AnyExtractor, OracleFeatures
 from imgcollapse.metrics.vocabulary import Vocabulary
 
 
-class Metrics(BaseModel):
+class MetricSettings(BaseModel):
     """How generations are compared with real images.
 
     Attributes:

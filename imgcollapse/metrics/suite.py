@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, spread, undefined
+from imgcollapse.core.estimate import Estimate, percentile_interval, undefined
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics.frechet import Gaussian, distance, fid
 from imgcollapse.metrics.frechet_infinity import fid_infinity
 from imgcollapse.metrics.kernel_distance import Gram, gram, kid
 from imgcollapse.metrics.memorization import Copies, nearest
 from imgcollapse.metrics.precision_recall import prdc, reach, scores
-from imgcollapse.metrics.settings import Metrics
+from imgcollapse.metrics.settings import MetricSettings
 from imgcollapse.metrics.vendi_score import vendi
 
 _FLOOR = "_floor"
@@ -40,7 +40,9 @@ COLUMNS = (
 )
 
 
-def row(generation: int, metric: str, value: Value, n: int, features: str = "") -> dict[str, Any]:
+def metric_row(
+    generation: int, metric: str, value: Estimate, n: int, features: str = ""
+) -> dict[str, Any]:
     """A metric of a whole generation as a row with the keys `COLUMNS`.
 
     Args:
@@ -80,7 +82,7 @@ class _Known:
 
 
 @dataclass(frozen=True)
-class RealSide:
+class RealReference:
     """What generations are compared with, computed once for a study and only where it is needed.
 
     Attributes:
@@ -103,13 +105,13 @@ class RealSide:
     spare: Tensor
     spare_labels: Tensor
     seed: Seed
-    settings: Metrics = field(default_factory=Metrics)
+    settings: MetricSettings = field(default_factory=MetricSettings)
     extractor: str = "oracle"
     reference_pixels: Tensor | None = None
     training_pixels: Tensor | None = None
     distances: Tensor | None = None
     _known: dict[tuple[int | None, int], _Known] = field(default_factory=dict)
-    _floors: dict[tuple[int | None, int], dict[str, Value]] = field(default_factory=dict)
+    _floors: dict[tuple[int | None, int], dict[str, Estimate]] = field(default_factory=dict)
 
     def state(self) -> dict[str, Tensor]:
         """What takes time to find: `reference`, `train` (features) and `nearest` (distances)."""
@@ -159,7 +161,7 @@ class RealSide:
                     yield equal | {"metric": metric + _FLOOR} | floor._asdict()
             yield from self._memorized(row, label, near, counted)
 
-    def floor(self, label: int | None, n: int, metric: str) -> Value:
+    def floor(self, label: int | None, n: int, metric: str) -> Estimate:
         """A metric between two disjoint sets of n real images of a class, or of all.
 
         Returns:
@@ -170,7 +172,7 @@ class RealSide:
             self._floors[key] = self._halved(label, n)
         return self._floors[key][metric]
 
-    def recall(self, rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> None:
+    def load_cached(self, rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> None:
         """Take over the floors in rows that this study has had before.
 
         Args:
@@ -182,11 +184,11 @@ class RealSide:
             ours = row["features"] == self.extractor and row["class"] in labels
             if ours and row["metric"].endswith(_FLOOR):
                 known = self._floors.setdefault((labels[row["class"]], row["n"]), {})
-                known[row["metric"].removesuffix(_FLOOR)] = Value(
-                    *(row[name] for name in Value._fields)
+                known[row["metric"].removesuffix(_FLOOR)] = Estimate(
+                    *(row[name] for name in Estimate._fields)
                 )
 
-    def _halved(self, label: int | None, n: int) -> dict[str, Value]:
+    def _halved(self, label: int | None, n: int) -> dict[str, Estimate]:
         pool = torch.cat(
             [_of(label, self.features, self.labels), _of(label, self.spare, self.spare_labels)]
         )
@@ -198,11 +200,11 @@ class RealSide:
             for metric, value in self._floor_values(label, one, other).items():
                 found.setdefault(metric, []).append(value)
         return {
-            metric: spread(torch.tensor(values, dtype=torch.float64))
+            metric: percentile_interval(torch.tensor(values, dtype=torch.float64))
             for metric, values in found.items()
         }
 
-    def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Value]:
+    def _values(self, label: int | None, real: Tensor, generated: Tensor) -> dict[str, Estimate]:
         key, k = (label, len(real)), self.settings.neighbours
         known = self._known.setdefault(key, _Known(real, k)) if len(real) > k else None
         values = {"fid": fid(known.gaussian if known else real, generated)}

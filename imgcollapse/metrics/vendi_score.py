@@ -14,11 +14,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.estimate import Value, about, broken, undefined
-from imgcollapse.metrics.jackknife import in_order
+from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
+from imgcollapse.metrics.jackknife import hash_order
 
 
-def vendi(features: Tensor) -> Value:
+def vendi(features: Tensor) -> Estimate:
     """Vendi score of float[n, D] features with a 95% interval.
 
     K / n and the D x D matrix rho of mean outer products have the same eigenvalues above 0. The
@@ -28,7 +28,7 @@ def vendi(features: Tensor) -> Value:
     n = len(features)
     if n == 0:
         return undefined("needs an image")
-    if reason := broken(features):
+    if reason := nonfinite_reason(features):
         return undefined(reason)
     length = features.double().norm(dim=1, keepdim=True)
     if bool((length == 0).any()):
@@ -39,11 +39,11 @@ def vendi(features: Tensor) -> Value:
     values, vectors = values[present], vectors[:, present]
     score = float(torch.special.entr(values).sum().exp())
     if n == 1:
-        return Value(score)
+        return Estimate(score)
     surprise = -((unit @ vectors).square() @ values.log())
     error = score * float(surprise.std() / n**0.5)
     # Below rounding all images look alike, and nothing is known of their spread.
-    return about(score, error if error > 1e-12 else 0.0, n - 1, (1.0, float(n)))
+    return t_interval(score, error if error > 1e-12 else 0.0, n - 1, (1.0, float(n)))
 
 
 class Vendi(Metric):
@@ -62,6 +62,6 @@ class Vendi(Metric):
         """Take in float[N, D] features."""
         self.generated.append(features.double())
 
-    def compute(self) -> Value:
+    def compute(self) -> Estimate:
         """The score with its 95% interval."""
-        return vendi(in_order(dim_zero_cat(self.generated)))
+        return vendi(hash_order(dim_zero_cat(self.generated)))

@@ -6,11 +6,11 @@
 
 from typing import Annotated
 
-from imgcollapse.core.components import OneOf
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.oracle.backbone import Backbone
 from imgcollapse.oracle.cnn import CNN
-from imgcollapse.oracle.frozen import Answers, FrozenOracle, Oracle
+from imgcollapse.oracle.frozen import FrozenOracle, Oracle, Predictions
 
-AnyOracle = Annotated[Oracle, OneOf(CNN, Backbone)]
+AnyOracle = Annotated[Oracle, ComponentUnion(CNN, Backbone)]
 
-__all__ = ["CNN", "Answers", "AnyOracle", "Backbone", "FrozenOracle", "Oracle"]
+__all__ = ["CNN", "AnyOracle", "Backbone", "FrozenOracle", "Oracle", "Predictions"]

@@ -14,10 +14,10 @@ from torchvision.transforms.functional import normalize
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.pretrained import Weights
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
@@ -64,8 +64,8 @@ class Backbone(Oracle):
         oracle: FrozenOracle,
         images: Images,
         seed: Seed,
-        progress: Progress,
-        scratch: Scratch | None = None,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> None:
         """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
         self._load(oracle.body.get_submodule("1"))
@@ -95,11 +95,11 @@ class Backbone(Oracle):
     def _load(self, net: nn.Module) -> None:
         """Give the network, all but its last layer, the pretrained weights."""
         url = models.get_model_weights(self.name)["DEFAULT"].url
-        source = Weights(
+        source = PretrainedWeights(
             "oracle.weights", self.weights, [url.rsplit("/", 1)[-1]], url, "oracle.kind=cnn"
         )
-        state = {name: t for name, t in source.state().items() if not name.startswith("fc.")}
-        source.fill(net, state, assign=False)
+        state = {name: t for name, t in source.load_state().items() if not name.startswith("fc.")}
+        source.copy_into(net, state, assign=False)
 
 
 class _Prepare(nn.Module):

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.training_tensors import pack, unpack
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.training_tensors import pack_training_state, unpack_training_state
 from imgcollapse.oracle.frozen import FrozenOracle, Oracle
 
 STAGE = "oracle"
@@ -72,8 +72,8 @@ class CNN(Oracle):
         oracle: FrozenOracle,
         images: Images,
         seed: Seed,
-        progress: Progress,
-        scratch: Scratch | None = None,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> None:
         """Minimise cross-entropy; each step's batch and shifts are drawn from its own seed."""
         device = oracle.device
@@ -82,15 +82,15 @@ class CNN(Oracle):
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
         pixels, labels = images.pixels.to(device.torch), images.labels.long().to(device.torch)
         batch = min(self.batch, len(images))
-        scratch = scratch or Scratch()
+        checkpoints = checkpoints or CheckpointManager()
         done = 0
-        if kept := scratch.latest(STAGE):
-            unpack(kept.tensors, net, optimizer)
-            done = kept.number
+        if kept := checkpoints.load_latest(STAGE):
+            unpack_training_state(kept.tensors, net, optimizer)
+            done = kept.step
             rate.last_epoch = done - 1  # what it says of a step depends on nothing else
             with warnings.catch_warnings(category=UserWarning, action="ignore"):
                 rate.step()  # before any step of this optimizer, which it takes for a mistake
-        with device.in_order():
+        with device.deterministic():
             for step in range(done, self.steps):
                 draw = (seed / "step" / step).torch()
                 rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
@@ -105,9 +105,9 @@ class CNN(Oracle):
                     progress(
                         "train", step + 1, self.steps, (step + 1) * batch, float(loss.detach())
                     )
-                if scratch.due(ends=step == self.steps - 1):
-                    scratch.keep(STAGE, step + 1, pack(net, optimizer))
-                    signals.heed()
+                if checkpoints.should_save(ends=step == self.steps - 1):
+                    checkpoints.save(STAGE, step + 1, pack_training_state(net, optimizer))
+                    signals.raise_if_stop_requested()
         net.eval().requires_grad_(False)
 
     def _moved(self, pixels: Tensor, draw: torch.Generator) -> Tensor:

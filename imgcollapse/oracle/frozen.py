@@ -11,23 +11,23 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from imgcollapse.core.components import Part
+from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.io.training_tensors import digest
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.oracle.calibration import Calibration, calibrate
-from imgcollapse.oracle.ood import Sight, Typicality, signature
-from imgcollapse.parallel.process_group import here
+from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature
+from imgcollapse.parallel.process_group import current_group
 
 BATCH = 500
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What the oracle says of N images.
 
     Attributes:
@@ -67,12 +67,12 @@ class FrozenOracle:
         self.device = device
         classes = head.out_features
         self.calibration = Calibration(1.0, torch.zeros(classes, dtype=torch.float64))
-        self.typicality: Typicality | None = None
+        self.typicality: OutOfDistribution | None = None
         self.labels = torch.empty(0, dtype=torch.int16)
         nobody = torch.empty(0, dtype=torch.float64)
-        self.held_out = Answers(self.labels, torch.empty(0, 0), torch.empty(0, classes), nobody)
+        self.held_out = Predictions(self.labels, torch.empty(0, 0), torch.empty(0, classes), nobody)
 
-    def answer(self, pixels: Tensor) -> Answers:
+    def predict(self, pixels: Tensor) -> Predictions:
         """Name uint8[N, C, H, W] images, in float32 whatever the study's precision.
 
         Raises:
@@ -85,13 +85,13 @@ class FrozenOracle:
         counted = probabilities.argmax(1).to(torch.int16)
         atypicality = self.typicality.atypicality(seen)
         counted[atypicality > self.typicality.threshold] = UNKNOWN
-        return Answers(counted, seen.features, probabilities, atypicality)
+        return Predictions(counted, seen.features, probabilities, atypicality)
 
     def features(self, pixels: Tensor) -> Tensor:
         """uint8[N, C, H, W] => float32[N, D], the last layer before the class scores."""
         return self._look(pixels).features
 
-    def judge(self, learned_from: Images, held_out: Images, reject: float) -> None:
+    def calibrate(self, learned_from: Images, held_out: Images, reject: float) -> None:
         """Calibrate on held-out real images, and learn what is typical.
 
         Args:
@@ -101,7 +101,7 @@ class FrozenOracle:
         """
         seen = self._look(held_out.pixels)
         self.calibration = calibrate(self._scores(seen.features), held_out.labels)
-        self.typicality = Typicality.learn(self._look(learned_from.pixels), seen, reject)
+        self.typicality = OutOfDistribution.learn(self._look(learned_from.pixels), seen, reject)
         self._record(held_out)
 
     @property
@@ -142,9 +142,9 @@ class FrozenOracle:
         }
         return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
 
-    def digest(self) -> str:
+    def sha256(self) -> str:
         """sha256 over its state."""
-        return digest(self.state())
+        return sha256_of_tensors(self.state())
 
     def load(self, state: dict[str, Tensor]) -> FrozenOracle:
         """Take over a saved `state`.
@@ -168,9 +168,9 @@ class FrozenOracle:
         self._network().load_state_dict(parts["network"])
         calibration, held_out = parts["calibration"], parts["held_out"]
         self.calibration = Calibration(float(calibration["scale"]), calibration["bias"])
-        self.typicality = Typicality.restore(parts["typicality"])
+        self.typicality = OutOfDistribution.restore(parts["typicality"])
         self.labels = held_out.pop("labels")
-        self.held_out = Answers(features=self.held_out.features, **held_out)
+        self.held_out = Predictions(features=self.held_out.features, **held_out)
         return self
 
     def _network(self) -> nn.ModuleDict:
@@ -181,12 +181,12 @@ class FrozenOracle:
             return self.head(features.to(self.device.torch)).cpu()
 
     def _record(self, held_out: Images) -> None:
-        answers = self.answer(held_out.pixels)
+        answers = self.predict(held_out.pixels)
         self.labels = held_out.labels
         self.held_out = replace(answers, features=answers.features[:0])
 
     @torch.inference_mode()
-    def _look(self, pixels: Tensor) -> Sight:
+    def _look(self, pixels: Tensor) -> Activations:
         watched: list[list[Tensor]] = [[] for _ in self.watched]
         hooks = [
             layer.register_forward_hook(_keep(kept))
@@ -194,24 +194,24 @@ class FrozenOracle:
         ]
 
         def see(batch: Tensor) -> list[Tensor]:
-            with self.device.in_float32():
+            with self.device.full_precision():
                 features = self.body(batch.to(self.device.torch)).float().cpu()
             return [features, *(kept.pop() for kept in watched)]
 
         try:
-            seen = [*here().spread(see, pixels.split(BATCH))]
+            seen = [*current_group().scatter_map(see, pixels.split(BATCH))]
         finally:
             for hook in hooks:
                 hook.remove()
         features, *signatures = (torch.cat(of_batches) for of_batches in zip(*seen, strict=True))
-        return Sight(features, signatures)
+        return Activations(features, signatures)
 
 
 def _keep(kept: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:
     return lambda _layer, _input, activations: kept.append(signature(activations))
 
 
-class Oracle(Part, ABC):
+class Oracle(Component, ABC):
     """A way to train the classifier.
 
     Attributes:
@@ -230,8 +230,8 @@ class Oracle(Part, ABC):
         oracle: FrozenOracle,
         images: Images,
         seed: Seed,
-        progress: Progress,
-        scratch: Scratch | None = None,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> None:
         """Train it on balanced real images; what is done so far may be kept in `scratch`."""
 
@@ -242,15 +242,15 @@ class Oracle(Part, ABC):
         classes: int,
         seed: Seed,
         device: Device,
-        progress: Progress,
-        scratch: Scratch | None = None,
+        progress: ProgressCallback,
+        checkpoints: CheckpointManager | None = None,
     ) -> FrozenOracle:
         """Train on `images`, then judge on `held_out`; both are real, balanced and disjoint.
 
         What is done so far is kept in `scratch`, if there is one.
         """
-        with seed.lent_to_torch():
+        with seed.seed_torch():
             oracle = self.build(images.shape, classes, device)
-        self.train(oracle, images, seed, progress, scratch)
-        oracle.judge(images, held_out, self.reject)
+        self.train(oracle, images, seed, progress, checkpoints)
+        oracle.calibrate(images, held_out, self.reject)
         return oracle

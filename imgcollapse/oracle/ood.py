@@ -33,7 +33,7 @@ def signature(activations: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Activations:
     """What a network sees of N images.
 
     Attributes:
@@ -46,7 +46,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Typicality:
+class OutOfDistribution:
     """What is usual at L watched layers and at the last one.
 
     Attributes:
@@ -66,7 +66,7 @@ class Typicality:
     threshold: float
 
     @classmethod
-    def learn(cls, real: Sight, held_out: Sight, reject: float) -> Typicality:
+    def learn(cls, real: Activations, held_out: Activations, reject: float) -> OutOfDistribution:
         """Learn what is usual.
 
         Args:
@@ -90,7 +90,7 @@ class Typicality:
         rank = min(len(scored), int((1 - reject) * (len(scored) + 1)) + 1)
         return cls(means, whitenings, bank, levels, float(scored.sort().values[rank - 1]))
 
-    def atypicality(self, seen: Sight) -> Tensor:
+    def atypicality(self, seen: Activations) -> Tensor:
         """Soft minimum of the standardised log distances z, -2 log mean exp(-z/2): float64[N].
 
         Mush is far off in texture, in shape and in meaning. An image that is odd in one of them
@@ -99,7 +99,7 @@ class Typicality:
         z = (self._logs(seen) - self.levels[:, 0]) / self.levels[:, 1]
         return 2 * (math.log(z.shape[1]) - (-z / 2).logsumexp(1))
 
-    def _logs(self, seen: Sight) -> Tensor:
+    def _logs(self, seen: Activations) -> Tensor:
         """Log distance at each layer: float64[N, L + 1]."""
         layers = zip(seen.signatures, self.means, self.whitenings, strict=True)
         distances = [((layer - mean) @ white).norm(dim=1) for layer, mean, white in layers]
@@ -119,7 +119,7 @@ class Typicality:
         }
 
     @classmethod
-    def restore(cls, state: dict[str, Tensor]) -> Typicality:
+    def restore(cls, state: dict[str, Tensor]) -> OutOfDistribution:
         """What `state` was saved of."""
         layers = range(len(state["levels"]) - 1)
         return cls(

@@ -22,26 +22,26 @@ from torch import Tensor
 from imgcollapse.core.errors import Stopped, UserError
 
 T = TypeVar("T")
-END, LEAVE, CALL, WORD, OBJECT = range(5)
+END, LEAVE, CALL, FLAG, OBJECT = range(5)
 """The leader is done; drops what is being done; calls for work; says a number; says anything."""
 
-HOURS = timedelta(days=365)
+NO_TIMEOUT = timedelta(days=365)
 """How long words may take."""
-MINUTES = timedelta(minutes=5)
+START_TIMEOUT = timedelta(minutes=5)
 """How long a sum over GPUs may take; all processes are there when it begins."""
-BUNCH = 2**24
+BUCKET_SIZE = 2**24
 """Numbers summed at a time: 64 MB of float32 beside the tensors themselves."""
 
 
-class Lost(Stopped):
+class ConnectionLost(Stopped):
     """Another process of the job has ended: what is done is kept, and the same command goes on."""
 
 
-class Left(Exception):  # noqa: N818
+class LeaderLeft(Exception):  # noqa: N818
     """The leader has dropped what this process was called on to do."""
 
 
-class Links:
+class Communicator:
     """This process's links to the others of its job.
 
     Attributes:
@@ -51,7 +51,7 @@ class Links:
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._words = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=HOURS))
+        self._words = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=NO_TIMEOUT))
 
     def send(self, kind: int, content: Any = None) -> None:
         """For the leader: tell all others something."""
@@ -74,27 +74,27 @@ class Links:
             dist.broadcast(data, 0, self._words)
         return kind, pickle.loads(data.numpy().data)  # noqa: S301 - of a process of this job
 
-    def agree(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The leader's value; raises `Left` where the leader has left."""
         if self.rank == 0:
-            self.send(WORD if isinstance(value, bool) else OBJECT, value)
+            self.send(FLAG if isinstance(value, bool) else OBJECT, value)
             return value
         kind, content = self.receive()
         if kind == LEAVE:
-            raise Left
+            raise LeaderLeft
         return content
 
-    def gather(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """Everybody's value, by rank."""
-        self.agree(True)
+        self.broadcast(True)
         values: list[Any] = [None] * self.size
         with _heard():
             dist.all_gather_object(values, value, self._words)
         return values
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their sums over all processes, some megabytes at a time."""
-        self.agree(True)
+        self.broadcast(True)
         group = self._words if tensors[0].device.type == "cpu" else None
         for some in _bunches(tensors):
             flat = torch.cat([tensor.flatten() for tensor in some])
@@ -106,7 +106,7 @@ class Links:
 
 
 @contextmanager
-def connect(size: int) -> Iterator[Links]:
+def connect(size: int) -> Iterator[Communicator]:
     """Find the other processes of the job through accelerate.
 
     Args:
@@ -132,9 +132,9 @@ def connect(size: int) -> Iterator[Links]:
         ) from None
     # On a machine without a GPU it has to be told, or it takes each process for a single one.
     cpu = os.environ.get("ACCELERATE_USE_CPU", "") == "true" or not torch.accelerator.is_available()
-    state = PartialState(cpu=cpu, timeout=MINUTES)
+    state = PartialState(cpu=cpu, timeout=START_TIMEOUT)
     try:
-        yield Links()
+        yield Communicator()
     finally:
         state.destroy_process_group()
 
@@ -147,13 +147,13 @@ def _heard() -> Iterator[None]:
         raise
     except RuntimeError as error:  # what torch.distributed raises has it for a base
         why = str(error).splitlines()[0].rpartition("] ")[2].partition(". ")[0]
-        raise Lost(f"Another process of this job has ended ({why})") from None
+        raise ConnectionLost(f"Another process of this job has ended ({why})") from None
 
 
 def _bunches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     some: list[Tensor] = []
     for tensor in tensors:
-        if some and sum(map(Tensor.numel, some)) + tensor.numel() > BUNCH:
+        if some and sum(map(Tensor.numel, some)) + tensor.numel() > BUCKET_SIZE:
             yield some
             some = []
         some.append(tensor)

@@ -29,7 +29,15 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.parallel.communicator import CALL, END, LEAVE, Left, Links, Lost, connect
+from imgcollapse.parallel.communicator import (
+    CALL,
+    END,
+    LEAVE,
+    Communicator,
+    ConnectionLost,
+    LeaderLeft,
+    connect,
+)
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -37,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """Processes that run the same code; a single one by default.
 
     Attributes:
@@ -48,33 +56,33 @@ class World:
 
     rank: int = 0
     size: int = 1
-    links: Links | None = None
+    communicator: Communicator | None = None
 
-    def part(self, n: int) -> slice:
+    def shard(self, n: int) -> slice:
         """This process's rows of n; the parts differ by one row at most."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
-    def agree(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The leader's value, in every process.
 
         Raises:
             Lost: another process has ended.
         """
-        return value if self.links is None else self.links.agree(value)
+        return value if self.communicator is None else self.communicator.broadcast(value)
 
-    def gather(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """Everybody's value by rank, in every process; raises as `agree`."""
-        return [value] if self.links is None else self.links.gather(value)
+        return [value] if self.communicator is None else self.communicator.all_gather(value)
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors of one type and device by their sums over all processes.
 
         The bits of the sums are the same everywhere; raises as `agree`.
         """
-        if self.links is not None:
-            self.links.add_up(tensors)
+        if self.communicator is not None:
+            self.communicator.all_reduce_sum(tensors)
 
-    def spread(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
+    def scatter_map(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
         """Do a piece of work for each part, each process every `size`-th; all get all, in order.
 
         Raises:
@@ -84,29 +92,29 @@ class World:
         rest = iter(parts)
         while turn := list(islice(rest, self.size)):
             mine = turn[self.rank :][:1]
-            for outcome in self.gather([_outcome(work, part) for part in mine]):
+            for outcome in self.all_gather([_outcome(work, part) for part in mine]):
                 for result in outcome:
                     if isinstance(result, UserError):
                         raise result
                     yield result
 
 
-_ALONE = World()
+_ALONE = ProcessGroup()
 _whole = _here = _ALONE
 
 
-def whole() -> World:
+def world_group() -> ProcessGroup:
     """All processes of the job, whether or not they run the same code now."""
     return _whole
 
 
-def here() -> World:
+def current_group() -> ProcessGroup:
     """The processes that run this code."""
     return _here
 
 
 @contextmanager
-def joined(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
+def on_all_processes(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
     """Inside the block the others are here too.
 
     Args:
@@ -116,23 +124,23 @@ def joined(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
     Raises:
         Lost: another process has ended.
     """
-    if _whole.links is None or _here is _whole:
+    if _whole.communicator is None or _here is _whole:
         yield
         return
-    _whole.links.send(CALL, (work, arguments))
+    _whole.communicator.send(CALL, (work, arguments))
     try:
         with _at(_whole):
             yield
-    except Lost:
+    except ConnectionLost:
         raise
     except BaseException:
-        with suppress(Lost):
-            _whole.links.send(LEAVE)
+        with suppress(ConnectionLost):
+            _whole.communicator.send(LEAVE)
         raise
 
 
 @contextmanager
-def entered() -> Iterator[bool]:
+def join_process_group() -> Iterator[bool]:
     """Take this process's place in its job; gives whether it leads, once there is work for it.
 
     A follower comes out when the leader is done. It is deaf to signals that ask to stop: the
@@ -146,14 +154,14 @@ def entered() -> Iterator[bool]:
     if size == 1:
         yield True
         return
-    with connect(size) as links, _being(World(links.rank, links.size, links)):
+    with connect(size) as links, _being(ProcessGroup(links.rank, links.size, links)):
         if links.rank == 0:
             try:
                 yield True
-            except Lost:
+            except ConnectionLost:
                 raise
             except BaseException:
-                with suppress(Lost):
+                with suppress(ConnectionLost):
                     links.send(END)
                 raise
             links.send(END)
@@ -164,7 +172,7 @@ def entered() -> Iterator[bool]:
             yield False
 
 
-def _follow(links: Links) -> None:
+def _follow(links: Communicator) -> None:
     """Do what the leader calls for, until it has no more."""
     failed: UserError | None = None
     while True:
@@ -184,7 +192,7 @@ def _follow(links: Links) -> None:
 
 def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | None:
     try:
-        with _at(_whole), suppress(Left):
+        with _at(_whole), suppress(LeaderLeft):
             work(*arguments)
     except UserError as error:
         return error
@@ -192,7 +200,7 @@ def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | N
 
 
 @contextmanager
-def _being(world: World) -> Iterator[None]:
+def _being(world: ProcessGroup) -> Iterator[None]:
     global _whole
     before, _whole = _whole, world
     try:
@@ -202,7 +210,7 @@ def _being(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def _at(world: World) -> Iterator[None]:
+def _at(world: ProcessGroup) -> Iterator[None]:
     global _here
     before, _here = _here, world
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import heterozygosity
 from imgcollapse.runs.run_dir import Run
@@ -17,7 +17,7 @@ Cube = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Counts:
+class CensusArrays:
     """The census of L lineages over G generations and K classes.
 
     Of a study under way these are the lineages that have come furthest. Where nothing in a
@@ -60,7 +60,7 @@ class Counts:
     training: NDArray[np.int64]
 
     @classmethod
-    def of(cls, run: Run) -> Counts:
+    def of(cls, run: Run) -> CensusArrays:
         """Read a run.
 
         Raises:
@@ -84,9 +84,9 @@ class Counts:
         return cls(
             classes=tuple(classes),
             lineages=tuple(lineages),
-            n=cube("n", [UNRECOGNISED])[:, :, 0],
+            n=cube("n", [UNRECOGNIZED])[:, :, 0],
             named=cube("counted"),
-            unrecognised=cube("counted", [UNRECOGNISED])[:, :, 0],
+            unrecognised=cube("counted", [UNRECOGNIZED])[:, :, 0],
             frequency=cube("frequency"),
             low=cube("low"),
             high=cube("high"),

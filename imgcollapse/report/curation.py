@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.signal import convolve
 from scipy.stats import hypergeom
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, chart, palette
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import listed, ratio, short
@@ -29,7 +29,7 @@ TAIL = 1e-12
 
 
 @dataclass(frozen=True)
-class Tally:
+class CurationArrays:
     """Samples by class, and in the last place those that are like no real image.
 
     Attributes:
@@ -49,12 +49,12 @@ class Tally:
     relabelled: Numbers
 
     @classmethod
-    def of(cls, table: pd.DataFrame, classes: tuple[str, ...]) -> Tally:
+    def of(cls, table: pd.DataFrame, classes: tuple[str, ...]) -> CurationArrays:
         """Add up rows of curation.csv; choices in different generations are independent."""
         places = ["lineage", "generation"]
         cubes = {
             column: table.pivot(index=places, columns="class", values=column)[
-                [*classes, UNRECOGNISED]
+                [*classes, UNRECOGNIZED]
             ].to_numpy(np.int64)
             for column in ("n", "kept", "relabelled")
         }
@@ -96,7 +96,7 @@ def blind(
     return first + int(low), first + min(int(high), len(law) - 1)
 
 
-def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] | None:
+def section(run: Run, counts: CensusArrays, metrics: pd.DataFrame) -> dict[str, Any] | None:
     """What the page says about filters; None where a study has none, or they have not judged yet.
 
     Args:
@@ -110,9 +110,9 @@ def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] |
     if "lineage" not in table:
         table = table.assign(lineage=counts.lineages[0])
     table = table.loc[table["lineage"].isin(counts.lineages)]
-    real = Tally.of(table.loc[table["generation"] == 0], counts.classes)
+    real = CurationArrays.of(table.loc[table["generation"] == 0], counts.classes)
     drawn = table.loc[table["generation"] > 0]
-    samples = None if drawn.empty else Tally.of(drawn, counts.classes)
+    samples = None if drawn.empty else CurationArrays.of(drawn, counts.classes)
     kinds = [part["kind"] for part in run.record["study"].get("curation", [])]
     figure = ratios(samples, counts.classes) if samples and samples.chooses else None
     return {
@@ -127,7 +127,7 @@ def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] |
 
 
 def sentences(
-    samples: Tally | None, real: Tally, classes: tuple[str, ...], kinds: list[str]
+    samples: CurationArrays | None, real: CurationArrays, classes: tuple[str, ...], kinds: list[str]
 ) -> list[str]:
     """What the filters did to the classes, and to the real images."""
     named = f"The filter{'s' * (len(kinds) > 1)} ({', '.join(kinds)})" if kinds else "The filters"
@@ -158,10 +158,10 @@ def sentences(
     return said
 
 
-def ratios(samples: Tally, classes: tuple[str, ...]) -> Figure:
+def ratios(samples: CurationArrays, classes: tuple[str, ...]) -> Figure:
     """Kept over expected by class on a log axis, beside the band of a blind choice."""
     shown = [*shown_classes(len(classes)), UNKNOWN]
-    names = [*classes, UNRECOGNISED]
+    names = [*classes, UNRECOGNIZED]
     colours = dict(enumerate(palette(len(classes)))) | {UNKNOWN: GREY}
     with np.errstate(divide="ignore", invalid="ignore"):
         kept, low, high = (x / samples.expected for x in (samples.kept, samples.low, samples.high))
@@ -201,8 +201,8 @@ def ratios(samples: Tally, classes: tuple[str, ...]) -> Figure:
         return Figure.drawn(figure, "kept", alt, table)
 
 
-def _rows(samples: Tally, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    names, colours = [*classes, UNRECOGNISED], [*palette(len(classes)), ""]
+def _rows(samples: CurationArrays, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    names, colours = [*classes, UNRECOGNIZED], [*palette(len(classes)), ""]
     return [
         {
             "name": names[k],
@@ -218,7 +218,7 @@ def _rows(samples: Tally, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _blind(samples: Tally, k: int) -> str:
+def _blind(samples: CurationArrays, k: int) -> str:
     expected = samples.expected[k]
     said = f"{expected:.2g}" if expected < 1 else f"{expected:,.1f}"
     return f"{said} ({samples.low[k]:,.0f} to {samples.high[k]:,.0f})"

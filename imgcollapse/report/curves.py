@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from imgcollapse.drift import Diversity, against_chance, heterozygosity
-from imgcollapse.report.census_arrays import Counts, Cube
+from imgcollapse.drift import DiversityBand, against_chance, heterozygosity
+from imgcollapse.report.census_arrays import CensusArrays, Cube
 from imgcollapse.report.chart import GREY, chart
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import ratio
 from imgcollapse.report.long_tables import padded, tidy
@@ -19,7 +19,7 @@ SURE = 1.96
 CHANCE = "dashed: chance alone, 95% of lineages"
 
 
-def diversity(counts: Counts, verdict: Verdict | None) -> Figure:
+def diversity(counts: CensusArrays, verdict: DriftTest | None) -> Figure:
     """1 - sum p^2 by generation."""
     values, error = counts.heterozygosity, counts.heterozygosity_error
     low, high = (values - SURE * error).clip(0), (values + SURE * error).clip(max=1)
@@ -40,7 +40,7 @@ def diversity(counts: Counts, verdict: Verdict | None) -> Figure:
         return Figure.drawn(figure, "heterozygosity", alt, table)
 
 
-def classes_detected(counts: Counts, verdict: Verdict | None) -> Figure:
+def classes_detected(counts: CensusArrays, verdict: DriftTest | None) -> Figure:
     """How many classes are detected, by generation; chance is held to the same."""
     seen = counts.detected.sum(axis=2).astype(np.float64)
     seen[~np.isfinite(counts.frequency).all(axis=2)] = np.nan
@@ -67,7 +67,7 @@ def classes_detected(counts: Counts, verdict: Verdict | None) -> Figure:
         return Figure.drawn(figure, "classes-detected", alt, table)
 
 
-def inbreeding(verdict: Verdict) -> Figure | None:
+def inbreeding(verdict: DriftTest) -> Figure | None:
     """N_e/n by generation with its interval, on a log scale, and of all generations together.
 
     Returns:
@@ -102,7 +102,7 @@ def inbreeding(verdict: Verdict) -> Figure | None:
         return Figure.drawn(figure, "ne-over-n", alt, table.assign(low=low, high=high))
 
 
-def _size_in_words(verdict: Verdict) -> str:
+def _size_in_words(verdict: DriftTest) -> str:
     pooled = verdict.size.pooled
     if pooled.value is None:
         return "defined for single generations only"
@@ -124,14 +124,14 @@ def _course(values: Cube, form: str) -> str:
     return f"{of}{first} in the real images, {last} in generation {len(average) - 1}"
 
 
-def _by_chance(chance: Diversity | None, form: str) -> str:
+def _by_chance(chance: DiversityBand | None, form: str) -> str:
     if chance is None:
         return ""
     low, high = (format(end[-1], form) for end in (chance.low, chance.high))
     return f", where chance alone leaves 95% of lineages between {low} and {high}"
 
 
-def _beside(counts: Counts, chance: Diversity | None) -> dict[str, Cube]:
+def _beside(counts: CensusArrays, chance: DiversityBand | None) -> dict[str, Cube]:
     """Columns for the band of chance."""
     if chance is None:
         return {}

@@ -13,8 +13,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import (
     ExtinctionTime,
-    Null,
-    RelativeSize,
+    NullModel,
+    RelativeEffectiveSize,
     Selection,
     relative_size,
     selection_coefficients,
@@ -23,7 +23,7 @@ from imgcollapse.drift import (
 from imgcollapse.experiment import null_model
 from imgcollapse.label_policy import TrainingMarginal
 from imgcollapse.regimes import Replace
-from imgcollapse.report.census_arrays import Counts, Cube
+from imgcollapse.report.census_arrays import CensusArrays, Cube
 from imgcollapse.runs.run_dir import Run
 
 LEVEL = 0.05
@@ -34,7 +34,7 @@ NOTHING = 1e-3
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DriftTest:
     """What of a run chance alone explains.
 
     Attributes:
@@ -53,15 +53,15 @@ class Verdict:
     """
 
     generations: int
-    null: Null
+    null: NullModel
     selection: Selection
     corrected: NDArray[np.float64]
-    size: RelativeSize
+    size: RelativeEffectiveSize
     left: tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...] | None
     filtered: bool = False
 
     @classmethod
-    def of(cls, run: Run, counts: Counts) -> Verdict:
+    def of(cls, run: Run, counts: CensusArrays) -> DriftTest:
         """Replay chance and compare.
 
         Raises:
@@ -78,7 +78,7 @@ class Verdict:
         except ValidationError:
             raise UserError("the study names a part that is not installed here") from None
         real = next(x for x in run.lineages if x.number == counts.lineages[0]).samples(0).labels
-        null = null_model.null(study, real, run.reserve_labels, end - 1)
+        null = null_model.simulate_labels(study, real, run.reserve_labels, end - 1)
         x, counting, oracle = measured(counts, end)
         seed = Seed((study.seed, "verdict"))
         selection = selection_coefficients(x, null, seed / "selection", counting + oracle)
@@ -111,7 +111,7 @@ class Verdict:
         return "too rare to tell" if unnoticed else "chance explains it"
 
 
-def measured(counts: Counts, end: int) -> tuple[Cube, Cube, Cube]:
+def measured(counts: CensusArrays, end: int) -> tuple[Cube, Cube, Cube]:
     """How well the shares of the N samples themselves are known in the first `end` generations.
 
     Returns:
@@ -142,7 +142,7 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _left(
-    counts: Counts, n: int
+    counts: CensusArrays, n: int
 ) -> tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...]:
     """From the copies among the n images of the next training set."""
     ends = np.stack([x[0, counts.last] for x in (counts.frequency, counts.low, counts.high)])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.distances import series
 from imgcollapse.report.formatting import listed
 
@@ -16,7 +16,7 @@ TAIL = "vocab_tail_mass"
 NEVER = -1
 
 
-def noticed(counts: Counts, metrics: pd.DataFrame) -> dict[str, Any]:
+def first_detections(counts: CensusArrays, metrics: pd.DataFrame) -> dict[str, Any]:
     """The three readings side by side: a table and one sentence."""
     found = {
         "the census": (
@@ -75,26 +75,26 @@ def sentence(firsts: dict[str, NDArray[np.int64]], last: int) -> str:
     return text[0].upper() + text[1:]
 
 
-def _census(counts: Counts) -> NDArray[np.bool_]:
+def _census(counts: CensusArrays) -> NDArray[np.bool_]:
     # What is not defined is not outside.
     outside = (counts.high < counts.drift_low) | (counts.low > counts.drift_high)
     return np.any(outside, axis=2)
 
 
-def _tail(metrics: pd.DataFrame, counts: Counts) -> NDArray[np.bool_]:
+def _tail(metrics: pd.DataFrame, counts: CensusArrays) -> NDArray[np.bool_]:
     low, high = _interval(metrics, TAIL, counts)
     band = f"{TAIL}_chance" if _has(metrics, f"{TAIL}_chance") else f"{TAIL}_floor"
     least, most = _interval(metrics, band, counts)
     return (high < least) | (low > most)
 
 
-def _fid(metrics: pd.DataFrame, counts: Counts) -> NDArray[np.bool_]:
+def _fid(metrics: pd.DataFrame, counts: CensusArrays) -> NDArray[np.bool_]:
     low, _ = _interval(metrics, "fid", counts)
     return low > _interval(metrics, "fid_floor", counts)[1]
 
 
 def _interval(
-    metrics: pd.DataFrame, metric: str, counts: Counts
+    metrics: pd.DataFrame, metric: str, counts: CensusArrays
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both ends, float64[L, G]; a value that nothing varied about is its own interval."""
     shape = len(counts.lineages), counts.last + 1

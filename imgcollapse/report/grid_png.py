@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.report.grid_layout import Cell, tile
 
 INK, MUTED, LINE, EMPTY, BAR = "#1a1c1f", "#6b7078", "#c9cdd3", "#f4f5f7", "#3b78b8"
@@ -33,7 +33,7 @@ def sheet(
     left = EDGE + max(text_width(text) for row in rows for text in row) + 2 * GAP
     top = EDGE + (34 if any(headers) else 0)
     gaps = any(
-        picture is None and name != UNRECOGNISED
+        picture is None and name != UNRECOGNIZED
         for pictures in drawn
         for picture, (name, _) in zip(pictures, rows, strict=True)
     )
@@ -54,7 +54,7 @@ def sheet(
         x = left + j * (width + GAP)
         pen.text((x + width / 2, top - 14), header, INK, font(17), anchor="ms")
         for i, picture in enumerate(pictures):
-            box = gap((width, height), hatched=rows[i][0] != UNRECOGNISED)
+            box = gap((width, height), hatched=rows[i][0] != UNRECOGNIZED)
             paste(whole, picture or box, (x, top + i * (height + GAP)))
     x, y = left, size[1] - EDGE
     if gaps:

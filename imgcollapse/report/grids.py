@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
@@ -57,7 +57,7 @@ def vanishing_grid(lineage: Lineage, side: int = SIDE) -> Image.Image:
     columns = [column(lineage, g, labels, most=4) for g in generations]
     headers = ["real" if g == 0 else str(g) for g in generations]
     rows = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
-    rows.append((UNRECOGNISED, "like no real image"))
+    rows.append((UNRECOGNIZED, "like no real image"))
     note = ", ".join(filter(None, [class_note(len(names)), removed_note(lineage, last)]))
     return sheet(rows, headers, columns, per_row=2, note=note, side=side)
 
@@ -142,14 +142,14 @@ def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
     try:
         return sample_grid(lineage.samples(g))
     except PrunedError:
-        with atomic.explained(lineage.folder(g)):
+        with atomic.wrap_os_errors(lineage.folder(g)):
             return Image.open(lineage.folder(g) / "grid.png")
 
 
 def _classes(lineage: Lineage) -> tuple[list[str], list[float]]:
     """Names and real shares, common to rare."""
     census = lineage.census
-    first = census[(census["generation"] == 0) & (census["class"] != UNRECOGNISED)]
+    first = census[(census["generation"] == 0) & (census["class"] != UNRECOGNIZED)]
     return [short(name) for name in first["class"]], first["expected"].tolist()
 
 
@@ -158,7 +158,7 @@ def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) ->
     shown = column(lineage, g, labels, most=8)
     anything = draw(Cell(lineage.samples(g).pixels[:1], 1, 1), per_row=8)
     width, height = anything.size if anything else (SIDE, SIDE)
-    texts = [names[k] for k in labels] + [UNRECOGNISED]
+    texts = [names[k] for k in labels] + [UNRECOGNIZED]
     left, bar, step = EDGE + max(map(text_width, texts)) + 2 * GAP, 220, height + GAP
     top = EDGE + 50
     size = left + width + 2 * GAP + bar + 70 + EDGE, top + len(texts) * step - GAP + EDGE
@@ -170,13 +170,13 @@ def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) ->
     for i, (name, cell) in enumerate(zip(texts, shown, strict=True)):
         y, x = top + i * step, left + width + 2 * GAP
         share, middle = cell.count / cell.n, y + height // 2
-        colour = MUTED if name == UNRECOGNISED else INK
+        colour = MUTED if name == UNRECOGNIZED else INK
         pen.text((left - 2 * GAP, middle), name, colour, font(17, bold=True), anchor="rm")
-        box = gap((width, height), hatched=name != UNRECOGNISED)
+        box = gap((width, height), hatched=name != UNRECOGNIZED)
         paste(frame, draw(cell, 8) or box, (left, y))
         pen.rectangle((x, middle - 9, x + bar, middle + 9), EMPTY)
         if cell.count:
-            fill = MUTED if name == UNRECOGNISED else BAR
+            fill = MUTED if name == UNRECOGNIZED else BAR
             pen.rectangle((x, middle - 9, x + max(1, round(bar * share)), middle + 9), fill)
         text = f"{share:.1%}" if cell.count else "none"
         pen.text((x + bar + GAP, middle), text, INK, font(14), anchor="lm")

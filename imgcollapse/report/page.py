@@ -11,12 +11,12 @@ import numpy as np
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
 from imgcollapse.report import curation, curves, distances, pictures, shares, survival, vocabulary
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import palette
 from imgcollapse.report.cite import citation
 from imgcollapse.report.comparison import write_comparison
 from imgcollapse.report.comparison.aligned_runs import titles
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.figure import Figure, side_by_side
 from imgcollapse.report.rows import class_rows, verdict_rows
 from imgcollapse.report.summary import cautions, explained, headline, warnings
@@ -73,10 +73,10 @@ def _arms(folders: Sequence[Path]) -> dict[Path, str]:
 
 def _values(run: Run) -> dict[str, Any]:
     """Everything the template says."""
-    counts, record = Counts.of(run), run.record
+    counts, record = CensusArrays.of(run), run.record
     first = next(x for x in run.lineages if x.number == counts.lineages[0])
     try:
-        verdict, silent = Verdict.of(run, counts), ""
+        verdict, silent = DriftTest.of(run, counts), ""
     except UserError as error:
         verdict, silent = None, str(error)
     metrics = run.metrics
@@ -129,7 +129,7 @@ def _values(run: Run) -> dict[str, Any]:
     }
 
 
-def _charts(counts: Counts, verdict: Verdict | None) -> list[Figure]:
+def _charts(counts: CensusArrays, verdict: DriftTest | None) -> list[Figure]:
     drawn = [
         shares.frequencies(counts),
         shares.stacked(counts),
@@ -140,7 +140,7 @@ def _charts(counts: Counts, verdict: Verdict | None) -> list[Figure]:
     return [figure for figure in drawn if figure]
 
 
-def _facts(record: dict[str, Any], counts: Counts) -> list[tuple[str, str]]:
+def _facts(record: dict[str, Any], counts: CensusArrays) -> list[tuple[str, str]]:
     study = record["study"]
     channels, height, width = record["shape"]
     done = "" if counts.last == study["generations"] else f", {counts.last} done"
@@ -162,7 +162,7 @@ def _drifted(run: Run) -> dict[str, str]:
     """What the run went on with that it had not begun with, by when it did."""
     return {
         f"since {drift['when']}": ", ".join(f"{name} {to}" for name, to in drift["to"].items())
-        for drift in run.drifts
+        for drift in run.environment_changes
     }
 
 

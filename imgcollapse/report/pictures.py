@@ -10,9 +10,9 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from imgcollapse.census import UNRECOGNISED
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.figure import Figure, data_uri, to_png
 from imgcollapse.report.formatting import listed, short
 from imgcollapse.report.grid_layout import (
@@ -36,7 +36,7 @@ STRIP_EDGE = 8
 """Samples along an edge of a sample grid."""
 
 
-def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
+def grid(lineage: Lineage, counts: CensusArrays) -> dict[str, Any]:
     """The vanishing grid of the first lineage that the counts hold."""
     labels = shown_classes(len(counts.classes))
     generations = pictured(lineage, counts.last)
@@ -45,7 +45,7 @@ def grid(lineage: Lineage, counts: Counts) -> dict[str, Any]:
     rows = []
     for i, k in enumerate([*labels, UNKNOWN]):
         known = k != UNKNOWN
-        name = counts.classes[k] if known else UNRECOGNISED
+        name = counts.classes[k] if known else UNRECOGNIZED
         gone = bool(known and counts.gone[0, k])
         rows.append(
             {
@@ -104,7 +104,7 @@ def _below(row: dict[str, Any], cell: dict[str, Any]) -> str:
     return "none" if row["known"] else ""
 
 
-def samples(lineage: Lineage, counts: Counts) -> dict[str, Any]:
+def samples(lineage: Lineage, counts: CensusArrays) -> dict[str, Any]:
     """The first 64 samples of each generation that is shown, and all of them to take away."""
     generations = pictured(lineage, lineage.generations - 1)
     strips, light, columns, named = [], [], [], []
@@ -112,7 +112,7 @@ def samples(lineage: Lineage, counts: Counts) -> dict[str, Any]:
         pixels, counted = (
             x[: STRIP_EDGE**2] for x in (lineage.samples(g).pixels, lineage.counted(g))
         )
-        names = [UNRECOGNISED if k == UNKNOWN else counts.classes[k] for k in counted.tolist()]
+        names = [UNRECOGNIZED if k == UNKNOWN else counts.classes[k] for k in counted.tolist()]
         commonest, times = Counter(names).most_common(1)[0]
         what = "The first real training images" if g == 0 else f"First samples of generation {g}"
         alt = f"{what}: {times} of {len(names)} are named {commonest}."

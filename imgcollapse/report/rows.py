@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from imgcollapse.drift import ExtinctionTime
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.drift_test import Verdict, told
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.drift_test import DriftTest, told
 from imgcollapse.report.formatting import last_seen_text, p_value, percent, signed
 from imgcollapse.report.survival import lives
 
 NONE = "–"
 
 
-def class_rows(counts: Counts) -> list[dict[str, Any]]:
+def class_rows(counts: CensusArrays) -> list[dict[str, Any]]:
     """One row for each class of the table of the census, common to rare."""
     real = counts.training / counts.training.sum()
     several = len(counts.lineages) > 1
@@ -35,7 +35,7 @@ def class_rows(counts: Counts) -> list[dict[str, Any]]:
     ]
 
 
-def verdict_rows(counts: Counts, verdict: Verdict) -> list[dict[str, Any]]:
+def verdict_rows(counts: CensusArrays, verdict: DriftTest) -> list[dict[str, Any]]:
     """One row for each class of the table "chance, or the model", common to rare."""
     replicates, selection = len(verdict.null.shares), verdict.selection
     rows = []
@@ -55,7 +55,7 @@ def verdict_rows(counts: Counts, verdict: Verdict) -> list[dict[str, Any]]:
     return rows
 
 
-def _share(counts: Counts, k: int) -> str:
+def _share(counts: CensusArrays, k: int) -> str:
     """The share in the last generation with its interval; of several lineages mean and range."""
     shares = counts.frequency[:, counts.last, k]
     shares = shares[np.isfinite(shares)]
@@ -72,7 +72,7 @@ def _mean_percent(values: np.ndarray) -> str:
     return percent(there.mean()) if len(there) else NONE
 
 
-def _status(counts: Counts, k: int) -> str:
+def _status(counts: CensusArrays, k: int) -> str:
     extinct, gone = counts.extinct[:, counts.last, k], counts.gone[:, k]
     lineages = len(gone)
     if lineages > 1:
@@ -85,13 +85,13 @@ def _status(counts: Counts, k: int) -> str:
     return "below detection" if gone[0] else "present"
 
 
-def _half(counts: Counts, k: int) -> str:
+def _half(counts: CensusArrays, k: int) -> str:
     """Median survival over lineages."""
     median = lives(counts, k).median
     return NONE if median is None else str(median)
 
 
-def _coefficient(verdict: Verdict, k: int) -> str:
+def _coefficient(verdict: DriftTest, k: int) -> str:
     selection = verdict.selection
     s, low, high = (told(x, k) for x in (selection.s, selection.low, selection.high))
     if low is None:

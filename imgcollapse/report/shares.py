@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.census_arrays import Counts, Cube
+from imgcollapse.census import UNRECOGNIZED
+from imgcollapse.report.census_arrays import CensusArrays, Cube
 from imgcollapse.report.chart import (
     FAINT,
     GREY,
@@ -28,7 +28,7 @@ from imgcollapse.report.series import band, chance_band, mean, span
 TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
 
 
-def frequencies(counts: Counts) -> Figure:
+def frequencies(counts: CensusArrays) -> Figure:
     """Share of each class among recognised samples, on a log scale, with its interval.
 
     Generations in which a class is not detected are crosses in the strip at the
@@ -77,7 +77,7 @@ def frequencies(counts: Counts) -> Figure:
         return Figure.drawn(figure, "class-shares", _shares_in_words(counts), table)
 
 
-def stacked(counts: Counts) -> Figure:
+def stacked(counts: CensusArrays) -> Figure:
     """Class shares laid on top of each other, commonest at the bottom, unrecognised on top."""
     known = np.nan_to_num(counts.frequency) * (counts.recognised / counts.n)[:, :, None]
     unknown = (counts.unrecognised / counts.n)[:, :, None]
@@ -94,7 +94,7 @@ def stacked(counts: Counts) -> Figure:
         axes.set_xlim(generations[0], generations[-1])
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         centres = average[-1].cumsum() - average[-1] / 2
-        names = [*(short(name, 20) for name in counts.classes), UNRECOGNISED]
+        names = [*(short(name, 20) for name in counts.classes), UNRECOGNIZED]
         ends = [
             (float(centre), name, colour)
             for centre, name, colour, share in zip(
@@ -112,14 +112,14 @@ def stacked(counts: Counts) -> Figure:
         table = pd.DataFrame(
             {
                 "generation": np.repeat(np.arange(counts.last + 1), len(colours)),
-                "class": [*counts.classes, UNRECOGNISED] * (counts.last + 1),
+                "class": [*counts.classes, UNRECOGNIZED] * (counts.last + 1),
                 "share": average[: counts.last + 1].ravel(),
             }
         )
         return Figure.drawn(figure, "class-shares-stacked", alt, table)
 
 
-def chance_panels(counts: Counts) -> list[tuple[int, Figure]]:
+def chance_panels(counts: CensusArrays) -> list[tuple[int, Figure]]:
     """One panel for each class that is shown: its share beside the band of chance alone.
 
     Returns:
@@ -128,7 +128,7 @@ def chance_panels(counts: Counts) -> list[tuple[int, Figure]]:
     return [(k, _panel(counts, k)) for k in shown_classes(len(counts.classes))]
 
 
-def _panel(counts: Counts, k: int) -> Figure:
+def _panel(counts: CensusArrays, k: int) -> Figure:
     colour = palette(len(counts.classes))[k]
     limits = counts.limit[np.isfinite(counts.limit)]
     bottom = float(limits.min() / 4) if len(limits) else 0.01
@@ -159,7 +159,7 @@ def _panel(counts: Counts, k: int) -> Figure:
         return Figure.drawn(figure, f"chance-{k}", _described(counts, k), table)
 
 
-def _described(counts: Counts, k: int) -> str:
+def _described(counts: CensusArrays, k: int) -> str:
     share = mean(counts.frequency)[counts.last, k]
     now = percent(share) if np.isfinite(share) else "undefined"
     low, high = counts.drift_low[counts.last, k], counts.drift_high[counts.last, k]
@@ -169,7 +169,7 @@ def _described(counts: Counts, k: int) -> str:
     )
 
 
-def _shares_of(counts: Counts, k: int, **beside: Cube) -> pd.DataFrame:
+def _shares_of(counts: CensusArrays, k: int, **beside: Cube) -> pd.DataFrame:
     """What is drawn of class k, under the census's names."""
     low, high = counts.low[:, :, k], counts.high[:, :, k]
     beside = {"detection_limit": mean(counts.limit)[:, k], **beside}
@@ -178,7 +178,7 @@ def _shares_of(counts: Counts, k: int, **beside: Cube) -> pd.DataFrame:
     return table
 
 
-def _shares_in_words(counts: Counts) -> str:
+def _shares_in_words(counts: CensusArrays) -> str:
     """What the shares do, from the first generation to the last."""
     gone = [counts.classes[k] for k in reversed(range(len(counts.classes))) if _below(counts, k)]
     below = f" Below the detection limit by then: {listed(gone)}." if gone else ""
@@ -187,12 +187,12 @@ def _shares_in_words(counts: Counts) -> str:
     return f"Class shares by generation, log scale. {_commonest(counts)}{below}{shown}"
 
 
-def _below(counts: Counts, k: int) -> bool:
+def _below(counts: CensusArrays, k: int) -> bool:
     average, limit = mean(counts.frequency), mean(counts.limit)
     return bool(average[counts.last, k] < limit[counts.last, k])
 
 
-def _commonest(counts: Counts) -> str:
+def _commonest(counts: CensusArrays) -> str:
     share = mean(counts.frequency)[:, 0]
     now = percent(float(share[-1])) if np.isfinite(share[-1]) else "an undefined share"
     return (

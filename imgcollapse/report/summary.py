@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.drift_test import LEVEL, Verdict
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.drift_test import LEVEL, DriftTest
 from imgcollapse.report.formatting import listed, p_value, percent, ratio
 from imgcollapse.runs.run_dir import Run
 
@@ -13,7 +13,7 @@ FAITHFUL_RECOGNISED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9
 """Below, above and below which a result deserves a warning."""
 
 
-def headline(counts: Counts) -> list[str]:
+def headline(counts: CensusArrays) -> list[str]:
     """What happened, in a few sentences."""
     if counts.last == 0:
         return ["Only the real images are here so far; no model has been trained yet."]
@@ -26,7 +26,7 @@ def headline(counts: Counts) -> list[str]:
     ]
 
 
-def explained(verdict: Verdict, counts: Counts) -> list[str]:
+def explained(verdict: DriftTest, counts: CensusArrays) -> list[str]:
     """Whether chance alone explains the class shares, in a few sentences."""
     names, overall = counts.classes, verdict.selection.overall
     if overall is None:
@@ -60,7 +60,7 @@ def explained(verdict: Verdict, counts: Counts) -> list[str]:
     return said
 
 
-def cautions(counts: Counts, verdict: Verdict | None) -> list[str]:
+def cautions(counts: CensusArrays, verdict: DriftTest | None) -> list[str]:
     """What can not be concluded from this run."""
     found, g = [], counts.last
     limit, n = counts.limit[:, g].mean(axis=0), float(counts.recognised[:, g].mean())
@@ -127,7 +127,7 @@ def ended(run: Run) -> list[str]:
     return found
 
 
-def warnings(run: Run, counts: Counts) -> list[str]:
+def warnings(run: Run, counts: CensusArrays) -> list[str]:
     """What a reader must know before believing the result."""
     found = ended(run)
     accuracy = run.record["oracle"]["accuracy"]
@@ -141,18 +141,18 @@ def warnings(run: Run, counts: Counts) -> list[str]:
     return found
 
 
-def _recognised(counts: Counts, g: int) -> float:
+def _recognised(counts: CensusArrays, g: int) -> float:
     """Share of generation g that the oracle can name."""
     return float((counts.recognised[:, g] / counts.n[:, g]).mean())
 
 
-def _distance(counts: Counts) -> float:
+def _distance(counts: CensusArrays) -> float:
     """Total variation between generation 1's class shares and the expected ones."""
     distances = np.abs(counts.frequency[:, 1] - counts.expected[1]).sum(axis=1) / 2
     return float(np.nan_to_num(distances, nan=1).mean())
 
 
-def _unfaithful(counts: Counts) -> str:
+def _unfaithful(counts: CensusArrays) -> str:
     """Why generation 1 is no copy of the real images, and whose fault that is; empty if it is."""
     recognised, distance, reasons = _recognised(counts, 1), _distance(counts), []
     if recognised < FAITHFUL_RECOGNISED:
@@ -178,7 +178,7 @@ def _unfaithful(counts: Counts) -> str:
     )
 
 
-def _vanished(counts: Counts) -> str:
+def _vanished(counts: CensusArrays) -> str:
     gone, extinct = counts.gone, counts.extinct[:, counts.last]
     lineages, classes = gone.shape
     when = f"By generation {counts.last}"
@@ -210,7 +210,7 @@ def _vanished(counts: Counts) -> str:
     )
 
 
-def _diversity(counts: Counts) -> str:
+def _diversity(counts: CensusArrays) -> str:
     values = counts.heterozygosity
     first, final = (
         float(h[np.isfinite(h)].mean()) if np.isfinite(h).any() else np.nan
@@ -225,7 +225,7 @@ def _diversity(counts: Counts) -> str:
     return f"{name} {'fell' if final < first else 'rose'} from {first:.2f} to {final:.2f}."
 
 
-def _inbreeding(verdict: Verdict) -> str:
+def _inbreeding(verdict: DriftTest) -> str:
     size = verdict.size.pooled
     if size.value is None or size.low is None or size.high is None:
         return f"The effective population size N_e is undefined: {size.reason}."

@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from imgcollapse.census import score_interval, statuses
 from imgcollapse.drift import SurvivalCurve, survival_curve
-from imgcollapse.report.census_arrays import Counts, Cube
+from imgcollapse.report.census_arrays import CensusArrays, Cube
 from imgcollapse.report.chart import GREY, palette, panel
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import short
 from imgcollapse.report.grid_layout import shown_classes
 from imgcollapse.report.series import mean
 
 
-def lives(counts: Counts, k: int) -> SurvivalCurve:
+def lives(counts: CensusArrays, k: int) -> SurvivalCurve:
     """Of class k: a lineage's death is the generation in which the class is first called extinct;
     lineages where it never is are censored in the last generation.
     """
     return _curve(counts.extinct[:, :, k])
 
 
-def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, Figure]]:
+def survival_panels(counts: CensusArrays, verdict: DriftTest | None) -> list[tuple[int, Figure]]:
     """One panel for each class that is extinct somewhere, of those that are shown.
 
     Returns:
@@ -37,7 +37,7 @@ def survival_panels(counts: Counts, verdict: Verdict | None) -> list[tuple[int, 
     return [(k, _panel(counts, verdict, k)) for k in shown]
 
 
-def _panel(counts: Counts, verdict: Verdict | None, k: int) -> Figure:
+def _panel(counts: CensusArrays, verdict: DriftTest | None, k: int) -> Figure:
     colour, curve = palette(len(counts.classes))[k], lives(counts, k)
     with panel(short(counts.classes[k], 24)) as (figure, axes):
         by_chance = None
@@ -75,7 +75,7 @@ def _curve(extinct: NDArray[np.bool_]) -> SurvivalCurve:
     return survival_curve(np.where(died, extinct.argmax(axis=1), extinct.shape[1] - 1), died)
 
 
-def _called(counts: Counts, shares: Cube, k: int) -> NDArray[np.bool_]:
+def _called(counts: CensusArrays, shares: Cube, k: int) -> NDArray[np.bool_]:
     """Whether the census would call class k, at shares float64[S, G], extinct: bool[S, G]."""
     generations = shares.shape[1]
     noise, recognised = mean(counts.noise)[:generations, k], mean(counts.recognised)[:generations]

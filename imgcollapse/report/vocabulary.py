@@ -10,11 +10,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from imgcollapse.metrics import Codebook
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import GREY, INK, chart, label_ends, palette
 from imgcollapse.report.distances import series
 from imgcollapse.report.figure import Figure
-from imgcollapse.report.first_detection import noticed
+from imgcollapse.report.first_detection import first_detections
 from imgcollapse.report.formatting import percent
 from imgcollapse.report.grid_layout import shown_generations
 from imgcollapse.report.long_tables import tidy
@@ -25,7 +25,7 @@ from imgcollapse.runs.run_dir import Run
 MOST_CURVES, MOST_PATCHES, PATCH_SIDE = 4, 24, 32
 
 
-def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] | None:
+def section(run: Run, counts: CensusArrays, metrics: pd.DataFrame) -> dict[str, Any] | None:
     """What the page says about words; None where the images of a run are not written as words.
 
     Args:
@@ -49,7 +49,7 @@ def section(run: Run, counts: Counts, metrics: pd.DataFrame) -> dict[str, Any] |
         "charts": [figure for figure in drawn if figure],
         "lost": lost_patches(codebook, there),
         "lineage": first.number,
-        "noticed": noticed(counts, metrics),
+        "noticed": first_detections(counts, metrics),
     }
 
 
@@ -86,7 +86,7 @@ def zipf(found: np.ndarray) -> Figure:
 
 
 def _over_generations(
-    metrics: pd.DataFrame, counts: Counts, metric: str, title: str, share: bool
+    metrics: pd.DataFrame, counts: CensusArrays, metric: str, title: str, share: bool
 ) -> Figure | None:
     """A metric with its interval, the band of chance alone and that of real against real."""
     generations = counts.last + 1

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lazy_images import Stored
-from imgcollapse.core.lineage_images import Kept, TrainingSet
+from imgcollapse.core.lazy_images import StoredImages
+from imgcollapse.core.lineage_images import Selection, TrainingSet
 from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.runs.tables import Tables, census_table, curation_table, metrics_table
 
 MANIFEST, SAMPLES, GRID = "manifest.json", "samples.safetensors", "grid.png"
 TRAINING_SET, MODEL = "training_set.safetensors", "model.safetensors"
-KEPT, WORDS = "kept.safetensors", "words.safetensors"
+SELECTION, WORDS = "kept.safetensors", "words.safetensors"
 LOG, DIVERGED, WORK = "events.jsonl", "diverged.json", ".work"
 TRAIN_AGAIN = "restore it, or remove this and all later generations to train them again"
 
@@ -63,14 +63,14 @@ class Lineage:
         """Where generation g lies."""
         return self.path / f"gen_{g:03d}"
 
-    def work(self, g: int) -> Path:
+    def checkpoint_folder(self, g: int) -> Path:
         """Where the unfinished work of generation g is kept."""
         return self.folder(g).with_suffix(WORK)
 
     def samples(self, g: int) -> Images:
         """The images of generation g, mapped when needed; labels are the classes asked for."""
         labels = self._load(g, SAMPLES)["labels"].clone()
-        return Stored(labels, lambda: self._load(g, SAMPLES)["pixels"])
+        return StoredImages(labels, lambda: self._load(g, SAMPLES)["pixels"])
 
     def counted(self, g: int) -> Tensor:
         """int16[N], the class the oracle named for each sample, or -1."""
@@ -78,12 +78,12 @@ class Lineage:
 
     def training_set(self, g: int) -> TrainingSet:
         """Which images the g-th model was trained on, g >= 1."""
-        return TrainingSet.of_runs(**self._load(g, TRAINING_SET))
+        return TrainingSet.from_runs(**self._load(g, TRAINING_SET))
 
-    def kept(self, g: int) -> Kept | None:
+    def selection(self, g: int) -> Selection | None:
         """What of generation g entered the pool before the next model; None without filters."""
-        filtered = KEPT in self.manifest(g + 1)["files"]
-        return Kept(**self._load(g + 1, KEPT)) if filtered else None
+        filtered = SELECTION in self.manifest(g + 1)["files"]
+        return Selection(**self._load(g + 1, SELECTION)) if filtered else None
 
     def model(self, g: int) -> dict[str, Tensor]:
         """State of the g-th model, g >= 1."""
@@ -98,7 +98,7 @@ class Lineage:
         if g not in self._manifests:  # what is committed does not change
             path = self.folder(g) / MANIFEST
             manifest = checksums.read_json(path, TRAIN_AGAIN)
-            schemas.check_manifest(path, manifest, TRAIN_AGAIN)
+            schemas.validate_manifest(path, manifest, TRAIN_AGAIN)
             if manifest["generation"] != g:
                 raise UserError(
                     f"{path}: is that of generation {manifest['generation']}; {TRAIN_AGAIN}"
@@ -113,7 +113,7 @@ class Lineage:
         if not path.is_file():
             return None
         mend = "remove it to train that generation again"
-        schemas.check_diverged(path, ended := checksums.read_json(path, mend), mend)
+        schemas.validate_diverged(path, ended := checksums.read_json(path, mend), mend)
         return ended
 
     @property
@@ -140,7 +140,7 @@ class Lineage:
         findings: Mapping[str, Any],
         training_set: TrainingSet | None = None,
         model: Mapping[str, Tensor] | None = None,
-        kept: Kept | None = None,
+        kept: Selection | None = None,
     ) -> None:
         """Write generation g aside and let it appear as a whole, then bring the tables up to date.
 
@@ -164,7 +164,7 @@ class Lineage:
             if model is not None:
                 tensors[MODEL] = model
             if kept is not None:
-                tensors[KEPT] = vars(kept)
+                tensors[SELECTION] = vars(kept)
             if "words" in findings:
                 tensors[WORDS] = findings["words"]
                 findings = {name: found for name, found in findings.items() if name != "words"}
@@ -172,11 +172,11 @@ class Lineage:
             files[GRID] = atomic.write_png(folder / GRID, grid)
             about = {"generation": g, "files": files, "made_with": dict(self.made_with)}
             checksums.write_json(folder / MANIFEST, about | dict(findings))
-            lock.confirm(self.path)
+            lock.assert_still_owner(self.path)
         self.write_tables()
         self.log("generation", generation=g, seconds=findings.get("seconds"))
 
-    def end_diverged(self, g: int, why: str) -> None:
+    def mark_diverged(self, g: int, why: str) -> None:
         """Write down that the lineage ends before generation g."""
         checksums.write_json(self.path / DIVERGED, {"generation": g, "why": why})
         self.log("diverged", generation=g, why=why)
@@ -188,11 +188,11 @@ class Lineage:
             The numbers of the committed generations after generation 0.
         """
         atomic.make_folder(self.path)
-        atomic.sweep_orphans(self.path)
+        atomic.remove_orphans(self.path)
         self.check_order()
         done = self.generations
         for work in self.path.glob(f"gen_*{WORK}"):
-            if work != self.work(done):  # of a generation that is committed, or gone
+            if work != self.checkpoint_folder(done):  # of a generation that is committed, or gone
                 shutil.rmtree(work)
         if done:
             self.write_tables()
@@ -229,7 +229,7 @@ class Lineage:
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         checksums.append_line(self.path / LOG, {"time": when, "event": event, **facts})
 
-    def forget(self, g: int) -> None:
+    def invalidate(self, g: int) -> None:
         """Read a manifest anew the next time: it was written anew."""
         self._manifests.pop(g, None)
 
@@ -243,14 +243,14 @@ class Lineage:
             digests = [d for n, d in self.manifest(g)["files"].items() if n == name]
             tensors = atomic.read_tensors(path, TRAIN_AGAIN, *digests)
         except UserError:
-            self.forget(g)  # it may have gone since its manifest was read
+            self.invalidate(g)  # it may have gone since its manifest was read
             if path.is_file() or name not in self.pruned(g):
                 raise
             raise PrunedError(
                 f"{path}: was removed, for the study keeps those of later generations alone "
                 "(retention); ask for a later one"
             ) from None
-        schemas.check_tensors(path, tensors, TRAIN_AGAIN)
+        schemas.validate_tensors(path, tensors, TRAIN_AGAIN)
         return tensors
 
     def _rows(self, name: str) -> list[dict[str, Any]]:

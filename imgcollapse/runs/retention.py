@@ -23,17 +23,19 @@ def prune(lineage: Lineage, retention: Retention, first: int = 1) -> None:
     for g in range(max(first, 1), last + 1):
         manifest, folder = lineage.manifest(g), lineage.folder(g)
         removed = set(manifest.get("pruned", ()))
-        removes = {name for name in retention.removes(keeps, last - g) if name in manifest["files"]}
+        removes = {
+            name for name in retention.expired_files(keeps, last - g) if name in manifest["files"]
+        }
         if removes - removed:
             removed |= removes
             checksums.write_json(folder / MANIFEST, manifest | {"pruned": sorted(removed)})
-            lineage.forget(g)
+            lineage.invalidate(g)
         for name in removed:
-            with atomic.explained(folder):
+            with atomic.wrap_os_errors(folder):
                 (folder / name).unlink(missing_ok=True)
 
 
-def newly_old(retention: Retention, g: int) -> int:
+def expired(retention: Retention, g: int) -> int:
     """The earliest generation that may lose something once generation g is there."""
     keeps = [keep for keep in (retention.samples, retention.models) if keep != "all"]
     return g - max(keeps, default=-1)

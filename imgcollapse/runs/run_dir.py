@@ -17,7 +17,7 @@ from torch import Tensor
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums, schemas
-from imgcollapse.io.checksummed_files import FILES, Recorded
+from imgcollapse.io.checksummed_files import FILES, ChecksummedFiles
 from imgcollapse.io.lock import LOCK
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.tables import write_table
@@ -49,7 +49,7 @@ class Run:
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
-        self._files = Recorded(path, record, self._write)
+        self._files = ChecksummedFiles(path, record, self._write)
         count = record["study"]["lineages"]
         self.lineages = (
             [Lineage(path)]
@@ -65,13 +65,13 @@ class Run:
             UserError: it is none, or of a format this program does not know.
         """
         path = Path(path)
-        with atomic.explained(path):
+        with atomic.wrap_os_errors(path):
             if not (path / RECORD).is_file():
                 raise UserError(
                     f"{path}: not a run folder (no {RECORD}); name one, such as runs/demo"
                 )
         record = checksums.read_json(path / RECORD, RESTORE, FORMAT)
-        schemas.check_run(path / RECORD, record, RESTORE)
+        schemas.validate_run_record(path / RECORD, record, RESTORE)
         return cls(path, record)
 
     @classmethod
@@ -81,7 +81,7 @@ class Run:
         Raises:
             UserError: the folder holds something else, or another study's run.
         """
-        with atomic.explained(path):
+        with atomic.wrap_os_errors(path):
             begun = (path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
@@ -149,29 +149,29 @@ class Run:
             )
         record |= {"study": dict(study)}
         if changed:
-            record["drifts"] = [*self.drifts, _drift(changed)]
-        settled = self._files.settle([name for name in DERIVED if name not in derived])
+            record["drifts"] = [*self.environment_changes, _drift(changed)]
+        settled = self._files.reconcile([name for name in DERIVED if name not in derived])
         replaced = self._files.replace(derived)
         if settled or replaced or any(self.record.get(key) != record[key] for key in record):
             self.record |= record
             self._write()
 
-    def changed(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    def changed_since(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         """What the bits depend on beside the study and is not as it was: (then, now) by name."""
-        then = self.made_with
+        then = self.environment
         names = [*now, *(name for name in then if name not in now)]
         return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
 
     @property
-    def drifts(self) -> list[dict[str, Any]]:
+    def environment_changes(self) -> list[dict[str, Any]]:
         """When the run went on with other software or on another machine, and what had changed."""
         return self.record.get("drifts", [])
 
     @property
-    def made_with(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, Any]:
         """What the bits of its last sitting depend on beside the study."""
         made = dict(self.record["made_with"])
-        for drift in self.drifts:
+        for drift in self.environment_changes:
             made |= drift["to"]
         return made
 
@@ -206,7 +206,7 @@ class Run:
             name: which.
             made_with: what its bits depend on beside the study; otherwise it is another's.
         """
-        if name not in self.files or self._files.replacing or self.changed(made_with):
+        if name not in self.files or self._files.replacing or self.changed_since(made_with):
             return None
         try:
             return self._load(name)

@@ -24,7 +24,7 @@ _REAL = (
 
 def census_table(rows: Rows) -> pd.DataFrame:
     """Census rows of successive generations, each class with its status."""
-    return _table(Calls().of(rows), census.COLUMNS)
+    return _table(ExtinctionCalls().of(rows), census.COLUMNS)
 
 
 def metrics_table(rows: Rows) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False).encode()
 
 
-class Calls:
+class ExtinctionCalls:
     """Says of each class, generation after generation, whether it is extinct."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Calls:
         """Census rows of the generations that follow those given before, each with its status."""
         called = [dict(row) for row in rows]
         for row in called:
-            if row["class"] == census.UNRECOGNISED:
+            if row["class"] == census.UNRECOGNIZED:
                 continue
             if row["class"] not in self._classes:
                 self._classes[row["class"]] = self._begin()
@@ -85,7 +85,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.generations = 0
-        self._calls = Calls()
+        self._calls = ExtinctionCalls()
         self._text: dict[str, list[bytes]] = {"census": [], "metrics": [], "curation": []}
 
     def add(self, found: Mapping[str, Any]) -> None:

@@ -18,23 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from imgcollapse.io.lock import owned
+from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.sweeps.cost_estimate import foresee
+from imgcollapse.sweeps.cost_estimate import estimate_costs
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
-from imgcollapse.sweeps.process_pool import Local
-from imgcollapse.sweeps.progress import Board
+from imgcollapse.sweeps.process_pool import ProcessPool
+from imgcollapse.sweeps.progress import SweepProgress
 from imgcollapse.sweeps.ray import Ray
-from imgcollapse.sweeps.tasks import Key, Unit, units_of
+from imgcollapse.sweeps.tasks import Key, Task, tasks_of
 
 __all__ = [
     "Arm",
-    "Board",
-    "Local",
     "Plan",
+    "ProcessPool",
     "Ray",
     "Sweep",
-    "foresee",
+    "SweepProgress",
+    "estimate_costs",
     "is_sweep",
     "load_plan",
     "open_sweep",
@@ -45,7 +45,7 @@ __all__ = [
 class Backend(Protocol):
     """Somebody who runs units."""
 
-    def run(self, units: Sequence[Unit], board: Board) -> Mapping[Key, str]:
+    def run(self, units: Sequence[Task], board: SweepProgress) -> Mapping[Key, str]:
         """Run units, each once it is ready; returns what failed, and why in one line."""
         ...
 
@@ -71,7 +71,7 @@ def sweep(
     overrides: Sequence[str] = (),
     smoke: bool = False,
     backend: Backend | None = None,
-    board: Board | None = None,
+    board: SweepProgress | None = None,
     allow_drift: bool = False,
 ) -> Sweep:
     """Run all arms of a sweep, or what is left of them, in the folder `out`.
@@ -97,12 +97,12 @@ def sweep(
         plan = load_plan(plan, overrides, smoke)
     out = Path(out)
     plan.check(out)
-    board = board or Board(None)
-    backend = backend or Local(plan.jobs())
+    board = board or SweepProgress(None)
+    backend = backend or ProcessPool(plan.jobs())
     say = partial(print, file=board.stream) if board.stream else None
-    with owned(out, say):
+    with folder_lock(out, say):
         plan.write(out)
-        units = [replace(unit, allow_drift=allow_drift) for unit in units_of(plan, out)]
+        units = [replace(unit, allow_drift=allow_drift) for unit in tasks_of(plan, out)]
         failed = backend.run(units, board)
         runs = {}
         for arm in plan.arms:

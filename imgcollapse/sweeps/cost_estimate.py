@@ -6,22 +6,22 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgcollapse.experiment.forecast import Forecast, Probe, forecast, probe
+from imgcollapse.experiment.forecast import CostProfile, Forecast, forecast, measure_cost
 from imgcollapse.sweeps.plan import Arm, Plan
-from imgcollapse.sweeps.tasks import units_of
+from imgcollapse.sweeps.tasks import tasks_of
 
 CHEAP = ("seed", "regime", "curation", "labels", "generations", "lineages", "retention")
 """Settings in which arms may differ and still take as long for a step, a sample, a measure."""
 
 
-def foresee(plan: Plan) -> Iterator[tuple[str, Forecast]]:
+def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
     """What each arm takes, by name; arms that cost alike are tried once, shared work is shared."""
-    units, tried = units_of(plan, Path()), dict[str, Probe]()
+    units, tried = tasks_of(plan, Path()), dict[str, CostProfile]()
     for arm in plan.arms:
         mine = [unit for unit in units if unit.arm == arm.name]
         shared = {unit.lineage for unit in mine if unit.sibling}
         alike = _cost(arm)
-        tried[alike] = tried.get(alike) or probe(arm.study)
+        tried[alike] = tried.get(alike) or measure_cost(arm.study)
         models = len(shared - {None})
         yield arm.name, forecast(arm.study, tried[alike], None in shared, models)
 

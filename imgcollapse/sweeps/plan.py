@@ -17,7 +17,7 @@ import torch
 
 from imgcollapse.config.loader import (
     SMOKE,
-    complete,
+    apply_smoke,
     override,
     read_settings,
     take_smoke,
@@ -25,7 +25,7 @@ from imgcollapse.config.loader import (
 )
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import unfit_folder
+from imgcollapse.core.sanitize import invalid_folder_reason
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
 from imgcollapse.runs.run_dir import Run
@@ -72,7 +72,7 @@ class Plan:
         Raises:
             UserError: it holds something else, or an arm's run belongs to another study.
         """
-        with atomic.explained(folder):
+        with atomic.wrap_os_errors(folder):
             held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
         if foreign := [] if RECORD in held else [n for n in held if n != LOCK and ".tmp" not in n]:
             raise UserError(
@@ -157,7 +157,7 @@ def _study(given: Any, path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: study: is missing; give the path of a study's YAML file, or its settings"
         )
-    complete(settings)
+    apply_smoke(settings)
     return settings
 
 
@@ -202,7 +202,7 @@ def _arm(
     where = f"{path}: arms.{name}"
     if not NAME.fullmatch(name):
         raise UserError(f"{where}: a folder is named so; use letters, digits and .-_ only")
-    if why := unfit_folder(name):
+    if why := invalid_folder_reason(name):
         raise UserError(f"{where}: a folder is named so, and the name {why}; choose another")
     mine = deepcopy(settings)
     for tree in changes:

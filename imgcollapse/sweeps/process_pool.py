@@ -21,15 +21,15 @@ from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.progress import Board, Step
-from imgcollapse.sweeps.task_queue import RETRIES, Agenda
-from imgcollapse.sweeps.tasks import Bench, Ended, Key, Unit
+from imgcollapse.sweeps.progress import Step, SweepProgress
+from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
+from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
 POLL = 0.2
 """Seconds between two looks at whether a unit that waits has become ready."""
 
 
-class Local:
+class ProcessPool:
     """Runs units in processes of this machine."""
 
     def __init__(self, jobs: int, retries: int = RETRIES) -> None:
@@ -42,29 +42,31 @@ class Local:
             raise UserError(f"--jobs: {jobs} is too few; ask for 1 or more")
         self.jobs, self.retries = jobs, retries
 
-    def run(self, units: Sequence[Unit], board: Board) -> Mapping[Key, str]:
+    def run(self, units: Sequence[Task], board: SweepProgress) -> Mapping[Key, str]:
         """Run units, each once it is ready; returns what failed, and why in one line.
 
         Raises:
             Stopped: a signal has asked to stop, and the units under way have kept their work.
         """
-        agenda, workers = Agenda(units, board, self.retries), []
+        agenda, workers = TaskQueue(units, board, self.retries), []
         with board.over(units):
             try:
-                while not signals.asked() and (agenda.waiting or any(w.unit for w in workers)):
+                while not signals.stop_requested() and (
+                    agenda.waiting or any(w.unit for w in workers)
+                ):
                     self._hand_out(agenda, workers, board)
                     workers = _listen(workers, agenda, board)
-                if signals.asked():
+                if signals.stop_requested():
                     _stop(workers, board)
             finally:
                 for worker in workers:
                     worker.ask()
                 for worker in workers:
                     worker.end()
-        signals.heed()
+        signals.raise_if_stop_requested()
         return agenda.failures()
 
-    def _hand_out(self, agenda: Agenda, workers: list[_Worker], board: Board) -> None:
+    def _hand_out(self, agenda: TaskQueue, workers: list[_Worker], board: SweepProgress) -> None:
         """Give every free worker a unit that is ready; start workers while there are too few."""
         if all(worker.unit for worker in workers) and len(workers) == self.jobs:
             return
@@ -78,7 +80,7 @@ class Local:
             if not free:
                 return
             agenda.begin(unit)
-            board.begins(unit)
+            board.start(unit)
             free[0].take(unit)
 
 
@@ -86,7 +88,7 @@ class Local:
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    unit: Unit | None = None
+    unit: Task | None = None
     arm: str | None = None
     dead: bool = False
 
@@ -99,7 +101,7 @@ class _Worker:
         theirs.close()  # so that its end is noticed
         return cls(process, cast(Connection, ours))  # on Windows its twin, a PipeConnection
 
-    def take(self, unit: Unit) -> None:
+    def take(self, unit: Task) -> None:
         self.unit, self.arm = unit, unit.arm
         with suppress(OSError):  # it has died: that is heard as the end of the connection
             self.connection.send(unit)
@@ -110,7 +112,7 @@ class _Worker:
             return self.connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
-            return Ended(f"its process died ({_cause(self.process.exitcode)})", again=True)
+            return TaskResult(f"its process died ({_cause(self.process.exitcode)})", again=True)
 
     def ask(self) -> None:
         """If it is at work, ask it to keep what it has and stop."""
@@ -127,34 +129,34 @@ class _Worker:
             self.process.join()
 
 
-def _listen(workers: list[_Worker], agenda: Agenda, board: Board) -> list[_Worker]:
+def _listen(workers: list[_Worker], agenda: TaskQueue, board: SweepProgress) -> list[_Worker]:
     """Take in what busy workers say; returns the workers that live."""
     busy = [worker for worker in workers if worker.unit]
     for connection in wait([worker.connection for worker in busy], POLL):
         worker = next(w for w in busy if w.connection is connection)
         unit, message = worker.unit, worker.hear()
-        if unit and isinstance(message, Ended):
+        if unit and isinstance(message, TaskResult):
             worker.unit = None
             if message.again:  # it has ended, or does
                 worker.end()
                 worker.dead = True
             agenda.end(unit, message)
         elif unit:
-            board.hears(unit, message)
+            board.update(unit, message)
     return [worker for worker in workers if not worker.dead]
 
 
-def _stop(workers: list[_Worker], board: Board) -> None:
+def _stop(workers: list[_Worker], board: SweepProgress) -> None:
     """Ask the busy ones to keep their work and stop, and wait for them."""
     busy = [worker for worker in workers if worker.unit]
     if busy:
-        board.say(f"Stopping: {len(busy)} at work keep what they have.")
+        board.log(f"Stopping: {len(busy)} at work keep what they have.")
     for worker in busy:
         worker.ask()
     while busy := [worker for worker in busy if worker.unit]:
         for connection in wait([worker.connection for worker in busy]):
             worker = next(w for w in busy if w.connection is connection)
-            if isinstance(worker.hear(), Ended):
+            if isinstance(worker.hear(), TaskResult):
                 worker.unit = None
 
 
@@ -168,11 +170,11 @@ class _Reporter:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         self.tell(generation)
-        signals.heed()
+        signals.raise_if_stop_requested()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.tell(line)
 
     def __call__(
@@ -190,10 +192,10 @@ def _serve(connection: Connection, share: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     reporter, healthy = _Reporter(connection), True
-    with signals.listening():
+    with signals.catch_signals():
         share_gpus(share)
-        bench = Bench(reporter)
-        while healthy and not signals.asked():
+        bench = TaskRunner(reporter)
+        while healthy and not signals.stop_requested():
             try:
                 unit = connection.recv()
             except (EOFError, OSError):

@@ -12,8 +12,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imgcollapse.experiment.progress import LOG_EVERY, span
-from imgcollapse.sweeps.tasks import Key, Unit
+from imgcollapse.experiment.progress import LOG_EVERY, format_duration
+from imgcollapse.sweeps.tasks import Key, Task
 
 SHOW_EVERY = 0.2
 """Seconds between two pictures on a terminal."""
@@ -33,7 +33,7 @@ class Step:
 class _Place:
     """Where a unit under way stands."""
 
-    unit: Unit
+    unit: Task
     generation: int = 0
     step: Step | None = None
 
@@ -53,7 +53,7 @@ class _Place:
 
 
 @dataclass
-class Board:
+class SweepProgress:
     """Shows all units under way, how many are done, and the time left.
 
     Attributes:
@@ -65,7 +65,7 @@ class Board:
     traces: dict[Key, str] = field(default_factory=dict)
 
     @contextmanager
-    def over(self, units: Sequence[Unit]) -> Iterator[None]:
+    def over(self, units: Sequence[Task]) -> Iterator[None]:
         """Watch these units inside the block; the live table is taken away at its end."""
         self.lineages = [unit for unit in units if unit.lineage is not None]
         self.done = {unit.key: unit.generations_done() for unit in self.lineages}
@@ -83,11 +83,11 @@ class Board:
         finally:
             self.live.stop()
 
-    def begins(self, unit: Unit) -> None:
+    def start(self, unit: Task) -> None:
         """A unit is taken up."""
         self.places[unit.key] = _Place(unit)
 
-    def hears(self, unit: Unit, message: int | str | Step) -> None:
+    def update(self, unit: Task, message: int | str | Step) -> None:
         """A unit says a line, has come to a generation, or to a step of it."""
         place = self.places[unit.key]
         if isinstance(message, str):
@@ -100,11 +100,11 @@ class Board:
                 self.done[unit.key] = max(message - 1, 0)
         self._show()
 
-    def ends(self, unit: Unit, failure: str | None, trace: str = "") -> None:
+    def finish(self, unit: Task, failure: str | None, trace: str = "") -> None:
         """A unit is done, or has failed."""
         self.places.pop(unit.key, None)
         if failure is not None:
-            self.say(f"FAILED  {failure}")
+            self.log(f"FAILED  {failure}")
             # An arm that could not begin has no lineages to wait for.
             whole_arm = [u.key for u in self.lineages if u.arm == unit.arm]
             lost = whole_arm if unit.lineage is None else [unit.key]
@@ -116,26 +116,26 @@ class Board:
             self.done[unit.key] = unit.generations
         self._show()
 
-    def retries(self, unit: Unit, why: str) -> None:
+    def retries(self, unit: Task, why: str) -> None:
         """A unit has failed, and is going to be tried again from what it has committed."""
         self.places.pop(unit.key, None)
-        self.say(f"RETRY   {why}")
+        self.log(f"RETRY   {why}")
         if unit.lineage is not None:
             self.done[unit.key] = unit.generations_done()
         self._show()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line that stays."""
         if self.stream is not None:
             self.console.print(Text(line))
 
-    def _say_of(self, unit: Unit, line: str) -> None:
+    def _say_of(self, unit: Task, line: str) -> None:
         if unit.lineage is None:  # what is said of the data is said of all arms alike
             if line not in self.said:
-                self.say(line)
+                self.log(line)
             self.said.add(line)
         else:
-            self.say(f"{unit.arm}, {line}")
+            self.log(f"{unit.arm}, {line}")
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -156,7 +156,7 @@ class Board:
         if whole > self._whole(self.before):
             before = sum(self.before[unit.key] for unit in self.lineages)
             seconds = (now - self.began) / (made - before) * (wanted - made)
-            left = f", about {span(seconds)} left"
+            left = f", about {format_duration(seconds)} left"
         return f"{whole} of {len(self.lineages)} lineages done, {made:,} of {wanted:,} models{left}"
 
     def _whole(self, done: Mapping[Key, int]) -> int:

@@ -14,11 +14,11 @@ from typing import Any
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.progress import Board
-from imgcollapse.sweeps.ray_cluster import connected, shared
+from imgcollapse.sweeps.progress import SweepProgress
+from imgcollapse.sweeps.ray_cluster import connect_to_ray, shared
 from imgcollapse.sweeps.ray_task import Place, work
-from imgcollapse.sweeps.task_queue import RETRIES, Agenda
-from imgcollapse.sweeps.tasks import Ended, Key, Unit
+from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
+from imgcollapse.sweeps.tasks import Key, Task, TaskResult
 
 POLL = 0.5
 """Seconds between two looks at what has been said and done."""
@@ -40,7 +40,7 @@ class Ray:
             raise UserError(f"--gpus: {gpus} is no share of GPUs; ask for 0.25, 1 or 2, say")
         self.address, self.gpus, self.retries = address, gpus, retries
 
-    def run(self, units: Sequence[Unit], board: Board) -> Mapping[Key, str]:
+    def run(self, units: Sequence[Task], board: SweepProgress) -> Mapping[Key, str]:
         """Run units, each once it is ready; returns what failed, and why in one line.
 
         Raises:
@@ -49,12 +49,12 @@ class Ray:
             Stopped: a signal has asked to stop, and the units under way have kept their work.
         """
         units = [_absolute(unit) for unit in units]
-        agenda = Agenda(units, board, self.retries)
+        agenda = TaskQueue(units, board, self.retries)
         if agenda.waiting:
-            with connected(self.address) as ray, shared(ray, agenda.waiting) as place:
+            with connect_to_ray(self.address) as ray, shared(ray, agenda.waiting) as place:
                 with board.over(units):
                     _Flight(ray, agenda, board, place, self.gpus).complete()
-                signals.heed()
+                signals.raise_if_stop_requested()
         return agenda.failures()
 
 
@@ -62,31 +62,31 @@ class _Flight:
     """A sweep's units on their way through a cluster."""
 
     def __init__(
-        self, ray: Any, agenda: Agenda, board: Board, place: Place, gpus: float | None
+        self, ray: Any, agenda: TaskQueue, board: SweepProgress, place: Place, gpus: float | None
     ) -> None:
         self.ray, self.agenda, self.board, self.place = ray, agenda, board, place
         self.gpus = gpus
         self.ear = ray.remote(_ear()).options(num_cpus=0).remote()
-        self.tasks: dict[Any, Unit] = {}
+        self.tasks: dict[Any, Task] = {}
 
     def complete(self) -> None:
         """See all units to their end, or those under way to where they can stop."""
-        while not signals.asked() and (self.agenda.waiting or self.tasks):
+        while not signals.stop_requested() and (self.agenda.waiting or self.tasks):
             for unit in self.agenda.ready():
                 self.agenda.begin(unit)
                 self.tasks[self._task(unit)] = unit
             self._listen()
         if tasks := list(self.tasks):
-            self.board.say(f"Stopping: {len(self.board.places)} at work keep what they have.")
+            self.board.log(f"Stopping: {len(self.board.places)} at work keep what they have.")
             self.place.token.unlink(missing_ok=True)  # those at work look for it
             for task in tasks:
                 self.ray.cancel(task, force=False)  # what has not begun does not begin
             self.ray.wait(tasks, num_returns=len(tasks))
 
-    def _task(self, unit: Unit) -> Any:
+    def _task(self, unit: Task) -> Any:
         gpus = _gpus(self.ray, unit, self.gpus)
         needs = {"num_cpus": unit.study["threads"] or 1, "num_gpus": gpus}
-        task = self.ray.remote(work).options(**needs, max_retries=0, name=unit.place)
+        task = self.ray.remote(work).options(**needs, max_retries=0, name=unit.label)
         return task.remote(unit, self.ear, self.place, gpus)
 
     def _listen(self) -> None:
@@ -101,17 +101,17 @@ class _Flight:
         for key, message in self.ray.get(self.ear.heard.remote()):
             if unit := under_way.get(key):
                 if key not in self.board.places:
-                    self.board.begins(unit)
-                self.board.hears(unit, pickle.loads(message))  # noqa: S301 - our own tasks' words
+                    self.board.start(unit)
+                self.board.update(unit, pickle.loads(message))  # noqa: S301 - our own tasks' words
         for task in ended:
             self.agenda.end(self.tasks.pop(task), self._outcome(task))
 
-    def _outcome(self, task: Any) -> Ended:
+    def _outcome(self, task: Any) -> TaskResult:
         try:
             return self.ray.get(task)
         except self.ray.exceptions.RayError as error:
             kind = type(error).__name__
-            return Ended(f"its worker died ({kind})", str(error), again=True)
+            return TaskResult(f"its worker died ({kind})", str(error), again=True)
 
 
 def _ear() -> type:
@@ -134,12 +134,12 @@ def _ear() -> type:
     return Ear
 
 
-def _absolute(unit: Unit) -> Unit:
+def _absolute(unit: Task) -> Task:
     sibling = unit.sibling_folder and unit.sibling_folder.absolute()
     return replace(unit, folder=unit.folder.absolute(), sibling_folder=sibling)
 
 
-def _gpus(ray: Any, unit: Unit, asked: float | None) -> float:
+def _gpus(ray: Any, unit: Task, asked: float | None) -> float:
     if unit.study["device"] == "cpu":
         return 0
     if asked is not None:

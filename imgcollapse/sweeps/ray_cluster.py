@@ -17,7 +17,7 @@ from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
 from imgcollapse.sweeps.ray_task import Place, unseen
-from imgcollapse.sweeps.tasks import Unit
+from imgcollapse.sweeps.tasks import Task
 
 HERE = "local"
 """The address of a cluster of this machine alone, which is started for the sweep."""
@@ -27,7 +27,7 @@ LOOPBACK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER":
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connect_to_ray(address: str) -> Iterator[Any]:
     """Ray, connected to a cluster."""
     if address == HERE:
         os.environ |= LOOPBACK
@@ -74,7 +74,7 @@ def _knock(address: str) -> None:
 
 
 @contextmanager
-def shared(ray: Any, units: Sequence[Unit]) -> Iterator[Place]:
+def shared(ray: Any, units: Sequence[Task]) -> Iterator[Place]:
     """The sweep's folder, after seeing that all machines share it and have room for the units."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     for unit in units:
@@ -88,7 +88,7 @@ def shared(ray: Any, units: Sequence[Unit]) -> Iterator[Place]:
         token.unlink(missing_ok=True)
 
 
-def _check_room(nodes: Sequence[Mapping[str, Any]], unit: Unit) -> None:
+def _check_room(nodes: Sequence[Mapping[str, Any]], unit: Task) -> None:
     threads = unit.study["threads"] or 1
     most = max(node["Resources"].get("CPU", 0) for node in nodes)
     if most < threads:

@@ -17,7 +17,7 @@ from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
 from imgcollapse.sweeps.progress import Step
-from imgcollapse.sweeps.tasks import Bench, Ended, Key, Unit
+from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
 TELL_EVERY = 1.0
 """Seconds between two steps that a unit tells of."""
@@ -60,12 +60,12 @@ class _Reporter:
     def about(self, key: Key, ear: Any, token: Path) -> None:
         self.key, self.ear, self.token = key, ear, token
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         self._tell(generation)
         self._look()
-        signals.heed()
+        signals.raise_if_stop_requested()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self._tell(line)
 
     def __call__(
@@ -78,7 +78,7 @@ class _Reporter:
 
     def _look(self) -> None:
         """Stop as by a signal if the sweep is to stop: Ray's interrupt may be ignored here."""
-        if not signals.asked() and not self.token.is_file():
+        if not signals.stop_requested() and not self.token.is_file():
             signal.raise_signal(signal.SIGTERM)
 
     def _tell(self, message: Any) -> None:
@@ -86,23 +86,23 @@ class _Reporter:
 
 
 _REPORTER = _Reporter()
-_BENCH = Bench(_REPORTER)
+_BENCH = TaskRunner(_REPORTER)
 """A worker process does one task after another, and keeps what an arm's lineages share."""
 
 
-def work(unit: Unit, ear: Any, place: Place, gpus: float) -> Ended:
+def work(unit: Task, ear: Any, place: Place, gpus: float) -> TaskResult:
     """What a task does: a unit."""
     ray: Any = import_module("ray")
     _REPORTER.about(unit.key, ear, place.token)
     try:
-        with signals.listening():
+        with signals.catch_signals():
             place.enter(ray.util.get_node_ip_address())
             share_gpus(gpus or 1)
             return _BENCH.attempt(unit)
     except UserError as error:
-        return Ended(str(error))
+        return TaskResult(str(error))
     except KeyboardInterrupt:
-        return Ended("cancelled", again=True)
+        return TaskResult("cancelled", again=True)
 
 
 def unseen(node: str, folder: Path) -> str:

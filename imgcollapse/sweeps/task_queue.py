@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.sweeps.progress import Board
-from imgcollapse.sweeps.tasks import Ended, Key, Unit
+from imgcollapse.sweeps.progress import SweepProgress
+from imgcollapse.sweeps.tasks import Key, Task, TaskResult
 
 RETRIES = 2
 """How often a unit is tried again by default."""
 
 
-class Agenda:
+class TaskQueue:
     """The units of a sweep, from first to last.
 
     A unit that fails for a reason that a second try may not meet (its process died, an exception
     nobody foresaw) is taken up again, from what it has committed; the others go on meanwhile.
     """
 
-    def __init__(self, units: Sequence[Unit], board: Board, retries: int = RETRIES) -> None:
+    def __init__(self, units: Sequence[Task], board: SweepProgress, retries: int = RETRIES) -> None:
         """
         Args:
             units: all of them.
@@ -34,25 +34,25 @@ class Agenda:
         self.ended: dict[Key, str | None] = {u.key: None for u in units if u not in self.waiting}
         self.failed = Counter[Key]()
 
-    def ready(self) -> Iterator[Unit]:
+    def ready(self) -> Iterator[Task]:
         """Units that can be taken up now, one after another: looking costs a file each."""
         self._drop_unborn()
         for unit in list(self.waiting):
             if unit.ready(self.ended):
                 yield unit
 
-    def begin(self, unit: Unit) -> None:
+    def begin(self, unit: Task) -> None:
         """Somebody takes a unit up."""
         self.waiting.remove(unit)
 
-    def end(self, unit: Unit, how: Ended) -> None:
+    def end(self, unit: Task, how: TaskResult) -> None:
         """A unit is done, or has failed: it waits again, or is given up."""
         if how.failure is None:
             self.ended[unit.key] = None
-            self.board.ends(unit, None)
+            self.board.finish(unit, None)
             return
         self.failed[unit.key] += 1
-        tried, failure = self.failed[unit.key], f"{unit.place}: {how.failure}"
+        tried, failure = self.failed[unit.key], f"{unit.label}: {how.failure}"
         if how.again and tried <= self.retries:
             self.board.retries(unit, f"{failure}; try {tried + 1} of {self.retries + 1}")
             self.waiting.insert(0, unit)
@@ -61,7 +61,7 @@ class Agenda:
             failure += f", {tried} times over" if tried > 1 else ""
             failure += "; the same command goes on"
         self.ended[unit.key] = failure
-        self.board.ends(unit, failure, how.trace)
+        self.board.finish(unit, failure, how.trace)
 
     def failures(self) -> Mapping[Key, str]:
         """What was given up, and why in one line."""
@@ -75,7 +75,7 @@ class Agenda:
                 self.ended[unit.key] = None
 
 
-def _left(units: Sequence[Unit]) -> list[Unit]:
+def _left(units: Sequence[Task]) -> list[Task]:
     """Lineages that have not come to their end, and the beginnings of their arms."""
     unborn = [u for u in units if u.lineage is not None and u.generations_done() < u.generations]
     arms = {unit.arm for unit in unborn}

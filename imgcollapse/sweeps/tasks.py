@@ -13,11 +13,11 @@ from typing import Any
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.experiment.evaluator import Laboratory
-from imgcollapse.experiment.loop import live
-from imgcollapse.experiment.progress import Watcher
+from imgcollapse.experiment.evaluator import Evaluator
+from imgcollapse.experiment.loop import run_lineage
+from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.experiment.runner import begin, join
-from imgcollapse.io.lock import owned
+from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
 from imgcollapse.sweeps.plan import Plan
@@ -36,7 +36,7 @@ SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "
 
 
 @dataclass(frozen=True)
-class Unit:
+class Task:
     """The smallest piece of work.
 
     Attributes:
@@ -63,7 +63,7 @@ class Unit:
         return self.arm, self.lineage
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """What a reader calls it."""
         several = self.lineage is not None and self.study["lineages"] > 1
         return f"{self.arm}, lineage {self.lineage}" if several else self.arm
@@ -89,7 +89,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TaskResult:
     """How a unit came to its end.
 
     Attributes:
@@ -103,14 +103,14 @@ class Ended:
     again: bool = False
 
 
-class Bench:
+class TaskRunner:
     """Where units are done; what the lineages of an arm share is kept from one to the next."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
-        self.kept: tuple[Path, Run, Laboratory] | None = None
+    def __init__(self, reporter: ProgressReporter) -> None:
+        self.reporter = reporter
+        self.kept: tuple[Path, Run, Evaluator] | None = None
 
-    def work(self, unit: Unit) -> None:
+    def work(self, unit: Task) -> None:
         """Do a unit, or what is left of it.
 
         Raises:
@@ -118,38 +118,38 @@ class Bench:
         """
         study = Study.model_validate(dict(unit.study))
         if unit.lineage is None:
-            with owned(unit.folder, self.watcher.say):
+            with folder_lock(unit.folder, self.reporter.log):
                 begun = begin(
-                    study, unit.folder, self.watcher, unit.sibling_folder, unit.allow_drift
+                    study, unit.folder, self.reporter, unit.sibling_folder, unit.allow_drift
                 )
             self.kept = (unit.folder, *begun)
             return
         if self.kept is None or self.kept[0] != unit.folder:
             self.kept = None  # two laboratories at a time would need twice the memory
-            joined = join(study, unit.folder, self.watcher, unit.allow_drift)
+            joined = join(study, unit.folder, self.reporter, unit.allow_drift)
             self.kept = (unit.folder, *joined)
-        _, run, laboratory = self.kept
+        _, run, evaluator = self.kept
         lineage = run.lineages[unit.lineage]
-        with owned(lineage.path, self.watcher.say):
-            live(laboratory, lineage, _same_first_model(unit, run))
+        with folder_lock(lineage.path, self.reporter.log):
+            run_lineage(evaluator, lineage, _same_first_model(unit, run))
 
-    def attempt(self, unit: Unit) -> Ended:
+    def attempt(self, unit: Task) -> TaskResult:
         """Do a unit, and say how it ended; nothing is raised but `KeyboardInterrupt`."""
         try:
             self.work(unit)
         except UserError as error:
-            return Ended(str(error))
+            return TaskResult(str(error))
         except Stopped as stopped:
-            return Ended(str(stopped), again=True)
+            return TaskResult(str(stopped), again=True)
         except Exception as error:
             self.kept = None
             lines = str(error).splitlines() or [""]
             why = f"{type(error).__name__}: {lines[0]}"
-            return Ended(why, traceback.format_exc(), again=True)
-        return Ended()
+            return TaskResult(why, traceback.format_exc(), again=True)
+        return TaskResult()
 
 
-def units_of(plan: Plan, folder: Path) -> list[Unit]:
+def tasks_of(plan: Plan, folder: Path) -> list[Task]:
     """All units of a sweep in the order they are best taken up; each needs only earlier ones.
 
     First the arms, then the first lineage of each, then the second: so a sweep under way can be
@@ -158,7 +158,7 @@ def units_of(plan: Plan, folder: Path) -> list[Unit]:
     studies = {arm.name: arm.study.resolved() for arm in plan.arms}
     begins, lives = [], []
     for at, (name, study) in enumerate(studies.items()):
-        earlier, unit = list(studies)[:at], Unit(name, study, folder / name)
+        earlier, unit = list(studies)[:at], Task(name, study, folder / name)
         same = [e for e in earlier if _agree(studies[e], study, SIDE)]
         begins.append(_beside(unit, same, folder))
         decide = [key for key in study if key not in LATER]
@@ -169,7 +169,7 @@ def units_of(plan: Plan, folder: Path) -> list[Unit]:
     return begins + sorted(lives, key=lambda unit: unit.lineage or 0)
 
 
-def _beside(unit: Unit, siblings: Sequence[str], folder: Path) -> Unit:
+def _beside(unit: Task, siblings: Sequence[str], folder: Path) -> Task:
     """The unit with the first of its siblings, if it has any."""
     if not siblings:
         return unit
@@ -180,7 +180,7 @@ def _agree(one: Mapping[str, Any], other: Mapping[str, Any], keys: Iterable[str]
     return all(one[key] == other[key] for key in keys)
 
 
-def _same_first_model(unit: Unit, run: Run) -> Lineage | None:
+def _same_first_model(unit: Task, run: Run) -> Lineage | None:
     """The sibling's lineage, if the images and the machine that decide its bits are the same."""
     theirs = _lineage(unit.sibling_folder, unit.lineage)
     if theirs is None or unit.sibling_folder is None or theirs.generations < 2:

@@ -52,14 +52,17 @@ def export(
         raise UserError(
             f"--class: {class_name!r} was asked of a model that knows no classes; leave --class out"
         )
-    with atomic.explained(out):
+    with atomic.wrap_os_errors(out):
         if out.exists():
             raise UserError(f"{out}: is there already; choose another --out")
     channels, height, width = run.record["shape"]
     model = study.generator.restore(
-        chosen.model(g), (channels, height, width), len(classes), device.choose("cpu", "float32")
+        chosen.model(g),
+        (channels, height, width),
+        len(classes),
+        device.choose_device("cpu", "float32"),
     )
     label = None if class_name is None else classes.index(class_name)
-    with atomic.new_folder(out) as folder, atomic.explained(out):
+    with atomic.new_folder(out) as folder, atomic.wrap_os_errors(out):
         export_pipeline(model, folder, label)
     return out

@@ -15,7 +15,7 @@ WHOLE = slice(None)
 Law = Callable[..., Tensor]
 
 
-class Draws:
+class BatchRNG:
     """Random numbers for every image of a batch, of which a part is seen.
 
     They are always drawn for the whole batch. So each image meets the same numbers whether the
@@ -37,7 +37,7 @@ class Draws:
         self.device = torch.device(device)
         self._source = seed.torch(self.device)
 
-    def below(self, end: int) -> Tensor:
+    def integers(self, end: int) -> Tensor:
         """One of 0 .. end - 1 for each image: int64[b]."""
         return self._drawn(partial(torch.randint, end), (), torch.int64)[self.part]
 
@@ -54,7 +54,7 @@ class Draws:
         return law(size, generator=self._source, device=self.device, dtype=dtype)
 
 
-class Redrawn(Draws):
+class ReplayedBatchRNG(BatchRNG):
     """The draws of step after step, which all take the same ones, always in the same memory.
 
     The first step allocates it.
@@ -75,7 +75,7 @@ class Redrawn(Draws):
         """The same numbers once more."""
         self._next = 0
 
-    def again(self, seed: Seed) -> None:
+    def reseed(self, seed: Seed) -> None:
         """The numbers of another step: those that `Draws` has under this seed."""
         source = seed.torch(self.device)
         for law, numbers in self._taken:

@@ -14,30 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
-from imgcollapse.core.sanitize import gist
+from imgcollapse.core.sanitize import first_line
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
-from imgcollapse.training.batch_rng import Draws, Redrawn
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.batch_rng import BatchRNG, ReplayedBatchRNG
 from imgcollapse.training.oom_retry import MICRO_BATCH
-from imgcollapse.training.training_config import Plan
+from imgcollapse.training.training_config import TrainingConfig
 
 REPLAYED = "replayed"
 """Fact: whether the steps were, or why not."""
-REHEARSALS = 3
+WARMUP_STEPS = 3
 """Steps before the one that is recorded: libraries set themselves up in the first ones."""
 
 Gradient = Callable[[Seed], Tensor]
 """Name of a step's draws => its loss, and the gradient is in the network."""
 
 
-def recorded(
+def record_step(
     network: nn.Module,
-    plan: Plan,
-    loss_of: Callable[[Draws], Tensor],
+    plan: TrainingConfig,
+    loss_of: Callable[[BatchRNG], Tensor],
     seed: Seed,
     device: Device,
-    scratch: Scratch,
+    checkpoints: CheckpointManager,
 ) -> Gradient | None:
     """A step as one CUDA graph; None where that is not to be, or cannot be.
 
@@ -49,22 +49,24 @@ def recorded(
         device: where.
         scratch: is told.
     """
-    alone = here().size == 1 and MICRO_BATCH not in scratch.facts
+    alone = current_group().size == 1 and MICRO_BATCH not in checkpoints.metadata
     if device.torch.type != "cuda" or not (plan.replay and alone):
         return None
     try:
-        step = _Recording(network, Redrawn(seed / "rehearsal", plan.batch, device.torch), loss_of)
+        step = _Recording(
+            network, ReplayedBatchRNG(seed / "rehearsal", plan.batch, device.torch), loss_of
+        )
     except (RuntimeError, AssertionError) as error:  # out of memory is one, too
         network.zero_grad()
-        scratch.record(REPLAYED, f"failed: {gist(error)}")
+        checkpoints.add_metadata(REPLAYED, f"failed: {first_line(error)}")
         return None
-    scratch.record(REPLAYED, "yes")
+    checkpoints.add_metadata(REPLAYED, "yes")
     return step
 
 
 class _Recording:
     def __init__(
-        self, network: nn.Module, draws: Redrawn, loss_of: Callable[[Draws], Tensor]
+        self, network: nn.Module, draws: ReplayedBatchRNG, loss_of: Callable[[BatchRNG], Tensor]
     ) -> None:
         def step() -> Tensor:
             network.zero_grad()
@@ -78,7 +80,7 @@ class _Recording:
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
-            for _ in range(REHEARSALS - 1):
+            for _ in range(WARMUP_STEPS - 1):
                 step()
             with _without_waiting():
                 step()
@@ -89,7 +91,7 @@ class _Recording:
         del room
 
     def __call__(self, name: Seed) -> Tensor:
-        self.draws.again(name)
+        self.draws.reseed(name)
         self.graph.replay()
         return self.loss.clone()  # the next step overwrites it
 

@@ -12,19 +12,19 @@ from imgcollapse.core import signals
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
-from imgcollapse.training.batch_rng import Draws
-from imgcollapse.training.cuda_graph import Gradient, recorded
-from imgcollapse.training.oom_retry import descend
-from imgcollapse.training.train_state import Course
-from imgcollapse.training.training_config import Plan
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.cuda_graph import Gradient, record_step
+from imgcollapse.training.oom_retry import accumulate_gradients
+from imgcollapse.training.train_state import TrainState
+from imgcollapse.training.training_config import TrainingConfig
 
 REPORT_SECONDS = 0.5
 
-Loss = Callable[[Tensor, Tensor, Draws], Tensor]
+Loss = Callable[[Tensor, Tensor, BatchRNG], Tensor]
 """(float32[b, C, H, W] in [-1, 1], int64[b] labels, their draws) => mean over them, to minimise.
 
 Where training is on tokens they are what it is given first, int64[b, T].
@@ -35,12 +35,12 @@ def train(
     network: nn.Module,
     images: Images,
     loss_of: Loss,
-    plan: Plan,
+    plan: TrainingConfig,
     seed: Seed,
     device: Device,
-    progress: Progress,
+    progress: ProgressCallback,
     tokens: Tensor | None = None,
-    scratch: Scratch | None = None,
+    checkpoints: CheckpointManager | None = None,
 ) -> list[float]:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
@@ -65,53 +65,53 @@ def train(
         UserError: there are no images, or no memory for one.
         Diverged: the loss or a weight is no number, and with other batches again.
     """
-    check(images)
-    scratch = scratch or Scratch()
+    check_images(images)
+    checkpoints = checkpoints or CheckpointManager()
     network.to(device.torch).train()
     seen = (images.pixels if tokens is None else tokens).to(device.torch)
     labels = images.labels.long().to(device.torch)
 
-    def loss(draws: Draws) -> Tensor:
-        rows = draws.below(len(seen))
+    def loss(draws: BatchRNG) -> Tensor:
+        rows = draws.integers(len(seen))
         with device.autocast():
             shown = to_float(seen[rows]) if tokens is None else seen[rows]
             return loss_of(shown, labels[rows], draws)
 
     def by_parts(name: Seed) -> Tensor:
         def loss_over(part: slice) -> Tensor:
-            return loss(Draws(name, plan.batch, device.torch, part))
+            return loss(BatchRNG(name, plan.batch, device.torch, part))
 
-        return descend(network, plan.batch, loss_over, scratch)
+        return accumulate_gradients(network, plan.batch, loss_over, checkpoints)
 
-    with device.in_order():
-        course = Course(network, plan, scratch)
-        step = recorded(network, plan, loss, seed, device, scratch) or by_parts
+    with device.deterministic():
+        course = TrainState(network, plan, checkpoints)
+        step = record_step(network, plan, loss, seed, device, checkpoints) or by_parts
         _follow(course, step, seed, progress)
     network.zero_grad()
     return course.losses
 
 
-def _follow(course: Course, step: Gradient, seed: Seed, progress: Progress) -> None:
+def _follow(course: TrainState, step: Gradient, seed: Seed, progress: ProgressCallback) -> None:
     """Go a course to its end."""
-    plan, scratch, reported = course.plan, course.scratch, time.monotonic()
+    plan, checkpoints, reported = course.plan, course.checkpoints, time.monotonic()
     while course.step < plan.steps:
-        course.advance(step(course.seed(seed)))
+        course.apply_gradients(step(course.seed(seed)))
         last = course.step == plan.steps
-        keeps = scratch.due(ends=last)
+        keeps = checkpoints.should_save(ends=last)
         looks = last or keeps or time.monotonic() - reported > REPORT_SECONDS
-        if not here().agree(looks):
+        if not current_group().broadcast(looks):
             continue
-        reported, value = time.monotonic(), course.look()
+        reported, value = time.monotonic(), course.sync_losses()
         if value is None:
             continue
         progress("train", course.step, plan.steps, course.step * plan.batch, value)
         if keeps:
-            course.keep()
-            signals.heed()
-    course.end()
+            course.save()
+            signals.raise_if_stop_requested()
+    course.finish()
 
 
-def check(images: Images, conditional: bool = False) -> None:
+def check_images(images: Images, conditional: bool = False) -> None:
     """Refuse images that nothing can be learned from.
 
     Raises:
@@ -126,7 +126,7 @@ def check(images: Images, conditional: bool = False) -> None:
         )
 
 
-def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put saved weights into a network.
 
     Raises:
@@ -141,7 +141,7 @@ def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         ) from None
 
 
-def weights_of(network: nn.Module) -> dict[str, Tensor]:
+def cpu_state(network: nn.Module) -> dict[str, Tensor]:
     """A network's weights as named tensors on the CPU, in the order of their indices."""
     return {
         name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()

@@ -8,15 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.io.checkpoints import Scratch
-from imgcollapse.parallel.process_group import here
+from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.parallel.process_group import current_group
 
 MICRO_BATCH, SAMPLE_BATCH = "micro_batch", "sample_batch"
 """Facts: images at a time in training and in sampling, where that had to be lowered."""
 
 
-def descend(
-    network: nn.Module, batch: int, loss_of: Callable[[slice], Tensor], scratch: Scratch
+def accumulate_gradients(
+    network: nn.Module,
+    batch: int,
+    loss_of: Callable[[slice], Tensor],
+    checkpoints: CheckpointManager,
 ) -> Tensor:
     """Leave the gradient of a batch's loss in the network; where memory ends, part by part.
 
@@ -36,8 +39,8 @@ def descend(
         UserError: there is not memory enough for one image, or there are more processes than
             images.
     """
-    world = here()
-    rows = range(batch)[world.part(batch)]
+    world = current_group()
+    rows = range(batch)[world.shard(batch)]
     if batch < world.size:
         raise UserError(
             f"generator.batch: {batch} images cannot be divided over {world.size} processes; "
@@ -45,22 +48,24 @@ def descend(
         )
     while True:
         network.zero_grad()
-        size = min(scratch.facts.get(MICRO_BATCH, batch), len(rows))
+        size = min(checkpoints.metadata.get(MICRO_BATCH, batch), len(rows))
         try:
             loss = _descend(rows, batch, size, loss_of)
             break
         except torch.OutOfMemoryError:
             pass  # what it holds of the batch is free only after this line
-        _halve(MICRO_BATCH, size, scratch)
-        scratch.say(
-            f"out of memory: going on with {scratch.facts[MICRO_BATCH]} images at a time; a step "
-            f"is still over {batch}"
+        _halve(MICRO_BATCH, size, checkpoints)
+        checkpoints.log(
+            f"out of memory: going on with {checkpoints.metadata[MICRO_BATCH]} images at a time; "
+            f"a step is still over {batch}"
         )
-    world.add_up([loss, *(w.grad for w in network.parameters() if w.grad is not None)])
+    world.all_reduce_sum([loss, *(w.grad for w in network.parameters() if w.grad is not None)])
     return loss
 
 
-def draw_some(size: int, draw: Callable[[int], Tensor], scratch: Scratch) -> Tensor:
+def sample_with_oom_retry(
+    size: int, draw: Callable[[int], Tensor], checkpoints: CheckpointManager
+) -> Tensor:
     """As many images as there is memory for, `size` at most.
 
     Args:
@@ -72,15 +77,15 @@ def draw_some(size: int, draw: Callable[[int], Tensor], scratch: Scratch) -> Ten
         UserError: there is not memory enough for one image.
     """
     while True:
-        fits = min(size, scratch.facts.get(SAMPLE_BATCH, size))
+        fits = min(size, checkpoints.metadata.get(SAMPLE_BATCH, size))
         try:
             return draw(fits)
         except torch.OutOfMemoryError:
             pass
-        _halve(SAMPLE_BATCH, fits, scratch)
-        scratch.say(
-            f"out of memory: drawing {scratch.facts[SAMPLE_BATCH]} images at a time; they may "
-            "differ from those of an undisturbed run"
+        _halve(SAMPLE_BATCH, fits, checkpoints)
+        checkpoints.log(
+            f"out of memory: drawing {checkpoints.metadata[SAMPLE_BATCH]} images at a time; they "
+            "may differ from those of an undisturbed run"
         )
 
 
@@ -94,12 +99,12 @@ def _descend(rows: range, batch: int, size: int, loss_of: Callable[[slice], Tens
     return torch.stack(losses).sum().float()
 
 
-def _halve(fact: str, size: int, scratch: Scratch) -> None:
+def _halve(fact: str, size: int, checkpoints: CheckpointManager) -> None:
     if size == 1:
         raise UserError(
             "device: it has not memory enough for one image at a time; use a smaller network, "
             "smaller images, or device=cpu"
         )
-    scratch.record(fact, size // 2)
+    checkpoints.add_metadata(fact, size // 2)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # so that larger pieces can be made of the free ones

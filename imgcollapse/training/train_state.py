@@ -10,14 +10,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import FIRST_STEP, Scratch
-from imgcollapse.io.training_tensors import digest, pack, unpack
-from imgcollapse.training.training_config import Plan
+from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager
+from imgcollapse.io.training_tensors import (
+    pack_training_state,
+    sha256_of_tensors,
+    unpack_training_state,
+)
+from imgcollapse.training.training_config import TrainingConfig
 
 STAGE, RETRIED = "fit", "retried"
 
 
-class Course:
+class TrainState:
     """A network, the moving average of its weights, its optimizer, and the steps they have taken.
 
     It begins where the scratch folder left off. Where numbers end it goes back to what was kept
@@ -28,10 +32,12 @@ class Course:
         losses: of those taken here that led to where it is, as far as somebody has looked.
     """
 
-    def __init__(self, network: nn.Module, plan: Plan, scratch: Scratch) -> None:
-        self.network, self.plan, self.scratch, self.step = network, plan, scratch, 0
+    def __init__(
+        self, network: nn.Module, plan: TrainingConfig, checkpoints: CheckpointManager
+    ) -> None:
+        self.network, self.plan, self.checkpoints, self.step = network, plan, checkpoints, 0
         self.weights: list[Tensor] = list(network.parameters())
-        self.average = [weight.detach().clone() for weight in self.weights if plan.ema]
+        self.ema = [weight.detach().clone() for weight in self.weights if plan.ema]
         self.optimizer = torch.optim.Adam(
             self.weights, plan.lr, weight_decay=plan.weight_decay, fused=True
         )
@@ -43,25 +49,27 @@ class Course:
 
     def seed(self, seed: Seed) -> Seed:
         """Names the draws of the next step, from the training's `seed`."""
-        return (seed / "retry" if RETRIED in self.scratch.facts else seed) / "step" / self.step
+        return (
+            (seed / "retry" if RETRIED in self.checkpoints.metadata else seed) / "step" / self.step
+        )
 
-    def advance(self, loss: Tensor) -> None:
+    def apply_gradients(self, loss: Tensor) -> None:
         """Take one step along the gradient that `loss` has left in the network."""
         plan, step = self.plan, self.step
         if plan.clip is not None:
             nn.utils.clip_grad_norm_(self.weights, plan.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.lr_at(step)
+            group["lr"] = plan.learning_rate(step)
         self.optimizer.step()
         with torch.no_grad():
-            if self.average:  # all at once: weights are many and small
-                get_ema_multi_avg_fn(plan.decay_at(step))(self.average, self.weights, step)
+            if self.ema:  # all at once: weights are many and small
+                get_ema_multi_avg_fn(plan.ema_decay(step))(self.ema, self.weights, step)
         self.step += 1
         self._unseen.append(loss)
-        if step == 0 and FIRST_STEP not in self.scratch.facts:
-            self.scratch.record(FIRST_STEP, digest(self.network.state_dict()))
+        if step == 0 and FIRST_STEP not in self.checkpoints.metadata:
+            self.checkpoints.add_metadata(FIRST_STEP, sha256_of_tensors(self.network.state_dict()))
 
-    def look(self) -> float | None:
+    def sync_losses(self) -> float | None:
         """The latest loss, or None where numbers ended and the course has gone back.
 
         Reading losses waits for the device, so not at every step.
@@ -82,19 +90,24 @@ class Course:
         self._go_back(f"{why} of {self.plan.steps}")
         return None
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Keep it as it is; after a `look` that found numbers."""
-        self.scratch.keep(STAGE, self.step, pack(self.network, self.optimizer, self.average))
+        self.checkpoints.save(
+            STAGE, self.step, pack_training_state(self.network, self.optimizer, self.ema)
+        )
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Leave the averaged weights in the network."""
         with torch.no_grad():
-            for weight, mean in zip(self.weights, self.average, strict=False):
+            for weight, mean in zip(self.weights, self.ema, strict=False):
                 weight.copy_(mean)
         self.network.eval()
 
     def _go_back(self, why: str) -> None:
-        facts, lr = self.scratch.facts, f"lower lr ({self.plan.lr:g}), or use precision float32"
+        facts, lr = (
+            self.checkpoints.metadata,
+            f"lower lr ({self.plan.lr:g}), or use precision float32",
+        )
         if RETRIED in facts:
             raise Diverged(
                 f"generator.lr: {facts[RETRIED]['why']}; with other batches from step "
@@ -104,18 +117,18 @@ class Course:
         self._go_on_from_latest()
         del self.losses[max(0, self.step - self._joined) :]
         self._joined = min(self._joined, self.step)
-        self.scratch.record(RETRIED, {"from_step": self.step, "why": why})
-        self.scratch.say(f"{why}: going on from step {self.step} with other batches")
+        self.checkpoints.add_metadata(RETRIED, {"from_step": self.step, "why": why})
+        self.checkpoints.log(f"{why}: going on from step {self.step} with other batches")
 
     def _go_back_to_start(self) -> None:
         self.network.load_state_dict(self._start)
         with torch.no_grad():
-            for mean, weight in zip(self.average, self.weights, strict=False):
+            for mean, weight in zip(self.ema, self.weights, strict=False):
                 mean.copy_(weight)
         self.optimizer.state.clear()
         self.step = 0
 
     def _go_on_from_latest(self) -> None:
-        if kept := self.scratch.latest(STAGE):
-            unpack(kept.tensors, self.network, self.optimizer, self.average)
-            self.step = kept.number
+        if kept := self.checkpoints.load_latest(STAGE):
+            unpack_training_state(kept.tensors, self.network, self.optimizer, self.ema)
+            self.step = kept.step

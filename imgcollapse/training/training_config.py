@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """How long and how fast to learn.
 
     Attributes:
@@ -33,7 +33,7 @@ class Plan:
     ema: float = 0.0
     replay: bool = False
 
-    def lr_at(self, step: int) -> float:
+    def learning_rate(self, step: int) -> float:
         """Step size of step 0, 1, ..."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         if not self.anneal:
@@ -41,6 +41,6 @@ class Plan:
         done = max(0, step - self.warmup) / max(1, self.steps - self.warmup)
         return self.lr * rise * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
-    def decay_at(self, step: int) -> float:
+    def ema_decay(self, step: int) -> float:
         """EMA decay of a step: short at first, so that the random start is soon forgotten."""
         return min(self.ema, (1 + step) / (10 + step))

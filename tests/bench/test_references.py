@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM, VAE
-from imgcollapse.generators.noise_schedule import Process
+from imgcollapse.generators.noise_schedule import NoiseSchedule
 from imgcollapse.generators.unet import unet
-from imgcollapse.generators.vae import Coder
+from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench.peak import flops
 from imgcollapse.tools.bench.pictures import digits, dogs
 from imgcollapse.tools.bench.references import diffusers_loop, plain_vae
@@ -45,7 +45,7 @@ def test_held_out_pictures_are_others():
 
 
 def test_diffusers_default_process_is_the_one_this_program_is_set_to():
-    theirs, ours = DDPMScheduler(num_train_timesteps=1000), Process("linear", 1000, "epsilon")
+    theirs, ours = DDPMScheduler(num_train_timesteps=1000), NoiseSchedule("linear", 1000, "epsilon")
     assert torch.allclose(theirs.alphas_cumprod, ours.alphas, rtol=1e-5)
     clean, noise = torch.randn(2, 4, 1, 2, 2, generator=SEED.torch())
     t = torch.tensor([0, 10, 500, 999])
@@ -57,13 +57,13 @@ def test_diffusers_default_process_is_the_one_this_program_is_set_to():
 def test_both_train_the_same_diffusion_network():
     images = digits(32)
     part = DDPM(channels=(8,), steps=2, batch=16, schedule="linear", prediction="epsilon")
-    ours = part.fit(images, 10, SEED, FLOAT32, Silent()).network
-    with (SEED / "init").lent_to_torch():
+    ours = part.fit(images, 10, SEED, FLOAT32, NullProgress()).network
+    with (SEED / "init").seed_torch():
         theirs = unet(images.shape, part.channels, part.layers, part.attention, None)
     start = {name: weight.detach().clone() for name, weight in theirs.named_parameters()}
-    with SEED.lent_to_torch():
+    with SEED.seed_torch():
         losses = diffusers_loop.train(
-            theirs, diffusers_loop.data(images), 5, 16, 1e-2, 0, 0.999, CPU, Silent()
+            theirs, diffusers_loop.data(images), 5, 16, 1e-2, 0, 0.999, CPU, NullProgress()
         )
     assert shapes(ours) == shapes(theirs)
     assert len(losses) == 5  # two epochs and a half: as many steps as were asked for
@@ -76,24 +76,24 @@ def test_both_train_the_same_diffusion_network():
 
 def test_both_train_the_same_vae():
     images = dogs(16, 28, gray=True)
-    ours = VAE(width=4, steps=1, batch=8).fit(images, 0, SEED, FLOAT32, Silent()).network
-    network = Coder(images.shape, LATENT, 4)
+    ours = VAE(width=4, steps=1, batch=8).fit(images, 0, SEED, FLOAT32, NullProgress()).network
+    network = ConvVAE(images.shape, LATENT, 4)
     theirs = plain_vae.PlainVAE(network.encoder, network.decoder)
     assert shapes(ours) == shapes(network) == shapes(theirs)
-    with SEED.lent_to_torch():
+    with SEED.seed_torch():
         losses = plain_vae.train(theirs, plain_vae.data(images), 3, 8, 1e-2, 0.0, CPU)
     assert losses[2] < losses[0]
 
 
 def test_what_the_plain_vae_minimises_is_what_it_is_judged_by():
-    network = Coder((1, 28, 28), LATENT, 4)
+    network = ConvVAE((1, 28, 28), LATENT, 4)
     images = dogs(8, 28, gray=True)
     dataset = plain_vae.data(images)
-    with SEED.lent_to_torch():
+    with SEED.seed_torch():
         (loss,) = plain_vae.train(
             plain_vae.PlainVAE(network.encoder, network.decoder), dataset, 1, 8, 0.0, 0.0, CPU
         )
-    with SEED.lent_to_torch():
+    with SEED.seed_torch():
         order = torch.tensor([int(row) for row in DataLoader(range(8), 1, shuffle=True)])
         noise = torch.randn(8, LATENT)
     pixels = to_float(images.pixels[order])

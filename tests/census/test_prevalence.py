@@ -8,7 +8,7 @@ from scipy.stats import binom, binomtest
 from imgcollapse.census import (
     HeldOut,
     adjusted_count,
-    expectation_maximisation,
+    expectation_maximization,
     prevalence,
     score_interval,
     wilson,
@@ -74,13 +74,13 @@ def test_expectation_maximisation_equals_quapy():
     p, _ = sample(1.5, [0.7, 0.25, 0.05, 0.0], 2000, 0)
     p = p.double().numpy()
     theirs, _ = emq.EM(np.full(NAMES, 1 / NAMES), p, epsilon=1e-13)
-    assert expectation_maximisation(p) == pytest.approx(theirs, abs=1e-6)
+    assert expectation_maximization(p) == pytest.approx(theirs, abs=1e-6)
 
 
 def test_expectation_maximisation_is_the_most_likely():
     p, _ = sample(1.0, [0.6, 0.3, 0.1, 0.0], 500, 1)
     p = p.double().numpy()
-    best = expectation_maximisation(p, tolerance=1e-12)
+    best = expectation_maximization(p, tolerance=1e-12)
 
     def log_likelihood(shares):
         return np.log(p @ shares).sum()
@@ -153,5 +153,5 @@ def test_a_class_nobody_has_held_out_is_finite():
 
 
 def test_an_impossible_image_says_nothing():
-    shares = expectation_maximisation(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]))
+    shares = expectation_maximization(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]))
     assert shares == pytest.approx([1, 0])

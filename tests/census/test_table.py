@@ -32,8 +32,8 @@ def test_counts_add_up_and_frequencies_are_among_the_recognised():
         0.2,
         0.4,
     )
-    assert rows[census.UNRECOGNISED]["frequency"] == 2 / 6
-    assert rows[census.UNRECOGNISED]["expected"] is None
+    assert rows[census.UNRECOGNIZED]["frequency"] == 2 / 6
+    assert rows[census.UNRECOGNIZED]["expected"] is None
 
 
 def test_nothing_recognised_is_undefined_and_not_zero():

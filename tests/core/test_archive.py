@@ -1,7 +1,7 @@
 import torch
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import RESERVE, Archive, TrainingSet
+from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 
 
 class Drawn:
@@ -19,7 +19,7 @@ def numbered(start, count):
 
 
 def test_a_training_set_is_gathered_in_its_own_order_from_everywhere():
-    archive = Archive(numbered(0, 5), Drawn())
+    archive = LineageImages(numbered(0, 5), Drawn())
     archive.append(numbered(10, 5))
     chosen = TrainingSet(
         torch.tensor([1, RESERVE, 0, 1, 0], dtype=torch.int16),

@@ -8,18 +8,18 @@ from imgcollapse.core.errors import UserError
 
 
 def test_auto_finds_a_device_and_precision_is_kept():
-    chosen = device.choose("auto", "float32")
+    chosen = device.choose_device("auto", "float32")
     assert chosen.dtype == torch.float32
-    with device.choose("cpu", "bfloat16").autocast():
+    with device.choose_device("cpu", "bfloat16").autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-    with device.choose("cpu", "float32").autocast():
+    with device.choose_device("cpu", "float32").autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["cpux", "cuda:99"])
 def test_a_device_that_is_not_there_is_one_line(name):
     with pytest.raises(UserError, match="use cpu, cuda or auto") as raised:
-        device.choose(name)
+        device.choose_device(name)
     assert "\n" not in str(raised.value)
 
 
@@ -27,12 +27,12 @@ def test_a_gpus_order_is_held_to_for_a_block_alone():
     """The switches are torch's own, and there without a GPU."""
     before = torch.backends.cudnn.conv.fp32_precision
     gpu = device.Device(torch.device("cuda"), torch.float32)
-    with suppress(ZeroDivisionError), gpu.in_order(), gpu.in_float32():
+    with suppress(ZeroDivisionError), gpu.deterministic(), gpu.full_precision():
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.conv.fp32_precision == "ieee"
         raise ZeroDivisionError
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.conv.fp32_precision == before
-    cpu = device.choose("cpu")
-    with cpu.in_order(), cpu.in_float32():
+    cpu = device.choose_device("cpu")
+    with cpu.deterministic(), cpu.full_precision():
         assert not torch.are_deterministic_algorithms_enabled()

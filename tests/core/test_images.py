@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from imgcollapse.core.images import UNKNOWN, Images, cat, shares, to_float, to_uint8, unlabelled
+from imgcollapse.core.images import (
+    UNKNOWN,
+    Images,
+    cat,
+    class_shares,
+    to_float,
+    to_uint8,
+    unlabeled,
+)
 
 
 def test_bytes_survive_the_way_to_floats_and_back():
@@ -25,12 +33,12 @@ def test_wrong_types_are_refused():
 
 def test_shares_leave_out_the_unknown():
     labels = torch.tensor([0, 0, 1, UNKNOWN], dtype=torch.int16)
-    assert shares(labels, 3).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
-    assert shares(labels[3:], 3).tolist() == [0, 0, 0]
+    assert class_shares(labels, 3).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert class_shares(labels[3:], 3).tolist() == [0, 0, 0]
 
 
 def test_cat_and_rows_keep_pixels_with_their_labels():
-    one = unlabelled(torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+    one = unlabeled(torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
     two = Images(torch.ones(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([1, 2, 3]).short())
     both = cat([one, two])
     assert both.labels.tolist() == [UNKNOWN, UNKNOWN, 1, 2, 3]

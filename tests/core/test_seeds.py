@@ -24,9 +24,9 @@ def test_seeds_of_many_names_do_not_collide():
 
 def test_lending_puts_the_global_generator_back():
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    with Seed((7,)).lent_to_torch():
+    with Seed((7,)).seed_torch():
         inside = torch.rand(3)
     assert torch.equal(before, torch.get_rng_state())
     assert (numpy_before == np.random.get_state()[1]).all()  # noqa: NPY002
-    with Seed((7,)).lent_to_torch():
+    with Seed((7,)).seed_torch():
         assert torch.equal(inside, torch.rand(3))

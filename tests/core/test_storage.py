@@ -33,7 +33,7 @@ def test_orphans_are_swept(tmp_path):
     (tmp_path / "gen_003.tmp/half").write_text("x")
     (tmp_path / "census.csv.tmp").write_text("x")
     (tmp_path / "census.csv").write_text("x")
-    atomic.sweep_orphans(tmp_path)
+    atomic.remove_orphans(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["census.csv"]
 
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from imgcollapse.core.images import Images
-from imgcollapse.curation.base import Candidates
+from imgcollapse.curation.base import FilterInput
 
 
 @pytest.fixture
 def shown():
     """Candidates whose classes are given: their oracle makes no mistakes."""
 
-    def build(counted, generation=1, classes=("a", "b", "c"), **known) -> Candidates:
+    def build(counted, generation=1, classes=("a", "b", "c"), **known) -> FilterInput:
         counted = torch.as_tensor(counted, dtype=torch.int16)
         n = len(counted)
         sure = torch.nn.functional.one_hot(counted.clamp(min=0).long(), len(classes)).float()
@@ -24,6 +24,6 @@ def shown():
             "held_out": torch.zeros(5, dtype=torch.float64),
             "folder": Path("nowhere"),
         } | known
-        return Candidates(generation=generation, classes=classes, counted=counted, **given)
+        return FilterInput(generation=generation, classes=classes, counted=counted, **given)
 
     return build

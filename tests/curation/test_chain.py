@@ -9,9 +9,9 @@ import torch
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import GAP, Archive, Kept, TrainingSet
+from imgcollapse.core.lineage_images import REMOVED, LineageImages, Selection, TrainingSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import account, admitted, curate
+from imgcollapse.curation import curate, selection_audit, simulated_selection
 from imgcollapse.curation.base import Filter
 from imgcollapse.regimes import Accumulate, RealFraction, RealPlusSynthetic, Replace
 
@@ -23,22 +23,22 @@ class Odd(Filter):
 
     kind: str = "odd"
 
-    def leaves(self) -> float:
+    def keep_fraction(self) -> float:
         return 0.5
 
-    def keep(self, seen, seed) -> Kept:
+    def keep(self, seen, seed) -> Selection:
         return seen.select(torch.arange(1, len(seen), 2).flip(0))
 
 
 class Screen(Filter):
     """Takes the class `finds` out of the pool, real or not."""
 
-    judges_real: ClassVar[bool] = True
-    screens: ClassVar[bool] = True
+    filters_real: ClassVar[bool] = True
+    leaves_gaps: ClassVar[bool] = True
     kind: str = "screen"
     finds: int = 0
 
-    def keep(self, seen, seed) -> Kept:
+    def keep(self, seen, seed) -> Selection:
         return seen.select((seen.counted != self.finds).nonzero().flatten())
 
 
@@ -47,7 +47,7 @@ class Third(Screen):
 
     kind: str = "third"
 
-    def blind(self, generation, n, seed):
+    def null_selection(self, generation, n, seed):
         places = torch.arange(n)
         return places[places % 3 != 0] if generation else places
 
@@ -57,7 +57,7 @@ class Everything(Screen):
 
     kind: str = "everything"
 
-    def blind(self, generation, n, seed):
+    def null_selection(self, generation, n, seed):
         return torch.arange(0 if generation else n)
 
 
@@ -66,26 +66,26 @@ class Corrected(Filter):
 
     kind: str = "corrected"
 
-    def keep(self, seen, seed) -> Kept:
-        return Kept(seen.rows, torch.full_like(seen.images.labels, 2))
+    def keep(self, seen, seed) -> Selection:
+        return Selection(seen.rows, torch.full_like(seen.images.labels, 2))
 
 
 def test_a_chooser_closes_ranks_and_a_screen_leaves_gaps(shown):
     seen = shown([0, 1, 2, 0, 1, 2])
     assert curate([Odd()], seen, SEED).rows.tolist() == [5, 3, 1]
-    assert curate([Screen()], seen, SEED).rows.tolist() == [GAP, 1, 2, GAP, 4, 5]
+    assert curate([Screen()], seen, SEED).rows.tolist() == [REMOVED, 1, 2, REMOVED, 4, 5]
     # A chooser is shown what a screen has left, and takes from that.
     assert curate([Screen(), Odd()], seen, SEED).rows.tolist() == [5, 2]
-    assert curate([Odd(), Screen()], seen, SEED).rows.tolist() == [5, GAP, 1]
+    assert curate([Odd(), Screen()], seen, SEED).rows.tolist() == [5, REMOVED, 1]
     # Two screens leave the gaps of both.
     both = curate([Screen(), Screen(finds=2)], seen, SEED)
-    assert both.rows.tolist() == [GAP, 1, GAP, GAP, 4, GAP]
-    assert both.labels[both.rows != GAP].tolist() == [1, 1]
+    assert both.rows.tolist() == [REMOVED, 1, REMOVED, REMOVED, 4, REMOVED]
+    assert both.labels[both.rows != REMOVED].tolist() == [1, 1]
 
 
 def test_only_some_filters_are_shown_real_images(shown):
     real = shown([0, 1, 0], generation=0)
-    assert curate([Odd(), Screen()], real, SEED).rows.tolist() == [GAP, 1, GAP]
+    assert curate([Odd(), Screen()], real, SEED).rows.tolist() == [REMOVED, 1, REMOVED]
     assert curate([Odd()], real, SEED).rows.tolist() == [0, 1, 2]
 
 
@@ -93,9 +93,9 @@ def test_later_filters_and_the_next_model_see_corrected_labels(shown):
     seen = shown([0, 1, 2, 0])
     kept = curate([Corrected(), Odd()], seen, SEED)
     assert kept.labels.tolist() == [2, 2]
-    archive = Archive(seen.images, None)
+    archive = LineageImages(seen.images, None)
     archive.append(seen.images)
-    archive.admit(1, kept)
+    archive.restrict(1, kept)
     chosen = Replace().select(archive, 2, SEED)
     assert chosen.row.tolist() == [3, 1]
     assert archive.labels(chosen).tolist() == archive.gather(chosen).labels.tolist() == [2, 2]
@@ -105,10 +105,10 @@ def test_later_filters_and_the_next_model_see_corrected_labels(shown):
 def archive():
     """Ten real images and ten samples; every third sample has been taken out."""
     images = Images(torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1), torch.zeros(10).short())
-    archive = Archive(images, None)
+    archive = LineageImages(images, None)
     archive.append(images)
-    rows = admitted([Third()], 1, 10, SEED)
-    archive.admit(1, Kept(rows, torch.zeros(10, dtype=torch.int16)))
+    rows = simulated_selection([Third()], 1, 10, SEED)
+    archive.restrict(1, Selection(rows, torch.zeros(10, dtype=torch.int16)))
     return archive
 
 
@@ -128,17 +128,17 @@ def test_what_a_screen_found_is_missing_and_nothing_takes_its_place(archive, reg
 
 
 def test_chance_lives_as_if_nobody_filtered_where_filters_look_at_content_alone():
-    assert admitted([], 1, 9, SEED) is None
-    assert admitted([Screen(), Corrected()], 1, 9, SEED) is None
-    assert admitted([Odd(), Corrected()], 1, 9, SEED).tolist() == [0, 1, 2, 3]
-    assert admitted([Odd()], 0, 9, SEED) is None
-    assert admitted([Third()], 1, 4, SEED).tolist() == [GAP, 1, 2, GAP]
+    assert simulated_selection([], 1, 9, SEED) is None
+    assert simulated_selection([Screen(), Corrected()], 1, 9, SEED) is None
+    assert simulated_selection([Odd(), Corrected()], 1, 9, SEED).tolist() == [0, 1, 2, 3]
+    assert simulated_selection([Odd()], 0, 9, SEED) is None
+    assert simulated_selection([Third()], 1, 4, SEED).tolist() == [REMOVED, 1, 2, REMOVED]
 
 
 def test_the_account_is_that_of_drawing_without_replacement(shown):
     counted = torch.tensor([0] * 60 + [1] * 30 + [-1] * 10, dtype=torch.int16)
-    kept = Kept(torch.arange(50, dtype=torch.int32), torch.zeros(50, dtype=torch.int16))
-    first, second, mush = account(3, kept, counted, torch.zeros(100).short(), ["a", "b"])
+    kept = Selection(torch.arange(50, dtype=torch.int32), torch.zeros(50, dtype=torch.int16))
+    first, second, mush = selection_audit(3, kept, counted, torch.zeros(100).short(), ["a", "b"])
     assert (first["n"], first["kept"], first["expected"]) == (60, 50, 30.0)
     # Variance of the hypergeometric: M p (1-p) (N-M)/(N-1).
     reach = 1.96 * (50 * 0.6 * 0.4 * 50 / 99) ** 0.5
@@ -155,7 +155,7 @@ def test_a_study_records_what_was_kept_trains_on_it_and_resumes_to_the_same_bits
     run = ic.run(config, tmp_path / "run", [PREFERS, "samples=80"])
     (lineage,) = run.lineages
     for g in (1, 2):
-        kept, chosen = lineage.kept(g), lineage.training_set(g + 1)
+        kept, chosen = lineage.selection(g), lineage.training_set(g + 1)
         assert len(kept) == 40
         assert chosen.row.tolist() == kept.rows.tolist()
         counted = lineage.counted(g)
@@ -205,10 +205,12 @@ class OfClass(Replace):
 
     kind: str = "of-class"
 
-    def later(self, archive, g, n, seed):
-        places = super().later(archive, g, n, seed)
+    def select_after_first(self, archive, g, n, seed):
+        places = super().select_after_first(archive, g, n, seed)
         seen = archive.labels(archive.rows(places))
-        assert set(archive.labels(TrainingSet.of(0, torch.arange(n))).tolist()) == set(range(10))
+        assert set(archive.labels(TrainingSet.from_generation(0, torch.arange(n))).tolist()) == set(
+            range(10)
+        )
         return TrainingSet(places.generation[seen == 0], places.row[seen == 0])
 
 

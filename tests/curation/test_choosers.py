@@ -40,7 +40,7 @@ def test_without_a_share_as_many_real_images_pass_as_the_level_says(shown):
     real = shown([0] * 1000, atypicality=held_out, held_out=held_out)
     # The quantile lies between two order statistics, so one image of a thousand is open.
     assert len(rows(Verifier(level=0.9), real)) == pytest.approx(900, abs=1)
-    assert Verifier(level=0.9).leaves() == 1
+    assert Verifier(level=0.9).keep_fraction() == 1
 
 
 def test_by_confidence_what_is_not_recognised_comes_last(shown):

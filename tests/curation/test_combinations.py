@@ -42,5 +42,7 @@ def test_a_remedy_goes_with_a_regime_by_config_alone_or_says_why_not(config, rem
             study.real()
         return
     real = study.real()
-    null = null_model.null(study, real.train.labels, real.reserve.labels, 3, replicates=20)
+    null = null_model.simulate_labels(
+        study, real.train.labels, real.reserve.labels, 3, replicates=20
+    )
     assert null.shares.sum(axis=2) == pytest.approx(1)

@@ -11,8 +11,8 @@ import imgcollapse as ic
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import ByHand, Pick, Picks, Subject
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.curation import ByHand, Pick, Picks, PicksTarget
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256
 
@@ -34,7 +34,7 @@ PATIENT, AT_ONCE, DROPPING = (
 
 def say(lineage, g, finished=False, **verdicts):
     """Leave picks in a lineage's folder; a verdict that is no word is a class."""
-    subject = Subject.at(lineage.path, g)
+    subject = PicksTarget.at(lineage.path, g)
     picks = {
         row.removeprefix("r"): Pick(verdict="class", name=word, at=1)
         if word in subject.classes
@@ -78,9 +78,9 @@ def first(_begun, tmp_path):
     return begin
 
 
-def go_on(config, lineage, settings, generations=2, watcher=None):
+def go_on(config, lineage, settings, generations=2, reporter=None):
     settings = [f"generations={generations}", settings]
-    return ic.run(config, lineage.path, settings, watcher=watcher).lineages[0]
+    return ic.run(config, lineage.path, settings, reporter=reporter).lineages[0]
 
 
 def pairs(pixels, labels):
@@ -96,7 +96,7 @@ def test_the_next_model_is_trained_on_just_what_people_left_as_they_named_it(con
     seven = after.samples(1).labels.clone()
     classes = ic.Run.open(lineage.path).record["classes"]
     seven[6] = classes.index("7")
-    kept, chosen, drawn = after.kept(1), after.training_set(2), after.samples(2)
+    kept, chosen, drawn = after.selection(1), after.training_set(2), after.samples(2)
     assert kept.rows.tolist() == chosen.row.tolist() == LEFT
     assert kept.labels.tolist() == seven[LEFT].tolist()
     # The model resamples: whatever it draws is one of those, under the name that people gave.
@@ -116,8 +116,8 @@ def test_what_is_said_later_changes_nothing_that_is_committed(config, first):
     say(lineage, 1, r10="reject")
     longer = go_on(config, lineage, AT_ONCE, 3)
     assert {p: sha256(p) for p in before} == before
-    assert longer.kept(1).rows.tolist() == LEFT
-    assert longer.kept(2).rows.tolist() == list(range(40))
+    assert longer.selection(1).rows.tolist() == LEFT
+    assert longer.selection(2).rows.tolist() == list(range(40))
 
 
 def test_only_what_was_reviewed_enters_where_the_rest_is_dropped(config, first):
@@ -128,13 +128,13 @@ def test_only_what_was_reviewed_enters_where_the_rest_is_dropped(config, first):
     assert go_on(config, lineage, DROPPING).training_set(2).row.tolist() == [5, 6]
 
 
-class Reviewer(Silent):
+class Reviewer(NullProgress):
     """Says what it hears, and does something when a run waits for it."""
 
     def __init__(self, act):
         self.act, self.heard = act, []
 
-    def say(self, line):
+    def log(self, line):
         self.heard.append(line)
         if "imgcollapse review" in line:
             self.act()
@@ -155,7 +155,7 @@ def test_a_run_waits_until_people_are_done_and_says_how(config, first):
                 say(lineage, 1, finished=True, **VERDICTS)
 
     reviewer = Reviewer(review)
-    after = go_on(config, lineage, PATIENT, watcher=reviewer)
+    after = go_on(config, lineage, PATIENT, reporter=reviewer)
     assert after.training_set(2).row.tolist() == LEFT
     first_line, second_line = reviewer.heard[:2]
     assert first_line.endswith(f": imgcollapse review {lineage.path} --generation 1")
@@ -170,7 +170,7 @@ def test_an_interrupt_while_it_waits_loses_nothing(config, first):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go_on(config, lineage, PATIENT, watcher=Reviewer(interrupt))
+        go_on(config, lineage, PATIENT, reporter=Reviewer(interrupt))
     assert lineage.generations == 2
     say(lineage, 1, finished=True, **VERDICTS)
     assert go_on(config, lineage, PATIENT).training_set(2).row.tolist() == LEFT
@@ -179,21 +179,21 @@ def test_an_interrupt_while_it_waits_loses_nothing(config, first):
 def test_each_lineage_has_picks_of_its_own(first):
     lineage = first(wait=True)
     path = say(lineage, 1, finished=True)
-    assert ByHand().waits(1, lineage.path) is None
+    assert ByHand().pending_reason(1, lineage.path) is None
     other = lineage.path / "lineage_007"
     shutil.copytree(lineage.path / "gen_001", other / "gen_001")
-    line = ByHand().waits(1, other)
+    line = ByHand().pending_reason(1, other)
     assert line is not None
     assert line.endswith(f"review {lineage.path} --generation 1 --lineage 7")
     with pytest.raises(UserError, match="is about lineage 0, not 7"):
-        Picks.read(path, Subject.at(other, 1))
+        Picks.read(path, PicksTarget.at(other, 1))
 
 
 def test_a_single_lineage_lies_in_a_run_of_any_name(first, tmp_path):
     lineage = first(wait=True)
     run = lineage.path.rename(tmp_path / "lineage_007")
-    assert Subject.at(run, 1).lineage == 0
-    line = ByHand().waits(1, run)
+    assert PicksTarget.at(run, 1).lineage == 0
+    line = ByHand().pending_reason(1, run)
     assert line is not None
     assert line.endswith(f"review {run} --generation 1")
 
@@ -219,5 +219,5 @@ def test_an_unconditional_model_is_told_no_class_and_others_before_are_heard(fir
     kept = ByHand(wait=False).keep(seen[some], SEED)
     assert kept.rows.tolist() == [6, 5, 20]
     assert kept.labels.tolist() == [classes.index("7"), 0, 0]
-    assert ByHand().waits(0, lineage.path) is None
+    assert ByHand().pending_reason(0, lineage.path) is None
     assert json.loads((lineage.path / "picks/gen_001.json").read_text())["format"] == 1

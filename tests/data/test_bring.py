@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.data.image_import import bring
+from imgcollapse.data.image_import import load_images
 
 CLASSES = ("cat", "dog")
 SHAPE = (3, 8, 8)
@@ -75,7 +75,7 @@ def test_every_packing_gives_the_same_pixels(tmp_path, came, shape):
     ]
     expected = np.stack([np.array(image).reshape(*shape[1:], shape[0]) for image in expected])
     for source in packings(tmp_path, pixels):
-        brought = bring(source, shape, CLASSES)
+        brought = load_images(source, shape, CLASSES)
         assert torch.equal(brought.images.pixels, torch.from_numpy(expected).permute(0, 3, 1, 2))
         assert brought.images.pixels.is_contiguous()
         assert (brought.images.labels == UNKNOWN).all()
@@ -86,7 +86,7 @@ def test_every_packing_gives_the_same_pixels(tmp_path, came, shape):
 
 def test_gray_arrays_need_no_channel_axis(tmp_path):
     pixels = noise(3, channels=1)
-    brought = bring(npz(tmp_path / "a.npz", arr_0=pixels[..., 0]), (1, 8, 8), CLASSES)
+    brought = load_images(npz(tmp_path / "a.npz", arr_0=pixels[..., 0]), (1, 8, 8), CLASSES)
     assert torch.equal(brought.images.pixels[:, 0], torch.from_numpy(pixels[..., 0]))
 
 
@@ -98,7 +98,7 @@ def test_adm_reference_files_open(tmp_path):
         arr_0=noise(4),
         arr_1=np.array([0, 1, 1, 0]),
     )
-    brought = bring(path, SHAPE, CLASSES)
+    brought = load_images(path, SHAPE, CLASSES)
     assert brought.images.labels.tolist() == [0, 1, 1, 0]
     assert brought.remarks == ("labels: taken for class numbers of the study, where 0 is cat",)
 
@@ -117,7 +117,7 @@ def test_adm_reference_files_open(tmp_path):
 )
 def test_labels_of_an_npz(tmp_path, labels, classes, expected, remark):
     path = npz(tmp_path / "a.npz", images=noise(2), labels=np.array(labels))
-    brought = bring(path, SHAPE, classes)
+    brought = load_images(path, SHAPE, classes)
     assert brought.images.labels.tolist() == expected
     assert remark in "".join(brought.remarks)
     assert bool(remark) == bool(brought.remarks)
@@ -127,18 +127,18 @@ def test_labels_of_a_safetensors_are_class_numbers(tmp_path):
     labels = np.array([1, 0, -1], dtype=np.int16)
     save_file({"pixels": noise(3).transpose(0, 3, 1, 2).copy(), "labels": labels}, tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "a.safetensors")
-    brought = bring(tmp_path / "a.safetensors", SHAPE, ("1", "0"))
+    brought = load_images(tmp_path / "a.safetensors", SHAPE, ("1", "0"))
     assert brought.images.labels.tolist() == [1, 0, -1]
 
 
 def test_class_folders_say_what_was_asked(tmp_path):
     names = ["samples/cat/1.png", "samples/dog/deep/2.png", "samples/dog/3.png"]
     top = folder(tmp_path / "whole", noise(3), names)
-    assert bring(top, SHAPE, CLASSES).images.labels.tolist() == [0, 1, 1]
-    assert bring(top, SHAPE, ("owl", "eel")).images.labels.tolist() == [UNKNOWN] * 3
+    assert load_images(top, SHAPE, CLASSES).images.labels.tolist() == [0, 1, 1]
+    assert load_images(top, SHAPE, ("owl", "eel")).images.labels.tolist() == [UNKNOWN] * 3
 
     folder(top, noise(1), ["4.png"])
-    brought = bring(top, SHAPE, CLASSES)
+    brought = load_images(top, SHAPE, CLASSES)
     assert brought.images.labels.tolist() == [UNKNOWN] * 4
     assert "1 of 4 images lie in no folder named like a class" in brought.remarks[0]
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path):
         archive.writestr("../outside.png", good.getvalue())
         for name in range(12):
             archive.writestr(f"bad{name}.png", good.getvalue()[: 30 + name])
-    brought = bring(tmp_path / "a.zip", SHAPE, CLASSES)
+    brought = load_images(tmp_path / "a.zip", SHAPE, CLASSES)
     assert torch.equal(brought.images.pixels[0].permute(1, 2, 0), torch.from_numpy(noise(1)[0]))
     said = "\n".join(brought.remarks)
     assert "../outside.png: left out" in said
@@ -248,7 +248,7 @@ BAD = {
 def test_bad_input_is_one_line(tmp_path, case):
     make, said = BAD[case]
     with pytest.raises(UserError, match=said) as raised:
-        bring(make(tmp_path), SHAPE, CLASSES)
+        load_images(make(tmp_path), SHAPE, CLASSES)
     message = str(raised.value)
     assert "\n" not in message
     assert str(tmp_path) in message
@@ -258,7 +258,7 @@ def test_bad_input_is_one_line(tmp_path, case):
 def test_no_images_in_memory():
     nothing = Images(torch.empty(0, 3, 8, 8, dtype=torch.uint8), torch.empty(0, dtype=torch.int16))
     with pytest.raises(UserError, match="there are none"):
-        bring(nothing, SHAPE, CLASSES)
+        load_images(nothing, SHAPE, CLASSES)
 
 
 def test_large_images_are_read_a_few_at_a_time(tmp_path):
@@ -266,7 +266,7 @@ def test_large_images_are_read_a_few_at_a_time(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", pixels)
     del pixels
     tracemalloc.start()
-    brought = bring(tmp_path / "a.npz", (1, 8, 8), CLASSES)
+    brought = load_images(tmp_path / "a.npz", (1, 8, 8), CLASSES)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert brought.images.pixels.shape == (40, 1, 8, 8)

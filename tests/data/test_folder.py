@@ -14,7 +14,7 @@ from PIL import Image
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Folder
-from imgcollapse.data.base import Pool
+from imgcollapse.data.base import SourceData
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 GREEN = (10, 200, 30)
@@ -44,11 +44,11 @@ def pack(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
     return path
 
 
-def pixels(pool: Pool) -> torch.Tensor:
+def pixels(pool: SourceData) -> torch.Tensor:
     return pool.train.read(torch.arange(len(pool.train.labels)))
 
 
-def only(tmp_path: Path, name: str, data: bytes, **settings) -> Pool:
+def only(tmp_path: Path, name: str, data: bytes, **settings) -> SourceData:
     """One odd file next to a plain one of the same class."""
     return Folder(path=write(tmp_path, {"a/0.png": plain(), f"a/{name}": data}), **settings).load()
 

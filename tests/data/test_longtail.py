@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Explicit, Exponential, LongTail, Step, Zipf
-from imgcollapse.data.longtail import apportion
+from imgcollapse.data.longtail import round_to_total
 
 falling = st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=200).map(
     lambda weights: torch.tensor(sorted(weights, reverse=True), dtype=torch.float64)
@@ -18,7 +18,7 @@ falling = st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=200).map(
 @given(falling, st.integers(0, 1_000_000))
 def test_apportioned_counts_sum_exactly_fall_and_leave_nobody_out(weights, more):
     images = len(weights) + more
-    counts = apportion(weights, images)
+    counts = round_to_total(weights, images)
     assert counts.sum() == images
     assert counts.min() >= 1
     assert (counts.diff() <= 0).all()
@@ -27,7 +27,7 @@ def test_apportioned_counts_sum_exactly_fall_and_leave_nobody_out(weights, more)
 @given(falling, st.integers(0, 1_000_000))
 def test_apportioned_counts_are_within_one_of_their_quota(weights, more):
     images = len(weights) + more
-    counts = apportion(weights, images)
+    counts = round_to_total(weights, images)
     quotas = weights / weights.sum() * images
     if (quotas >= 1).all():
         assert ((counts - quotas).abs() < 1 + 1e-6).all()
@@ -35,7 +35,7 @@ def test_apportioned_counts_are_within_one_of_their_quota(weights, more):
 
 def test_fewer_images_than_classes_cannot_be_apportioned():
     with pytest.raises(ValueError, match="2 images"):
-        apportion(torch.ones(3), 2)
+        round_to_total(torch.ones(3), 2)
 
 
 @given(st.integers(2, 300), st.floats(1, 1000))
@@ -56,7 +56,7 @@ def test_exponential_ratio_of_neighbours_is_constant():
 def test_cifar10_lt_has_the_published_counts():
     # Cui et al. 2019: 5000 * 100^(-k/9), rounded down, 12,406 images in all.
     published = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-    counts = apportion(Exponential(factor=100).weights(10), sum(published))
+    counts = round_to_total(Exponential(factor=100).weights(10), sum(published))
     assert (counts - torch.tensor(published)).abs().max() <= 1
 
 
@@ -81,7 +81,7 @@ def test_explicit_counts_are_kept_and_rank_the_classes():
     explicit = Explicit(counts={"a": 5, "b": 9, "c": 5})
     assert explicit.ranked("abc") == [1, 0, 2]
     assert explicit.total() == 19
-    assert apportion(explicit.weights(3), 19).tolist() == [9, 5, 5]
+    assert round_to_total(explicit.weights(3), 19).tolist() == [9, 5, 5]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from imgcollapse.core.images import Stock, to_float
+from imgcollapse.core.images import ImageSet, to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.paper_dogs.source import PaperDogs
 
@@ -106,13 +106,13 @@ def test_a_small_network_tells_the_breeds_apart(size: int) -> None:
     assert accuracy >= 0.98
 
 
-def _examples(stock: Stock, number: int) -> tuple[Tensor, Tensor]:
+def _examples(stock: ImageSet, number: int) -> tuple[Tensor, Tensor]:
     rows = torch.arange(number)
     return to_float(stock.read(rows)), stock.labels[rows].long()
 
 
 def _trained(pixels: Tensor, labels: Tensor, size: int) -> nn.Module:
-    with SEED.lent_to_torch():
+    with SEED.seed_torch():
         network = nn.Sequential(
             nn.Conv2d(3, 16, 5, stride=2, padding=2),
             nn.ReLU(),

@@ -10,8 +10,8 @@ from torch import Tensor
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, Explicit, Exponential, Splits, Step, split
-from imgcollapse.data.base import Pool
-from imgcollapse.data.image_sets import InMemory
+from imgcollapse.data.base import SourceData
+from imgcollapse.data.image_sets import InMemoryImages
 
 SEED = Seed(("test",))
 SETS = ("train", "oracle", "calibration", "reference")
@@ -38,8 +38,8 @@ def numbered(*counts: int) -> Numbered:
     return Numbered(labels[order].to(torch.int16), [])
 
 
-def pool(train: Numbered, test: Numbered | None = None) -> Pool:
-    return Pool(tuple("abcdefghij"[: int(train.labels.max()) + 1]), train, test)
+def pool(train: Numbered, test: Numbered | None = None) -> SourceData:
+    return SourceData(tuple("abcdefghij"[: int(train.labels.max()) + 1]), train, test)
 
 
 def rows_of(pixels: Tensor) -> Tensor:
@@ -116,10 +116,14 @@ def test_the_digest_changes_with_a_single_pixel():
     stock = Digits().load().train
     pixels = stock.read(torch.arange(len(stock.labels))).clone()
     classes = tuple("0123456789")
-    before = split(Pool(classes, InMemory(pixels, stock.labels)), Exponential(), Splits(), SEED)
+    before = split(
+        SourceData(classes, InMemoryImages(pixels, stock.labels)), Exponential(), Splits(), SEED
+    )
     changed = pixels.clone()
     changed[before.manifest["train"][0], 0, 0, 0] ^= 1
-    after = split(Pool(classes, InMemory(changed, stock.labels)), Exponential(), Splits(), SEED)
+    after = split(
+        SourceData(classes, InMemoryImages(changed, stock.labels)), Exponential(), Splits(), SEED
+    )
     assert before.digest != after.digest
 
 
@@ -196,6 +200,6 @@ def test_one_class_is_refused():
 
 def test_stocks_of_different_shape_are_refused():
     labels = torch.arange(2).repeat(50).short()
-    stocks = [InMemory(torch.zeros(100, 1, side, side).byte(), labels) for side in (4, 5)]
+    stocks = [InMemoryImages(torch.zeros(100, 1, side, side).byte(), labels) for side in (4, 5)]
     with pytest.raises(UserError, match=r"1x4x4 and 1x5x5.*set data\.size"):
-        split(Pool(("a", "b"), *stocks), Exponential(factor=2), Splits(), SEED)
+        split(SourceData(("a", "b"), *stocks), Exponential(factor=2), Splits(), SEED)

@@ -7,15 +7,15 @@ import torch
 
 from imgcollapse import metrics
 from imgcollapse.config.study import Study
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.parallel import process_group
-from imgcollapse.parallel.process_group import here
+from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training import loop
 
 STUDY = {
@@ -47,13 +47,13 @@ GENERATORS = {
 }
 
 
-class Curve(Silent):
+class Curve(NullProgress):
     """Remembers every loss."""
 
     def __init__(self):
         self.generation, self.losses = 0, []
 
-    def at(self, lineage, generation, study):
+    def start_generation(self, lineage, generation, study):
         self.generation = generation
 
     def __call__(self, stage, step, steps, images, loss=None):
@@ -64,23 +64,25 @@ class Curve(Silent):
 def live(kind, folder):
     """Run a study of one of the generators; its losses."""
     curve = Curve()
-    run(Study.model_validate(STUDY | {"generator": GENERATORS[kind]}), folder / kind, watcher=curve)
+    run(
+        Study.model_validate(STUDY | {"generator": GENERATORS[kind]}), folder / kind, reporter=curve
+    )
     return curve.losses
 
 
 def share(folder):
     """Work of all kinds that divides, and what this process sees of it, as a file."""
-    ours, seed = here(), Seed(("job",))
+    ours, seed = current_group(), Seed(("job",))
     sums = [torch.zeros(3, 2), torch.zeros(5)]
-    for row in range(11)[ours.part(11)]:
+    for row in range(11)[ours.shard(11)]:
         sums[0] += row
         sums[1] += torch.arange(5) * row
-    ours.add_up(sums)
+    ours.all_reduce_sum(sums)
     found = {
         "sums": sums,
-        "squares": list(ours.spread(lambda x: x * x, range(7))),
-        "agreed": ours.agree("the leader's" if ours.rank == 0 else "a follower's"),
-        "refusal": _refusal(lambda: list(ours.spread(_refuses_five, range(7)))),
+        "squares": list(ours.scatter_map(lambda x: x * x, range(7))),
+        "agreed": ours.broadcast("the leader's" if ours.rank == 0 else "a follower's"),
+        "refusal": _refusal(lambda: list(ours.scatter_map(_refuses_five, range(7)))),
         "metrics": _synced(seed),
         "unequal": _refusal(lambda: data_parallel._compare(_Model(ours.rank))),
     }
@@ -115,13 +117,17 @@ def _synced(seed):
     luck = seed.torch()
     real, generated = (torch.randn(n, width, generator=luck).double() for _ in range(2))
     pixels = torch.randint(9, (n, 1, 2, 2), generator=luck).byte()
-    seen = [slice(0, 5), slice(5, n)][here().rank] if here().size > 1 else slice(0, n)
+    seen = (
+        [slice(0, 5), slice(5, n)][current_group().rank]
+        if current_group().size > 1
+        else slice(0, n)
+    )
     found = {}
     for metric in (
         metrics.FrechetDistance(width),
         metrics.FrechetInfinity(),
         metrics.KernelDistance(),
-        metrics.NearestNeighbours(),
+        metrics.PrecisionRecall(),
     ):
         metric.update(real[seen], real=True)
         metric.update(generated[seen], real=False)
@@ -147,7 +153,7 @@ class Projection(Network):
         return "no resize"
 
     def build(self):
-        with Seed(("projection",)).lent_to_torch():
+        with Seed(("projection",)).seed_torch():
             linear = torch.nn.Linear(3 * 8 * 8, 4)
         return torch.nn.Sequential(Prepare(8, "bilinear"), torch.nn.Flatten(), linear)
 
@@ -156,7 +162,7 @@ def project(folder):
     """Features of images that are more than a batch, twice by one extractor."""
     pixels = torch.randint(256, (300, 1, 6, 6), generator=Seed(("pixels",)).torch()).byte()
     extractor, seen = Projection(), torch.zeros(300, 1)
-    device = choose("cpu", "float32")
+    device = choose_device("cpu", "float32")
     found = [data_parallel.features(extractor, pixels, seen, device) for _ in range(2)]
     torch.save(found, folder / "features.pt")
 
@@ -164,15 +170,15 @@ def project(folder):
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     loop.REPORT_SECONDS = -1.0  # look at every step
-    with process_group.entered() as leads:
+    with process_group.join_process_group() as leads:
         if leads:
             # What the leader drops the others drop too, and go on.
             try:
-                with process_group.joined(share, out):
+                with process_group.on_all_processes(share, out):
                     raise ZeroDivisionError
             except ZeroDivisionError:
                 pass
-            with process_group.joined(share, out):
+            with process_group.on_all_processes(share, out):
                 share(out)
             project(out)
             torch.save({kind: live(kind, out) for kind in GENERATORS}, out / "losses.pt")

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 import imgcollapse as ic
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.setup import choose_device
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.experiment.setup import setup_device
+from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel import process_group
 from imgcollapse.training import loop
-from imgcollapse.training.oom_retry import descend
+from imgcollapse.training.oom_retry import accumulate_gradients
 
 from . import job
 
@@ -127,33 +127,33 @@ def _tensors(run, g, name):
 @pytest.mark.parametrize("n", [2, 3, 7, 64])
 def test_parts_are_the_whole_and_differ_by_one_row_at_most(n):
     for size in (1, 2, 3):
-        parts = [range(n)[process_group.World(rank, size).part(n)] for rank in range(size)]
+        parts = [range(n)[process_group.ProcessGroup(rank, size).shard(n)] for rank in range(size)]
         assert [row for part in parts for row in part] == list(range(n))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_batch_with_fewer_images_than_processes_is_refused():
     with (
-        process_group._at(process_group.World(0, 3)),
+        process_group._at(process_group.ProcessGroup(0, 3)),
         pytest.raises(UserError, match=r"generator\.batch: 2 images"),
     ):
-        descend(torch.nn.Linear(1, 1), 2, torch.ones, Scratch())
+        accumulate_gradients(torch.nn.Linear(1, 1), 2, torch.ones, CheckpointManager())
 
 
 def test_one_gpu_cannot_be_named_for_several_processes():
     study = Study.model_validate(job.STUDY | {"generator": "resample", "device": "cuda:1"})
     with (
-        process_group._being(process_group.World(0, 2)),
+        process_group._being(process_group.ProcessGroup(0, 2)),
         pytest.raises(UserError, match="say device=cuda"),
     ):
-        choose_device(study)
+        setup_device(study)
 
 
 def test_several_processes_without_accelerate_are_told_what_is_missing(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
     what = r"one of 2 processes.*imgcollapse\[accelerate\]"
-    with pytest.raises(UserError, match=what), process_group.entered():
+    with pytest.raises(UserError, match=what), process_group.join_process_group():
         pass
 
 
@@ -163,7 +163,7 @@ def test_a_restart_that_would_wait_for_processes_that_are_gone_is_refused(monkey
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     with (
         pytest.raises(UserError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"),
-        process_group.entered(),
+        process_group.join_process_group(),
     ):
         pass
 
@@ -172,6 +172,13 @@ def test_a_single_process_asks_nobody(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     for size in ("", "1"):
         monkeypatch.setenv("WORLD_SIZE", size)
-        with process_group.entered() as leads, process_group.joined(pytest.fail):
+        with (
+            process_group.join_process_group() as leads,
+            process_group.on_all_processes(pytest.fail),
+        ):
             assert leads
-            assert process_group.here() == process_group.whole() == process_group.World()
+            assert (
+                process_group.current_group()
+                == process_group.world_group()
+                == process_group.ProcessGroup()
+            )

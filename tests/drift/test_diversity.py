@@ -20,7 +20,7 @@ def test_measures_of_known_shares():
 @pytest.mark.parametrize("measure", [drift.heterozygosity, drift.classes_alive, drift.entropy])
 def test_a_lineage_beside_its_chance_band(measure):
     real = real_labels(200)
-    null = drift.replay(Replace(), None, real, real[:0], 200, 6, 5, Seed((1,)), 1000)
+    null = drift.simulate(Replace(), None, real, real[:0], 200, 6, 5, Seed((1,)), 1000)
     x = null.shares[:200]
     found = drift.against_chance(measure, x, null)
     assert found.value.shape == (200, 7)

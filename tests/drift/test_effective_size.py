@@ -55,13 +55,13 @@ def test_sizes_that_cannot_be_told():
 
 def null_of(regime, n, generations=8):
     real = real_labels(n)
-    return drift.replay(regime, None, real, real[:0], n, generations, 5, SEED, 1000)
+    return drift.simulate(regime, None, real, real[:0], n, generations, 5, SEED, 1000)
 
 
 @pytest.mark.parametrize("regime", [Replace(), Accumulate(), RealFraction()])
 def test_a_perfect_learner_has_its_own_size(regime):
     null = null_of(regime, 1000)
-    other = drift.replay(
+    other = drift.simulate(
         regime, None, real_labels(1000), real_labels(1000)[:0], 1000, 8, 5, Seed((21,)), 300
     )
     found = [drift.relative_size(x, null, SEED).pooled for x in other.shares]
@@ -107,7 +107,7 @@ def test_one_class_cannot_drift():
     assert found.generations[0].value is not None  # the real shares were others
     assert "only one class" in found.generations[1].reason
     labels = real_labels(100) * 0
-    frozen = drift.replay(Accumulate(), None, labels, labels[:0], 100, 3, 5, SEED, 200)
+    frozen = drift.simulate(Accumulate(), None, labels, labels[:0], 100, 3, 5, SEED, 200)
     assert "only one class" in drift.relative_size(frozen.shares[0], frozen, SEED).pooled.reason
     with pytest.raises(UserError, match="replay as many of both"):
         drift.relative_size(null.shares[0, :2], null, SEED)

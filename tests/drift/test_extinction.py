@@ -119,8 +119,8 @@ def test_the_smallest_populations(n):
 def replayed(regime, copies, n=100, generations=60, history=()):
     labels = real_labels(n).new_zeros(n)
     labels[:copies] = 1
-    null = drift.replay(regime, None, labels, labels[:0], n, generations, 2, SEED, 4000, history)
-    return drift.replayed_time_left(null, len(history))
+    null = drift.simulate(regime, None, labels, labels[:0], n, generations, 2, SEED, 4000, history)
+    return drift.simulated_time_left(null, len(history))
 
 
 def test_a_replay_agrees_with_the_chain():
@@ -153,11 +153,11 @@ def test_what_real_data_brings_back_is_not_extinct():
     # The fixed real subset is the first tenth; a class outside it can be lost for good.
     labels = real_labels(100).new_zeros(100)
     labels[-1] = 1
-    null = drift.replay(RealFraction(), None, labels, labels[:0], 100, 30, 2, SEED, 1000)
-    assert drift.replayed_time_left(null, 0)[1].lost > 0.8
+    null = drift.simulate(RealFraction(), None, labels, labels[:0], 100, 30, 2, SEED, 1000)
+    assert drift.simulated_time_left(null, 0)[1].lost > 0.8
 
 
 def test_nothing_ahead_is_said_so():
     labels = real_labels(100)
-    null = drift.replay(Replace(), None, labels, labels[:0], 100, 1, 5, SEED, 200, [labels])
-    assert all(t.horizon == 0 and t.median is None for t in drift.replayed_time_left(null, 1))
+    null = drift.simulate(Replace(), None, labels, labels[:0], 100, 1, 5, SEED, 200, [labels])
+    assert all(t.horizon == 0 and t.median is None for t in drift.simulated_time_left(null, 1))

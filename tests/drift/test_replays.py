@@ -29,7 +29,7 @@ RESERVE = real_labels(2000, seed=6)
 
 def replay(regime, generations=4, samples=200, replicates=1000, **others):
     given = {"asked": None, "history": ()} | others
-    return drift.replay(
+    return drift.simulate(
         regime,
         given["asked"],
         given.get("real", REAL),
@@ -59,7 +59,9 @@ class Half:
 
     def select(self, archive, g, seed):
         rows = torch.arange(0, archive.size(g - 1), 2)
-        return TrainingSet.of(g - 1, torch.cat([rows, rows[: g * 3]])) + TrainingSet.of(0, rows[:9])
+        return TrainingSet.from_generation(
+            g - 1, torch.cat([rows, rows[: g * 3]])
+        ) + TrainingSet.from_generation(0, rows[:9])
 
 
 REGIMES = [
@@ -202,7 +204,7 @@ def test_random_rows_of_many_images_make_fewer_replicates(monkeypatch):
 @pytest.mark.parametrize("regime", [Accumulate(), AccumulateSubsample()], ids=name)
 def test_one_image_and_one_class(regime):
     one = torch.zeros(1, dtype=torch.int16)
-    null = drift.replay(regime, None, one, NONE, 1, 3, 1, Seed((1,)), 200)
+    null = drift.simulate(regime, None, one, NONE, 1, 3, 1, Seed((1,)), 200)
     assert (null.shares == 1).all()
     assert (null.given(null.shares) == 1).all()
 

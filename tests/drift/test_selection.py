@@ -18,7 +18,7 @@ SEED = Seed((4,))
 
 def null_of(regime, n=N, generations=G):
     real = REAL if n == N else real_labels(n)
-    return drift.replay(
+    return drift.simulate(
         REGIMES[regime], None, real, real[:0], n, generations, 5, Seed((1,)), replicates=999
     )
 
@@ -104,7 +104,7 @@ def test_a_class_that_is_gone_has_no_lower_end():
 
 def test_what_cannot_be_selected_is_undefined_and_says_why():
     labels = REAL[:40] * 0
-    null = drift.replay(Accumulate(), None, labels, labels[:0], 40, 4, 2, SEED, 200)
+    null = drift.simulate(Accumulate(), None, labels, labels[:0], 40, 4, 2, SEED, 200)
     found = selection(null.shares[0], null, SEED)
     assert found.p.mask.all()
     assert found.s.mask.all()
@@ -117,7 +117,7 @@ def test_what_cannot_be_selected_is_undefined_and_says_why():
 def test_few_copies_are_finite_or_undefined(counts, regime):
     labels = REAL.new_tensor(np.repeat(np.arange(len(counts)), counts))
     n = len(labels)
-    null = drift.replay(regime, None, labels, labels[:0], n, 5, len(counts), SEED, 200)
+    null = drift.simulate(regime, None, labels, labels[:0], n, 5, len(counts), SEED, 200)
     for course in null.shares[:40]:
         found = selection(course, null, SEED)
         for column in (found.s, found.low, found.high, found.p):

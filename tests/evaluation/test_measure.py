@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import imgcollapse as ic
-from imgcollapse.core.images import unlabelled
+from imgcollapse.core.images import unlabeled
 from imgcollapse.tools.evaluate.measure import by_chance
 
 K = 10
@@ -42,7 +42,7 @@ def test_packing_and_order_do_not_matter(run, held_out, tmp_path):
         for file in sorted(top.rglob("*.png"), reverse=True):
             archive.write(file, file.relative_to(top))
     np.savez(tmp_path / "a.npz", images[classes.argsort()].numpy())
-    packed = [top, tmp_path / "a.zip", tmp_path / "a.npz", unlabelled(images)]
+    packed = [top, tmp_path / "a.zip", tmp_path / "a.npz", unlabeled(images)]
     first, *others = [ic.evaluate(source, run) for source in packed]
     for other in others:
         assert other.census.equals(first.census)
@@ -54,7 +54,7 @@ def test_a_known_mixture_of_held_out_images(run, held_out):
     truth = torch.tensor([30, 0, 20, 6, 0, 15, 0, 12, 0, 0])
     rows = [(held_out.labels == k).nonzero().flatten()[:n] for k, n in enumerate(truth)]
     images = held_out.pixels[torch.cat(rows)]
-    found = frame(ic.evaluate(unlabelled(images), run)).iloc[:K]
+    found = frame(ic.evaluate(unlabeled(images), run)).iloc[:K]
     share = (truth / truth.sum()).numpy()
     covered = (found["low"] <= share + 1e-12) & (share <= found["high"] + 1e-12)
     # Each of ten 95% intervals misses one time in twenty: four or more do one time in a thousand.
@@ -68,7 +68,7 @@ def test_a_known_mixture_of_held_out_images(run, held_out):
 
 def test_real_images_are_like_real_images(run, held_out):
     """The reference itself: no distance, every interval about the real share."""
-    result = ic.evaluate(unlabelled(held_out.pixels), run)
+    result = ic.evaluate(unlabeled(held_out.pixels), run)
     found, metrics = frame(result).iloc[:K], result.metrics.set_index(["class", "metric"])["value"]
     assert (found["low"] <= found["expected"]).all()
     assert (found["high"] >= found["expected"]).all()
@@ -80,7 +80,7 @@ def test_real_images_are_like_real_images(run, held_out):
 
 def test_noise_is_unrecognised(run):
     pixels = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0))
-    result = ic.evaluate(unlabelled(pixels.to(torch.uint8)), run)
+    result = ic.evaluate(unlabeled(pixels.to(torch.uint8)), run)
     assert frame(result).loc[UNRECOGNISED, "frequency"] >= 0.95
     fid = result.metrics.set_index(["class", "metric"]).loc["", :]
     assert fid.loc["fid", "value"] > fid.loc["fid_floor", "high"]
@@ -95,7 +95,7 @@ def test_few_and_equal_images(run, held_out, case):
         "copies": held_out.pixels[:1].repeat(30, 1, 1, 1),
         "one unrecognised": torch.full((1, 1, 8, 8), 255, dtype=torch.uint8),
     }[case]
-    result = ic.evaluate(unlabelled(pixels), run)
+    result = ic.evaluate(unlabeled(pixels), run)
     values = result.metrics
     assert values["value"].map(math.isfinite).eq(values["note"].eq("")).all()
     census = frame(result).iloc[:K]
@@ -110,7 +110,7 @@ def test_few_and_equal_images(run, held_out, case):
 
 def test_study_and_run_give_the_same(digits, run, held_out, tmp_path):
     """The oracle of a study is that of its run."""
-    images = unlabelled(held_out.pixels[:40])
+    images = unlabeled(held_out.pixels[:40])
     of_run = ic.evaluate(images, run.path, overrides=["metrics.per_class=false"])
     of_study = ic.evaluate(images, digits, overrides=["metrics.per_class=false"])
     assert of_study.census.equals(of_run.census)
@@ -205,7 +205,7 @@ def test_a_run_moved_away_from_its_images(tmp_path):
 
 
 def test_what_a_run_has_settled(run, held_out):
-    images = unlabelled(held_out.pixels[:2])
+    images = unlabeled(held_out.pixels[:2])
     with pytest.raises(ic.UserError, match=r"seed=1: is settled in .*run.json; set only data"):
         ic.evaluate(images, run, overrides=["seed=1"])
     with pytest.raises(ic.UserError, match="leave out --smoke"):

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import imgcollapse as ic
 from imgcollapse import census, cli, metrics
-from imgcollapse.core.images import unlabelled
+from imgcollapse.core.images import unlabeled
 from imgcollapse.tools.evaluate import show
 
 FILES = {"evaluation.json", "census.csv", "metrics.csv"}
@@ -98,7 +98,7 @@ def text(evaluation):
 
 
 def test_the_text_fits_eighty_columns(run, held_out):
-    said = text(ic.evaluate(unlabelled(held_out.pixels), run))
+    said = text(ic.evaluate(unlabeled(held_out.pixels), run))
     assert max(map(len, said.splitlines())) <= 80
     assert "…" not in said
     assert "250 images of 8x8." in said
@@ -111,7 +111,7 @@ def test_the_text_fits_eighty_columns(run, held_out):
 
 def test_what_can_be_said_of_classes(run, held_out):
     nothing_but_0 = held_out.pixels[held_out.labels == 0].repeat(5, 1, 1, 1)
-    said = " ".join(text(ic.evaluate(unlabelled(nothing_but_0), run)).split())
+    said = " ".join(text(ic.evaluate(unlabeled(nothing_but_0), run)).split())
     assert "not to be told from absent: 1, 2, 3, 4, 5, 6, 7, 8, 9." in said
     assert "Rarer than chance allows: 1, 2, 3, 4" in said
     assert "More common than chance allows: 0." in said
@@ -119,7 +119,7 @@ def test_what_can_be_said_of_classes(run, held_out):
 
 def test_mush_is_said_to_be_mush(run):
     white = torch.full((20, 1, 8, 8), 255, dtype=torch.uint8)
-    said = text(ic.evaluate(unlabelled(white), run))
+    said = text(ic.evaluate(unlabeled(white), run))
     assert "More are unrecognised than of real images" in said
 
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Folder, TorchvisionSet
-from imgcollapse.data.image_import import bring
+from imgcollapse.data.image_import import load_images
 from imgcollapse.data.safe_zip import Limits
 
 from .refusals import png, refusal
@@ -155,7 +155,7 @@ def test_pipes_devices_and_names_that_cannot_be_are_no_source(tmp_path):
         Path("~nobody-at-all/x"),
     ):
         refusal(Folder(path=path).load)
-        refusal(bring, path, SHAPE, CLASSES)
+        refusal(load_images, path, SHAPE, CLASSES)
 
 
 def npy(shape, descr="|u1", data=b"", fortran=False) -> bytes:
@@ -214,7 +214,7 @@ LABELS = {
 def test_arrays_that_lie_are_refused(tmp_path, name):
     path = zipped(tmp_path / "a.npz", *ARRAYS[name])
     tracemalloc.start()
-    said = refusal(bring, path, SHAPE, CLASSES)
+    said = refusal(load_images, path, SHAPE, CLASSES)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert said.startswith(str(path))
@@ -225,15 +225,15 @@ def test_arrays_that_lie_are_refused(tmp_path, name):
 def test_labels_that_lie_are_refused_or_not_used(tmp_path, name):
     path = zipped(tmp_path / "a.npz", ("arr_0.npy", GOOD), ("labels.npy", LABELS[name]))
     with suppress(UserError):
-        brought = bring(path, SHAPE, CLASSES)
+        brought = load_images(path, SHAPE, CLASSES)
         assert (brought.images.labels == -1).all()
         assert all(remark.isprintable() for remark in brought.remarks)
 
 
 def test_npz_limits_hold(tmp_path):
     path = zipped(tmp_path / "a.npz", ("arr_0.npy", GOOD), ("x.npy", bytes(10**6)))
-    assert "max_total=1000" in refusal(bring, path, SHAPE, CLASSES, Limits(max_total=1000))
-    assert "max_files=1" in refusal(bring, path, SHAPE, CLASSES, Limits(max_files=1))
+    assert "max_total=1000" in refusal(load_images, path, SHAPE, CLASSES, Limits(max_total=1000))
+    assert "max_files=1" in refusal(load_images, path, SHAPE, CLASSES, Limits(max_files=1))
 
 
 SAFETENSORS = {
@@ -250,7 +250,7 @@ SAFETENSORS = {
 @pytest.mark.parametrize("name", SAFETENSORS)
 def test_broken_safetensors_are_refused(tmp_path, name):
     (tmp_path / "a.safetensors").write_bytes(SAFETENSORS[name])
-    refusal(bring, tmp_path / "a.safetensors", SHAPE, CLASSES)
+    refusal(load_images, tmp_path / "a.safetensors", SHAPE, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_labels_of_safetensors_that_are_none_are_not_used(tmp_path, labels):
     save_file(
         {"pixels": np.zeros((2, 3, 8, 8), np.uint8), "labels": labels}, tmp_path / "a.safetensors"
     )
-    brought = bring(tmp_path / "a.safetensors", SHAPE, ("0.0", "1.0"))
+    brought = load_images(tmp_path / "a.safetensors", SHAPE, ("0.0", "1.0"))
     assert (brought.images.labels == -1).all()
     assert "not used" in "".join(brought.remarks)
 

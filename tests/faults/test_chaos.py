@@ -7,7 +7,7 @@ import pytest
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.tools.fault_injection import drill
+from imgcollapse.tools.fault_injection import inject_faults
 
 STUDY = """
 generations: 3
@@ -44,7 +44,7 @@ def of(tmp_path, generator):
 
 
 def test_a_drill_kills_and_damages_and_finds_nothing_amiss(tmp_path):
-    found = drill(of(tmp_path, GENERATORS["vae"]), tmp_path / "drill", kills=3)
+    found = inject_faults(of(tmp_path, GENERATORS["vae"]), tmp_path / "drill", kills=3)
     assert len(found.hits) == 3
     assert all(hit.survived for hit in found.hits)
     assert found.damage.named
@@ -60,7 +60,7 @@ def test_a_generator_that_forgets_its_seed_is_found_out(tmp_path, monkeypatch):
     (tmp_path / "forgetful.py").write_text(FORGETFUL)
     monkeypatch.syspath_prepend(tmp_path)
     study = of(tmp_path, "generator: {kind: 'forgetful:Forgetful', epochs: 3, width: 4}")
-    found = drill(study, tmp_path / "drill", kills=1)
+    found = inject_faults(study, tmp_path / "drill", kills=1)
     sys.modules.pop("forgetful", None)
     assert not any(hit.survived for hit in found.hits)
     assert any("differ" in line for line in found.wrong)
@@ -70,13 +70,13 @@ def test_a_generator_that_forgets_its_seed_is_found_out(tmp_path, monkeypatch):
 def test_a_drill_takes_a_new_folder(tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="is not empty"):
-        drill(of(tmp_path, GENERATORS["vae"]), tmp_path, kills=1)
+        inject_faults(of(tmp_path, GENERATORS["vae"]), tmp_path, kills=1)
     assert (tmp_path / "mine.txt").exists()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_a_hundred_kills_of_a_hundred(tmp_path, kind):
-    found = drill(of(tmp_path, GENERATORS[kind]), tmp_path / "drill", kills=100)
+    found = inject_faults(of(tmp_path, GENERATORS[kind]), tmp_path / "drill", kills=100)
     assert not found.wrong
     assert sum(hit.survived for hit in found.hits) == 100

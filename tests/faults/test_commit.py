@@ -47,7 +47,7 @@ def recommit(source: Lineage, lineage: Lineage, g: int, few: int | None = None) 
         findings,
         source.training_set(g) if g else None,
         source.model(g) if g else None,
-        source.kept(g - 1) if g else None,
+        source.selection(g - 1) if g else None,
     )
 
 

@@ -5,7 +5,7 @@ import html
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.report import write_report
 from imgcollapse.tools.verify.files import check_files, check_tables
 
@@ -64,7 +64,7 @@ def test_damage_is_found_and_named(run_folder, name):
     for data in damaged(path.read_bytes()):
         path.write_bytes(data)
         found = ic.verify(run_folder, quick=True) if name == "run.json" else None
-        wrong = found.wrong if found else check_files(ic.Run.open(run_folder), Silent()).wrong
+        wrong = found.wrong if found else check_files(ic.Run.open(run_folder), NullProgress()).wrong
         assert [line for line in wrong if str(path) in line], f"cut to {len(data)} bytes"
         assert all("\n" not in line and "; " in line for line in wrong)
 

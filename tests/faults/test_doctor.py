@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from imgcollapse import cli
-from imgcollapse.tools.doctor import Finding, as_json, examine, show
+from imgcollapse.tools.doctor import Problem, as_json, examine, show
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -114,9 +114,9 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
 
 
 FOUND = [
-    Finding("python", "ok", "3.11"),
-    Finding("disk", "remark", "slow\x1b[31m", "use another"),
-    Finding("torch", "broken", "none", "install it"),
+    Problem("python", "ok", "3.11"),
+    Problem("disk", "remark", "slow\x1b[31m", "use another"),
+    Problem("torch", "broken", "none", "install it"),
 ]
 
 

@@ -17,7 +17,7 @@ LONGER = ["generations=3"]
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Another torch, and other code, than a run has begun with."""
-    here = setup.made_with
+    here = setup.environment
 
     def made_with(device):
         return here(device) | {"torch": "99.0", "code": "0" * 12}
@@ -65,7 +65,7 @@ def test_the_fingerprint_knows_the_code_that_decides_bits(tmp_path, monkeypatch)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a = 1\n")
     monkeypatch.setattr(setup, "__file__", str(tmp_path / "prepare.py"))
-    code = setup.code.__wrapped__
+    code = setup.code_hash.__wrapped__
     before = code()
     (tmp_path / "report/page.py").write_text("a = 2\n")
     assert code() == before

@@ -14,7 +14,7 @@ import torch
 
 from imgcollapse.core.sanitize import one_line
 from imgcollapse.data import Folder
-from imgcollapse.data.image_import import bring
+from imgcollapse.data.image_import import load_images
 
 from .specimens import ANY, LISTED, SIDE, Specimen, bombs, noise, png_of, thousand
 
@@ -88,7 +88,7 @@ def test_a_thousand_images_are_read_as_they_are_or_listed(tmp_path, given, zippe
 
 
 def test_anybodys_thousand_images_add_up(tmp_path, given):
-    brought = bring(lay(tmp_path / "top", given), (3, SIDE, SIDE), ("odd", "even"))
+    brought = load_images(lay(tmp_path / "top", given), (3, SIDE, SIDE), ("odd", "even"))
     said = next(line for line in brought.remarks if "cannot be used" in line)
     left = int(said.split()[0].replace(",", ""))
     assert said.startswith(f"{left} of 1,000 images")

@@ -7,8 +7,8 @@ from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped
 from imgcollapse.core.images import Images
 from imgcollapse.generators import DDPM, VAE, Autoregressive
-from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
-from imgcollapse.io.training_tensors import digest
+from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterFirstStep
+from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.oracle import CNN
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told
@@ -39,8 +39,8 @@ def images(n=12):
     return Images(pixels, torch.arange(n, dtype=torch.int16) % 2)
 
 
-def fit(generator, scratch=None, told=None, device=CPU):
-    return generator.fit(images(), 2, SEED / "fit", device, told or Told(), None, scratch)
+def fit(generator, checkpoints=None, told=None, device=CPU):
+    return generator.fit(images(), 2, SEED / "fit", device, told or Told(), None, checkpoints)
 
 
 @ON_A_GPU_TOO
@@ -49,15 +49,15 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, devic
     unbroken = fit(generator, device=device).state()
     for step in (1, 4, 7):
         told = Told(train=step)
-        with signals.listening(), pytest.raises(Stopped, match="SIGTERM"):
-            fit(generator, Scratch(tmp_path / "work", HOUR), told, device)
+        with signals.catch_signals(), pytest.raises(Stopped, match="SIGTERM"):
+            fit(generator, CheckpointManager(tmp_path / "work", HOUR), told, device)
         assert told.seen[-1] == ("train", step + 1)  # the step under way is finished, and kept
     told = Told()
-    scratch = Scratch(tmp_path / "work", HOUR)
-    broken = fit(generator, scratch, told, device).state()
+    checkpoints = CheckpointManager(tmp_path / "work", HOUR)
+    broken = fit(generator, checkpoints, told, device).state()
     assert told.seen[0] == ("train", 9)
-    assert digest(broken) == digest(unbroken)
-    assert scratch.facts.get("replayed") == (None if device is CPU else "yes")
+    assert sha256_of_tensors(broken) == sha256_of_tensors(unbroken)
+    assert checkpoints.metadata.get("replayed") == (None if device is CPU else "yes")
 
 
 @pytest.mark.parametrize("kind", ["ddpm", "dpm++", "autoregressive"])
@@ -66,11 +66,13 @@ def test_sampling_stopped_between_batches_draws_the_same_images(kind, tmp_path):
     unbroken = model.sample(ASKED, SEED / "sample", Told()).pixels
     batch = GENERATORS[kind].sample_batch
     told = Told(sample=batch)
-    with signals.listening(), pytest.raises(Stopped):
-        model.sample(ASKED, SEED / "sample", told, Scratch(tmp_path / "work", HOUR))
+    with signals.catch_signals(), pytest.raises(Stopped):
+        model.sample(ASKED, SEED / "sample", told, CheckpointManager(tmp_path / "work", HOUR))
     assert told.seen[-1] == ("sample", batch)
     told = Told()
-    broken = model.sample(ASKED, SEED / "sample", told, Scratch(tmp_path / "work", HOUR)).pixels
+    broken = model.sample(
+        ASKED, SEED / "sample", told, CheckpointManager(tmp_path / "work", HOUR)
+    ).pixels
     assert told.seen[0] == ("sample", 2 * batch)
     assert broken.equal(unbroken)
 
@@ -78,32 +80,32 @@ def test_sampling_stopped_between_batches_draws_the_same_images(kind, tmp_path):
 def test_an_oracle_stopped_in_training_ends_with_the_same_bits(tmp_path):
     oracle, real = CNN(width=4, steps=60, batch=8), images(24)
 
-    def trained(told, scratch=None):
-        return oracle.fit(real, real, 2, SEED, CPU, told, scratch)
+    def trained(told, checkpoints=None):
+        return oracle.fit(real, real, 2, SEED, CPU, told, checkpoints)
 
-    with signals.listening(), pytest.raises(Stopped):
-        trained(Told(train=50), Scratch(tmp_path / "work", HOUR))
-    broken = trained(Told(), Scratch(tmp_path / "work", HOUR))
-    assert broken.digest() == trained(Told()).digest()
+    with signals.catch_signals(), pytest.raises(Stopped):
+        trained(Told(train=50), CheckpointManager(tmp_path / "work", HOUR))
+    broken = trained(Told(), CheckpointManager(tmp_path / "work", HOUR))
+    assert broken.sha256() == trained(Told()).sha256()
 
 
 def test_every_step_can_be_kept_and_the_end_too(generator, tmp_path):
-    scratch = Scratch(tmp_path / "work", every=0)
-    state = fit(generator, scratch).state()
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0)
+    state = fit(generator, checkpoints).state()
     kept = sorted(path.stem for path in (tmp_path / "work").glob("fit_*.json"))
     assert kept == ["fit_000000008", "fit_000000009"]
     told = Told()  # nothing is left to be trained
-    again = fit(generator, Scratch(tmp_path / "work", every=0), told)
+    again = fit(generator, CheckpointManager(tmp_path / "work", interval=0), told)
     assert told.seen == []
-    assert digest(again.state()) == digest(state)
+    assert sha256_of_tensors(again.state()) == sha256_of_tensors(state)
 
 
 def test_the_first_step_is_known_by_its_weights_and_can_be_taken_again(generator):
-    scratch = Scratch()
-    fit(generator, scratch)
-    with pytest.raises(FirstStep.Taken) as taken:
-        fit(generator, FirstStep())
-    assert str(taken.value) == scratch.facts[FIRST_STEP]
-    with pytest.raises(FirstStep.Taken) as other:
-        generator.fit(images(), 2, SEED / "other", CPU, Told(), None, FirstStep())
-    assert str(other.value) != scratch.facts[FIRST_STEP]
+    checkpoints = CheckpointManager()
+    fit(generator, checkpoints)
+    with pytest.raises(StopAfterFirstStep.Taken) as taken:
+        fit(generator, StopAfterFirstStep())
+    assert str(taken.value) == checkpoints.metadata[FIRST_STEP]
+    with pytest.raises(StopAfterFirstStep.Taken) as other:
+        generator.fit(images(), 2, SEED / "other", CPU, Told(), None, StopAfterFirstStep())
+    assert str(other.value) != checkpoints.metadata[FIRST_STEP]

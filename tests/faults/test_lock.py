@@ -18,10 +18,10 @@ import imgcollapse as ic
 from imgcollapse.curation import Pick, Picks
 from imgcollapse.curation.picks_file import milliseconds
 from imgcollapse.io import lock
-from imgcollapse.io.atomic import sweep_orphans
-from imgcollapse.io.lock import LOCK, confirm, owned
+from imgcollapse.io.atomic import remove_orphans
+from imgcollapse.io.lock import LOCK, assert_still_owner, folder_lock
 from imgcollapse.io.lock_owner import Owner
-from imgcollapse.tools.review import Sitting
+from imgcollapse.tools.review import ReviewSession
 
 from .conftest import FILTERED
 
@@ -33,7 +33,7 @@ def race(folder, start, answers):
     for _ in range(RACES):
         start.wait()
         try:
-            with owned(folder):
+            with folder_lock(folder):
                 answers.put("owner")
                 start.wait()
         except ic.UserError as error:
@@ -76,7 +76,7 @@ def test_of_two_racing_processes_exactly_one_works(tmp_path, stale):
 def leave_lock(folder, **of_owner):
     """What an owner leaves that could not release its lock."""
     (folder / LOCK).mkdir(parents=True)
-    record = vars(replace(Owner.myself(), **of_owner))
+    record = vars(replace(Owner.current(), **of_owner))
     (folder / LOCK / "abcd").write_bytes(b"%020d\n" % 7 + json.dumps(record).encode())
     return folder / LOCK / "abcd"
 
@@ -88,12 +88,15 @@ def test_a_killed_owner_is_taken_over_at_once(tmp_path):
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert owner.stdout.readline() == "in\n"
-    with pytest.raises(ic.UserError, match=f"process {owner.pid} on .*, since 20"), owned(tmp_path):
+    with (
+        pytest.raises(ic.UserError, match=f"process {owner.pid} on .*, since 20"),
+        folder_lock(tmp_path),
+    ):
         pass
     owner.kill()
     os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie from here on
     said = []
-    with owned(tmp_path, said.append):
+    with folder_lock(tmp_path, said.append):
         assert len(list((tmp_path / LOCK).iterdir())) == 1
     owner.communicate()
     assert not said
@@ -102,7 +105,7 @@ def test_a_killed_owner_is_taken_over_at_once(tmp_path):
 
 def test_another_process_with_the_same_number_is_not_the_owner(tmp_path):
     leave_lock(tmp_path, born="1")
-    with owned(tmp_path):
+    with folder_lock(tmp_path):
         pass
 
 
@@ -121,30 +124,33 @@ def test_a_living_owner_elsewhere_is_known_by_its_heartbeat(tmp_path):
     heart.start()
     try:
         said = []
-        with pytest.raises(ic.UserError, match="on far"), owned(tmp_path, said.append, patience=30):
+        with (
+            pytest.raises(ic.UserError, match="on far"),
+            folder_lock(tmp_path, said.append, patience=30),
+        ):
             pass
         assert "its heartbeat is watched for 30 s" in said[0]
     finally:
         beating.set()
         heart.join()
-    with owned(tmp_path, patience=0.3):
+    with folder_lock(tmp_path, patience=0.3):
         assert not file.exists()
 
 
 def test_neither_clocks_nor_file_times_make_an_owner_dead(tmp_path, monkeypatch):
     year = 365 * 24 * 3600.0
-    with owned(tmp_path):
+    with folder_lock(tmp_path):
         (file,) = (tmp_path / LOCK).iterdir()
         for jump in (year, -year):
             monkeypatch.setattr(time, "time", lambda jump=jump: 1.7e9 + jump)
             os.utime(file, (1.7e9 + jump, 1.7e9 + jump))
-            with pytest.raises(ic.UserError, match="is at work in it"), owned(tmp_path):
+            with pytest.raises(ic.UserError, match="is at work in it"), folder_lock(tmp_path):
                 pass
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 0.01)
-    with owned(tmp_path):
+    with folder_lock(tmp_path):
         (file,) = (tmp_path / LOCK).iterdir()
         first = file.read_bytes()
         while file.read_bytes() == first:
@@ -154,20 +160,20 @@ def test_the_heart_beats(tmp_path, monkeypatch):
 
 
 def test_who_was_taken_over_commits_nothing_more(tmp_path):
-    with owned(tmp_path):
-        confirm(tmp_path / "lineage_000")
+    with folder_lock(tmp_path):
+        assert_still_owner(tmp_path / "lineage_000")
         for file in (tmp_path / LOCK).iterdir():
             file.unlink()
         with pytest.raises(ic.UserError, match="another process has taken it over"):
-            confirm(tmp_path / "lineage_000")
-    confirm(tmp_path)
+            assert_still_owner(tmp_path / "lineage_000")
+    assert_still_owner(tmp_path)
 
 
 def test_a_living_owner_may_be_waited_for(tmp_path):
     inside, done = threading.Event(), []
 
     def work():
-        with owned(tmp_path):
+        with folder_lock(tmp_path):
             inside.set()
             time.sleep(0.3)
             done.append(True)
@@ -175,7 +181,7 @@ def test_a_living_owner_may_be_waited_for(tmp_path):
     other = threading.Thread(target=work)
     other.start()
     inside.wait()
-    with owned(tmp_path, wait=30):
+    with folder_lock(tmp_path, wait=30):
         assert done
     other.join()
 
@@ -187,11 +193,11 @@ def test_a_sweep_of_orphans_stops_nobody_from_asking(tmp_path, monkeypatch):
         claim = prepare(folder)
         times.append(claim)
         if len(times) == 1:
-            sweep_orphans(folder)
+            remove_orphans(folder)
         return claim
 
     monkeypatch.setattr(lock._Claim, "prepare", swept)
-    with owned(tmp_path):
+    with folder_lock(tmp_path):
         assert len(times) == 2
     assert not list(tmp_path.iterdir())
 
@@ -199,7 +205,7 @@ def test_a_sweep_of_orphans_stops_nobody_from_asking(tmp_path, monkeypatch):
 def test_a_lock_that_cannot_be_read_is_refused_with_a_mend(tmp_path):
     leave_lock(tmp_path).write_bytes(b"?")
     told = "cannot be read, so nobody knows who works"
-    with pytest.raises(ic.UserError, match=told), owned(tmp_path):
+    with pytest.raises(ic.UserError, match=told), folder_lock(tmp_path):
         pass
 
 
@@ -254,7 +260,7 @@ def save(sitting, rows):
 
 
 def test_two_processes_that_save_picks_lose_none(run_folder):
-    sitting = Sitting.open(run_folder, generation=1)
+    sitting = ReviewSession.open(run_folder, generation=1)
     context = multiprocessing.get_context("fork")
     savers = [context.Process(target=save, args=(sitting, range(i, 20, 2))) for i in range(2)]
     start_all(savers)

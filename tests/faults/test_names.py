@@ -13,7 +13,12 @@ import pytest
 from imgcollapse import cli
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import alike, one_line, unfit, unfit_folder
+from imgcollapse.core.sanitize import (
+    confusable,
+    invalid_folder_reason,
+    invalid_name_reason,
+    one_line,
+)
 
 from .refusals import png, refusal
 
@@ -26,8 +31,8 @@ from .refusals import png, refusal
      ("\ud800", "U+D800"), ("a\u2028b", "U+2028"), ("\x9b31m", "U+009B")],
 )  # fmt: skip
 def test_what_a_class_may_be_called(name, says):
-    assert says in (unfit(name) or "")
-    assert bool(says) == (unfit(name) is not None)
+    assert says in (invalid_name_reason(name) or "")
+    assert bool(says) == (invalid_name_reason(name) is not None)
 
 
 FOLDERS = ("demo", "a b=1,c", "犬", "console", "nuls")
@@ -39,15 +44,15 @@ NO_FOLDERS = (
 
 @pytest.mark.parametrize("name", [*FOLDERS, *NO_FOLDERS])
 def test_what_a_folder_may_be_called(name):
-    assert (unfit_folder(name) is None) == (name in FOLDERS)
+    assert (invalid_folder_reason(name) is None) == (name in FOLDERS)
 
 
 def test_names_that_look_alike_are_told_apart():
-    assert alike(("cat", "dog", "Cat", "犬", "naïve")) == []
-    assert "mixes letters of cyrillic and latin" in alike(("c\u0430t", "dog"))[0]
-    assert "look the same" in alike(("cat", "\uff43at"))[0]
-    assert "look the same" in alike(("ab", "a\u200cb"))[0]
-    assert alike(("c\u0430t",))[0].isascii()
+    assert confusable(("cat", "dog", "Cat", "犬", "naïve")) == []
+    assert "mixes letters of cyrillic and latin" in confusable(("c\u0430t", "dog"))[0]
+    assert "look the same" in confusable(("cat", "\uff43at"))[0]
+    assert "look the same" in confusable(("ab", "a\u200cb"))[0]
+    assert confusable(("c\u0430t",))[0].isascii()
 
 
 def test_a_line_stays_a_line():

@@ -48,7 +48,9 @@ def test_a_record_with_names_that_lie(tmp_path, class_name):
     assert "study.data" in refusal(lambda: Run.open(tmp_path).study)
 
 
-@pytest.mark.parametrize("count", [[schemas.MOST + 1], [2**31 - 1] * 3, [0], [-1, 2]])
+@pytest.mark.parametrize(
+    "count", [[schemas.MAX_TRAINING_IMAGES + 1], [2**31 - 1] * 3, [0], [-1, 2]]
+)
 def test_a_few_bytes_do_not_stand_for_more_images_than_there_is_memory_for(count):
     runs = {
         "generation": torch.zeros(len(count), dtype=torch.int16),
@@ -56,7 +58,7 @@ def test_a_few_bytes_do_not_stand_for_more_images_than_there_is_memory_for(count
         "count": torch.tensor(count, dtype=torch.int32),
     }
     path = Path("training_set.safetensors")
-    assert "its runs" in refusal(schemas.check_tensors, path, runs, "restore it")
+    assert "its runs" in refusal(schemas.validate_tensors, path, runs, "restore it")
 
 
 def test_picks_that_lead_out_of_the_run_or_never_come(tmp_path):

@@ -13,21 +13,21 @@ pytestmark = pytest.mark.usefixtures("hears_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=lambda s: s.name)
 def test_what_schedulers_send_is_heeded_later(number):
     before = signal.getsignal(number)
-    with signals.listening():
-        signals.heed()
+    with signals.catch_signals():
+        signals.raise_if_stop_requested()
         signal.raise_signal(number)
-        assert signals.asked()
+        assert signals.stop_requested()
         with pytest.raises(Stopped, match=number.name):
-            signals.heed()
+            signals.raise_if_stop_requested()
     assert signal.getsignal(number) is before
-    assert not signals.asked()
+    assert not signals.stop_requested()
 
 
 def test_a_second_interrupt_is_obeyed_at_once():
-    with signals.listening():
+    with signals.catch_signals():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            signals.heed()
+            signals.raise_if_stop_requested()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -35,8 +35,8 @@ def test_a_second_interrupt_is_obeyed_at_once():
 def test_who_is_deaf_stays_deaf():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with signals.listening():
+        with signals.catch_signals():
             signal.raise_signal(signal.SIGTERM)
-            assert not signals.asked()
+            assert not signals.stop_requested()
     finally:
         signal.signal(signal.SIGTERM, before)

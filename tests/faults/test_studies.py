@@ -14,9 +14,9 @@ from PIL import Image
 import imgcollapse as ic
 from imgcollapse import cli
 from imgcollapse.core.errors import Diverged, UserError
-from imgcollapse.core.images import unlabelled
+from imgcollapse.core.images import unlabeled
 from imgcollapse.generators import VAE
-from imgcollapse.generators.vae import Autoencoder
+from imgcollapse.generators.vae import VAEModel
 from imgcollapse.metrics import degenerate
 
 DDPM = "generator={kind: ddpm, channels: [8], steps: 30, sample_steps: 2, sample_batch: 8}"
@@ -28,10 +28,10 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def at(self, lineage, generation, study):
+    def start_generation(self, lineage, generation, study):
         pass
 
-    def say(self, line):
+    def log(self, line):
         self.lines.append(line)
 
     def __call__(self, stage, step, steps, images, loss=None):
@@ -79,21 +79,21 @@ def test_a_lineage_that_diverges_ends_and_the_others_go_on(
             raise Diverged("planted")
         return whole(self, images, classes, seed, *rest)
 
-    watcher, settings = Lines(), [*small_vae, "lineages=2"]
+    reporter, settings = Lines(), [*small_vae, "lineages=2"]
     monkeypatch.setattr(VAE, "fit", fit)
-    run = ic.run(config, tmp_path / "run", settings, watcher=watcher)
+    run = ic.run(config, tmp_path / "run", settings, reporter=reporter)
     assert [lineage.generations for lineage in run.lineages] == [3, 2]
     lost = run.lineages[1]
     assert lost.diverged == {"generation": 2, "why": "planted"}
     told = f"{lost.path}: generation 2 diverged: planted; to train it again remove diverged.json"
-    assert sum(line.startswith(told) for line in watcher.lines) == 1
+    assert sum(line.startswith(told) for line in reporter.lines) == 1
     events = [json.loads(line) for line in (lost.path / "events.jsonl").read_text().splitlines()]
     assert [e["generation"] for e in events if e["event"] == "diverged"] == [2]
     page = ic.write_report([run.path]).read_text()
     assert "Lineage 1 ends before generation 2" in page
 
     monkeypatch.setattr(VAE, "fit", whole)
-    again = ic.run(config, tmp_path / "run", settings, watcher=watcher)
+    again = ic.run(config, tmp_path / "run", settings, reporter=reporter)
     assert again.lineages[1].generations == 2
     (lost.path / "diverged.json").unlink()
     again = ic.run(config, tmp_path / "run", settings)
@@ -167,12 +167,12 @@ def test_samples_without_variety_or_shades_are_told_and_no_error(
     assert degenerate(binary, binary) is None
     assert degenerate(grey[:1], grey) is None  # one image is always like itself
 
-    def black(self, labels, seed, progress, scratch=None):
-        return unlabelled(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8))
+    def black(self, labels, seed, progress, checkpoints=None):
+        return unlabeled(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8))
 
-    monkeypatch.setattr(Autoencoder, "sample", black)
-    watcher = Lines()
-    run = ic.run(config, tmp_path / "run", small_vae, watcher=watcher)
+    monkeypatch.setattr(VAEModel, "sample", black)
+    reporter = Lines()
+    run = ic.run(config, tmp_path / "run", small_vae, reporter=reporter)
     said = "all 40 samples are the same image"
     assert [run.lineages[0].manifest(g)["remarks"] for g in (1, 2)] == [[said], []]
-    assert f"generation 1: {said}" in watcher.lines
+    assert f"generation 1: {said}" in reporter.lines

@@ -9,12 +9,12 @@ from torch import nn
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import Images
 from imgcollapse.generators import DDPM, VAE, Autoregressive
-from imgcollapse.generators.sampling import numbers
-from imgcollapse.io.checkpoints import Scratch
+from imgcollapse.generators.sampling import require_finite
+from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.training import loop
-from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.loop import train
-from imgcollapse.training.training_config import Plan
+from imgcollapse.training.training_config import TrainingConfig
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told
 
@@ -32,7 +32,7 @@ def pictures(n=16):
     return Images(pixels, torch.zeros(n, dtype=torch.int16))
 
 
-def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED, ema=0.0):
+def learn(poison=None, checkpoints=None, steps=10, batch=8, seed=SEED, ema=0.0):
     """Train a line; `poison(call, loss)` may spoil the loss of any call.
 
     Returns:
@@ -45,36 +45,36 @@ def learn(poison=None, scratch=None, steps=10, batch=8, seed=SEED, ema=0.0):
         found = (network.at.sum() - pixels.mean() - draws.normal(1).mean()) ** 2
         return poison(len(seen), found) if poison else found
 
-    plan = Plan(steps, batch, lr=0.1, ema=ema)
-    train(network, pictures(), loss, plan, seed, CPU, Told(), scratch=scratch)
+    plan = TrainingConfig(steps, batch, lr=0.1, ema=ema)
+    train(network, pictures(), loss, plan, seed, CPU, Told(), checkpoints=checkpoints)
     return network.at.detach(), seen
 
 
 def test_losses_are_of_the_steps_that_led_to_the_end(tmp_path):
     """Of a training that went back to its fourth step, and of one that was taken up after it."""
-    scratch = Scratch(tmp_path / "work", every=0)
-    plan, network, calls = Plan(10, 8, lr=0.1), Line(), []
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0)
+    plan, network, calls = TrainingConfig(10, 8, lr=0.1), Line(), []
 
     def loss(pixels, _labels, _draws):
         calls.append(len(calls))
         found = (network.at.sum() - pixels.mean()) ** 2
         return found * float("nan") if len(calls) == 5 else found
 
-    losses = train(network, pictures(), loss, plan, SEED, CPU, Told(), scratch=scratch)
+    losses = train(network, pictures(), loss, plan, SEED, CPU, Told(), checkpoints=checkpoints)
     assert len(losses) == 10
     assert all(loss == loss for loss in losses)
-    again = train(Line(), pictures(), loss, plan, SEED, CPU, Told(), scratch=scratch)
+    again = train(Line(), pictures(), loss, plan, SEED, CPU, Told(), checkpoints=checkpoints)
     assert again == []
 
 
 def test_what_was_known_of_a_training_is_known_before_a_step_is_recorded(tmp_path, monkeypatch):
     """A batch that did not fit is taken in parts again, and not recorded whole."""
-    first = Scratch(tmp_path / "work", every=0)
-    first.record("micro_batch", 2)
-    learn(scratch=first, steps=10)
+    first = CheckpointManager(tmp_path / "work", interval=0)
+    first.add_metadata("micro_batch", 2)
+    learn(checkpoints=first, steps=10)
     known = []
     monkeypatch.setattr(loop, "recorded", lambda *of: known.append(dict(of[-1].facts)))
-    learn(scratch=Scratch(tmp_path / "work", every=0), steps=10)
+    learn(checkpoints=CheckpointManager(tmp_path / "work", interval=0), steps=10)
     assert known[0]["micro_batch"] == 2
 
 
@@ -82,11 +82,11 @@ def test_what_was_known_of_a_training_is_known_before_a_step_is_recorded(tmp_pat
 @pytest.mark.parametrize("step", [1, 6, 10])
 def test_a_loss_without_number_goes_back_once_and_on_with_other_batches(tmp_path, bad, step):
     lines = []
-    scratch = Scratch(tmp_path / "work", every=0, say=lines.append)
-    weights, seen = learn(lambda call, loss: loss * bad if call == step else loss, scratch)
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0, log=lines.append)
+    weights, seen = learn(lambda call, loss: loss * bad if call == step else loss, checkpoints)
     assert weights.isfinite().all()
     why = f"the loss is {bad} in step {step} of 10"
-    assert scratch.facts["retried"] == {"from_step": step - 1, "why": why}
+    assert checkpoints.metadata["retried"] == {"from_step": step - 1, "why": why}
     assert lines == [f"{why}: going on from step {step - 1} with other batches"]
     assert len(seen) == 11
     _, undisturbed = learn()
@@ -101,8 +101,8 @@ def drawn(seed, device):
     means = []
     for name in (seed / "step", seed / "retry" / "step"):
         for i in range(10):
-            draws = Draws(name / i, 8, device.torch)
-            draws.below(16)
+            draws = BatchRNG(name / i, 8, device.torch)
+            draws.integers(16)
             means.append(draws.normal(1).mean().item())
     return means[:10], means[10:]
 
@@ -123,12 +123,12 @@ def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(devi
         distance = (network.at.sum() - pixels.mean() - found) ** 2
         return torch.where(found > worst - 1e-6, float("nan"), distance)
 
-    scratch = Scratch(tmp_path / "work", every=0)
-    plan = Plan(10, 8, lr=0.1)
-    losses = train(network, pictures(), loss, plan, seed, device, Told(), scratch=scratch)
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0)
+    plan = TrainingConfig(10, 8, lr=0.1)
+    losses = train(network, pictures(), loss, plan, seed, device, Told(), checkpoints=checkpoints)
     why = f"the loss is nan in step {step + 1} of 10"
-    assert scratch.facts["retried"] == {"from_step": step, "why": why}
-    assert scratch.facts.get("replayed") == (None if device is CPU else "yes")
+    assert checkpoints.metadata["retried"] == {"from_step": step, "why": why}
+    assert checkpoints.metadata.get("replayed") == (None if device is CPU else "yes")
     assert network.at.isfinite().all()
     assert len(losses) == 10
 
@@ -136,9 +136,9 @@ def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(devi
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch, ema):
     monkeypatch.setattr("imgcollapse.training.loop.REPORT_SECONDS", 3600)
-    scratch = Scratch()
-    weights, seen = learn(lambda call, loss: loss / 0 if call == 4 else loss, scratch, ema=ema)
-    assert scratch.facts["retried"]["from_step"] == 0
+    checkpoints = CheckpointManager()
+    weights, seen = learn(lambda call, loss: loss / 0 if call == 4 else loss, checkpoints, ema=ema)
+    assert checkpoints.metadata["retried"]["from_step"] == 0
     assert len(seen) == 10 + 10  # looked at once, at the end: a look waits for the device
     undisturbed, other = learn(seed=SEED / "retry", ema=ema)
     assert weights.equal(undisturbed)
@@ -146,15 +146,15 @@ def test_without_a_checkpoint_it_goes_back_to_the_start(monkeypatch, ema):
 
 
 def test_a_second_time_ends_it_and_no_bad_checkpoint_is_kept(tmp_path):
-    scratch = Scratch(tmp_path / "work", every=0)
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0)
     with pytest.raises(Diverged) as ended:
-        learn(lambda call, loss: loss / 0 if call in (5, 8) else loss, scratch)
+        learn(lambda call, loss: loss / 0 if call in (5, 8) else loss, checkpoints)
     assert str(ended.value).splitlines() == [
         "generator.lr: the loss is inf in step 5 of 10; with other batches from step 4 on the loss "
         "is inf in step 7 of 10; lower lr (0.1), or use precision float32"
     ]
-    latest = Scratch(tmp_path / "work").latest("fit")
-    assert latest.number == 6
+    latest = CheckpointManager(tmp_path / "work").load_latest("fit")
+    assert latest.step == 6
     assert all(tensor.isfinite().all() for tensor in latest.tensors.values())
 
 
@@ -164,22 +164,25 @@ def test_a_weight_without_number_is_found_where_every_loss_has_one():
     def poison(call, loss):
         return loss + (0 * loss).sqrt() if call == 10 else loss
 
-    scratch = Scratch()
-    learn(poison, scratch)
-    assert scratch.facts["retried"]["why"] == ("a weight is no number any more after step 10 of 10")
+    checkpoints = CheckpointManager()
+    learn(poison, checkpoints)
+    assert checkpoints.metadata["retried"]["why"] == (
+        "a weight is no number any more after step 10 of 10"
+    )
 
 
 def test_a_retry_goes_on_as_one_after_an_interruption(tmp_path):
     """The seed of the retry is not forgotten."""
     facts = {}
     for length in (7, 10):
-        scratch = Scratch(tmp_path / "work", every=0)
+        checkpoints = CheckpointManager(tmp_path / "work", interval=0)
         poison = (lambda call, loss: loss / 0 if call == 3 else loss) if length == 7 else None
-        weights, _ = learn(poison, scratch, steps=length)
-        facts[length] = scratch.facts["retried"]
+        weights, _ = learn(poison, checkpoints, steps=length)
+        facts[length] = checkpoints.metadata["retried"]
     assert facts[7] == facts[10]
     unbroken, _ = learn(
-        lambda call, loss: loss / 0 if call == 3 else loss, Scratch(tmp_path / "other", every=0)
+        lambda call, loss: loss / 0 if call == 3 else loss,
+        CheckpointManager(tmp_path / "other", interval=0),
     )
     assert weights.equal(unbroken)
 
@@ -206,10 +209,10 @@ def test_out_of_memory_halves_what_is_shown_at_once_and_trains_the_same(
     undisturbed = generator.fit(images, 2, SEED, device, Told()).state()
     limit_memory(monkeypatch, most)
     lines = []
-    scratch = Scratch(tmp_path / "work", every=0, say=lines.append)
-    state = generator.fit(images, 2, SEED, device, Told(), None, scratch).state()
+    checkpoints = CheckpointManager(tmp_path / "work", interval=0, log=lines.append)
+    state = generator.fit(images, 2, SEED, device, Told(), None, checkpoints).state()
     size = max(s for s in (1, 2, 4) if s <= most)
-    assert scratch.facts["micro_batch"] == size
+    assert checkpoints.metadata["micro_batch"] == size
     assert lines[-1].startswith(f"out of memory: going on with {size} images at a time")
     off = torch.cat([(state[k] - weight).abs().flatten() for k, weight in undisturbed.items()])
     # Sums in another order. Adam divides a gradient by its own size, so where it is all rounding a
@@ -217,9 +220,9 @@ def test_out_of_memory_halves_what_is_shown_at_once_and_trains_the_same(
     assert off.median() < (1e-6 if device is CPU else 1e-4)  # a GPU rounds products to TF32
     assert off.max() <= 2 * 5 * generator.lr
     # The next training that goes on from here does not run into it again.
-    again = Scratch(tmp_path / "work", every=0)
-    assert again.latest("fit").number == 5
-    assert again.facts["micro_batch"] == size
+    again = CheckpointManager(tmp_path / "work", interval=0)
+    assert again.load_latest("fit").step == 5
+    assert again.metadata["micro_batch"] == size
 
 
 def limit_memory(monkeypatch, most):
@@ -255,7 +258,7 @@ def test_no_memory_for_one_image_is_one_line(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["ddpm", "autoregressive"])
 def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
-    from imgcollapse.generators import Diffusion, LanguageModel
+    from imgcollapse.generators import DiffusionModel, LanguageModel
 
     images = Images(
         torch.randint(0, 256, (12, 1, 8, 8), generator=SEED.torch(), dtype=torch.uint8),
@@ -268,7 +271,9 @@ def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
     model = generator.fit(images, 2, SEED, CPU, Told())
     asked = torch.zeros(11, dtype=torch.int16)
     undisturbed = model.sample(asked, SEED / "sample", Told()).pixels
-    owner, name = {"ddpm": (Diffusion, "_draw"), "autoregressive": (LanguageModel, "_write")}[kind]
+    owner, name = {"ddpm": (DiffusionModel, "_draw"), "autoregressive": (LanguageModel, "_write")}[
+        kind
+    ]
     method = getattr(owner, name)
 
     def limited(self, *arguments):
@@ -278,9 +283,9 @@ def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
 
     monkeypatch.setattr(owner, name, limited)
     lines = []
-    scratch = Scratch(say=lines.append)
-    pixels = model.sample(asked, SEED / "sample", Told(), scratch).pixels
-    assert scratch.facts["sample_batch"] == 2
+    checkpoints = CheckpointManager(log=lines.append)
+    pixels = model.sample(asked, SEED / "sample", Told(), checkpoints).pixels
+    assert checkpoints.metadata["sample_batch"] == 2
     assert [line.split(" images")[0] for line in lines] == [
         "out of memory: drawing 4",
         "out of memory: drawing 2",
@@ -293,7 +298,7 @@ def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
 
 def test_samples_that_are_no_numbers_are_not_made_into_pixels(monkeypatch):
     with pytest.raises(Diverged, match="samples: some are not numbers"):
-        numbers(torch.tensor([0.0, float("nan")]))
+        require_finite(torch.tensor([0.0, float("nan")]))
     images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int16))
     for generator in (
         VAE(width=4, latent=3, steps=1),
@@ -308,6 +313,9 @@ def test_samples_that_are_no_numbers_are_not_made_into_pixels(monkeypatch):
 
 
 def test_facts_lie_beside_every_checkpoint(tmp_path):
-    learn(lambda call, loss: loss / 0 if call == 3 else loss, Scratch(tmp_path / "work", every=0))
+    learn(
+        lambda call, loss: loss / 0 if call == 3 else loss,
+        CheckpointManager(tmp_path / "work", interval=0),
+    )
     manifest = json.loads((tmp_path / "work/fit_000000010.json").read_text())
     assert set(manifest["facts"]) == {"first_step", "retried"}

@@ -121,7 +121,7 @@ def test_a_training_set_that_cannot_be_is_found(run_folder, change, said):
 def test_a_training_image_that_no_filter_kept_is_found(run_folder):
     lineage = Lineage(run_folder)
     tensors = {n: t.clone() for n, t in vars(lineage.training_set(2)).items()}
-    dropped = set(range(80)) - set(lineage.kept(1).rows.tolist())
+    dropped = set(range(80)) - set(lineage.selection(1).rows.tolist())
     tensors["row"][0] = min(dropped)
     reseal(lineage, 2, "training_set.safetensors", TrainingSet(**tensors).runs())
     wrong = ic.verify(run_folder).wrong

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgcollapse.io.pretrained import Weights
+from imgcollapse.io.pretrained import PretrainedWeights
 
 from .refusals import refusal
 
@@ -63,10 +63,12 @@ WEIGHTS = {
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_that_hold_something_else_are_refused(tmp_path, name):
     make, says = WEIGHTS[name]
-    source = Weights("oracle.weights", make(tmp_path / "w.pth"), [], "https://there", "another")
+    source = PretrainedWeights(
+        "oracle.weights", make(tmp_path / "w.pth"), [], "https://there", "another"
+    )
 
     def load():
-        source.fill(torch.nn.Linear(2, 2, bias=False), source.state(), assign=False)
+        source.copy_into(torch.nn.Linear(2, 2, bias=False), source.load_state(), assign=False)
 
     said = refusal(load)
     assert says in said
@@ -75,5 +77,7 @@ def test_weights_that_hold_something_else_are_refused(tmp_path, name):
 
 def test_weights_whose_name_bears_another_hash_are_refused(tmp_path):
     path = saved(tmp_path / "resnet18-f37072fd.pth", {"weight": torch.ones(2, 2)})
-    said = refusal(Weights("oracle.weights", path, [], "https://there", "another").state)
+    said = refusal(
+        PretrainedWeights("oracle.weights", path, [], "https://there", "another").load_state
+    )
     assert "its name says f37072fd" in said

@@ -44,7 +44,7 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher() -> Watcher:
+def reporter() -> Watcher:
     return Watcher()
 
 

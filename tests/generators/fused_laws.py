@@ -54,7 +54,7 @@ def test_a_norm_is_that_of_torch(
 
 
 def test_a_network_answers_and_learns_as_before(seed: Seed) -> None:
-    with seed.lent_to_torch():
+    with seed.seed_torch():
         plain = unet((3, 8, 8), (8, 24), 1, True, 3).eval()
     other = copy.deepcopy(plain)
     fused.fuse(other)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images, unlabelled
+from imgcollapse.core.images import Images, unlabeled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Autoregressive, LanguageModel
-from imgcollapse.generators.token_sampling import choose, probabilities
-from imgcollapse.generators.tokens import Levels, Pixels, Words
+from imgcollapse.generators.token_sampling import probabilities, sample_token
+from imgcollapse.generators.tokens import GrayLevels, PatchTokens, PixelTokens
 from imgcollapse.generators.transformer import Transformer
-from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.batch_rng import BatchRNG
 
 from .conftest import Watcher, noise_images
 
@@ -34,7 +34,7 @@ def fitted(settings: Autoregressive, shape: tuple[int, int, int] = (1, 4, 4)) ->
 
 def with_settings(model: LanguageModel, **changes: object) -> LanguageModel:
     settings = model.settings.model_copy(update=changes)
-    return LanguageModel(settings, model.network, model.alphabet, model.device)
+    return LanguageModel(settings, model.network, model.tokenizer, model.device)
 
 
 def labels(n: int) -> Tensor:
@@ -47,17 +47,17 @@ def labels(n: int) -> Tensor:
 def test_every_level_comes_back_and_every_pixel_goes_to_the_nearest() -> None:
     every_pixel = torch.arange(256).view(1, 1, 16, 16).byte()
     for levels in range(2, 257):
-        alphabet, every = Levels(levels, (1, 1, levels)), torch.arange(levels)[None]
+        alphabet, every = GrayLevels(levels, (1, 1, levels)), torch.arange(levels)[None]
         assert alphabet.encode(alphabet.decode(every)).equal(every)
         assert alphabet.decode(every).flatten()[[0, -1]].tolist() == [0, 255]
-        nearest = Levels(levels, (1, 16, 16)).encode(every_pixel).flatten()
+        nearest = GrayLevels(levels, (1, 16, 16)).encode(every_pixel).flatten()
         off = (torch.arange(256).double() / 255 * (levels - 1) - nearest).abs()
         assert off.max() <= 0.5 + 1e-9  # half a level; float64 rounding of numbers below 256
 
 
 def test_256_levels_lose_nothing_and_are_read_pixel_by_pixel(seed: Seed) -> None:
     pixels = noise_images(3, (3, 5, 4), seed).pixels
-    alphabet = Pixels(levels=256).fit(unlabelled(pixels))
+    alphabet = PixelTokens(levels=256).fit(unlabeled(pixels))
     tokens = alphabet.encode(pixels)
     assert alphabet.decode(tokens).equal(pixels)
     assert tokens[1, :6].tolist() == [*pixels[1, :, 0, 0].tolist(), *pixels[1, :, 0, 1].tolist()]
@@ -66,7 +66,7 @@ def test_256_levels_lose_nothing_and_are_read_pixel_by_pixel(seed: Seed) -> None
 @pytest.mark.parametrize("size", [4, 1000])
 def test_words_come_back_as_themselves(size: int, seed: Seed) -> None:
     images = noise_images(6, (3, 8, 12), seed)
-    alphabet = Words(size=size, patch=4).fit(images)
+    alphabet = PatchTokens(size=size, patch=4).fit(images)
     assert (alphabet.size, alphabet.length) == (min(size, 36), 6)
     tokens = torch.randint(alphabet.size, (9, 6), generator=seed.torch())
     assert alphabet.encode(alphabet.decode(tokens)).equal(tokens)
@@ -78,7 +78,7 @@ def test_words_are_the_means_of_what_is_nearest_to_them(seed: Seed) -> None:
     """Lloyd's condition, to the rounding of centroids, where patches fall into two heaps."""
     heaps = torch.tensor([20, 200]).view(2, 1, 1, 1).repeat(20, 1, 4, 4)
     pixels = heaps + torch.randint(0, 9, heaps.shape, generator=seed.torch())
-    alphabet = Words(size=2, patch=2).fit(unlabelled(pixels.byte()))
+    alphabet = PatchTokens(size=2, patch=2).fit(unlabeled(pixels.byte()))
     patches = F.pixel_unshuffle(pixels.double(), 2).permute(0, 2, 3, 1).flatten(0, 2)
     names = alphabet.encode(pixels.byte()).flatten()
     assert names.equal((patches.mean(1) > 100).long())
@@ -90,19 +90,21 @@ def test_words_are_the_means_of_what_is_nearest_to_them(seed: Seed) -> None:
 
 def test_words_of_images_that_are_no_multiple_of_the_patch_keep_their_size(seed: Seed) -> None:
     pixels = noise_images(4, (1, 5, 7), seed).pixels
-    alphabet = Words(size=99, patch=3).fit(unlabelled(pixels))
+    alphabet = PatchTokens(size=99, patch=3).fit(unlabeled(pixels))
     assert alphabet.length == 6
     assert alphabet.decode(alphabet.encode(pixels)).equal(pixels)
 
 
-def test_all_generations_go_by_the_first_one_s_words(seed: Seed, watcher: Watcher) -> None:
-    settings = SMALL.model_copy(update={"tokens": Words(size=8, patch=2), "steps": 1, "lr": 1e-3})
+def test_all_generations_go_by_the_first_one_s_words(seed: Seed, reporter: Watcher) -> None:
+    settings = SMALL.model_copy(
+        update={"tokens": PatchTokens(size=8, patch=2), "steps": 1, "lr": 1e-3}
+    )
     assert settings.needs_previous
     assert not SMALL.needs_previous
     first, later = (noise_images(9, (1, 4, 4), seed / name) for name in ("first", "later"))
-    one = settings.fit(first, 2, seed / 1, CPU, watcher)
-    two = settings.fit(later, 2, seed / 2, CPU, watcher, one)
-    alone = settings.fit(later, 2, seed / 2, CPU, watcher)
+    one = settings.fit(first, 2, seed / 1, CPU, reporter)
+    two = settings.fit(later, 2, seed / 2, CPU, reporter, one)
+    alone = settings.fit(later, 2, seed / 2, CPU, reporter)
     assert two.state()["alphabet/codebook"].equal(one.state()["alphabet/codebook"])
     assert two.dimensions == one.dimensions != alone.dimensions
     # Handing words down is no warm start: one step of Adam moves a weight by 1e-3 at most.
@@ -127,16 +129,18 @@ def test_the_cache_says_what_reading_it_all_again_would(conditional: bool) -> No
         rising, at = probabilities(again).cumsum(1), luck[:, t, None]
         # No draw is so near to a boundary that rounding could decide it.
         assert (rising - at).abs().min() > 1e-5
-        tokens[:, t] = choose(probabilities(again), luck[:, t])
+        tokens[:, t] = sample_token(probabilities(again), luck[:, t])
     with torch.inference_mode():
         assert model._write(labels(6).long(), luck).equal(tokens)
 
 
-def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(seed: Seed, watcher: Watcher) -> None:
+def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
+    seed: Seed, reporter: Watcher
+) -> None:
     model = fitted(SMALL)
-    whole = model.sample(labels(60), seed, watcher).pixels
+    whole = model.sample(labels(60), seed, reporter).pixels
     assert (
-        with_settings(model, sample_batch=7).sample(labels(60), seed, watcher).pixels.equal(whole)
+        with_settings(model, sample_batch=7).sample(labels(60), seed, reporter).pixels.equal(whole)
     )
     # 16 tokens of nearly 2 bits each: two images that are alike would be copies.
     assert len(whole.flatten(1).unique(dim=0)) == 60
@@ -145,11 +149,11 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(seed: Seed, watche
 @pytest.mark.parametrize(
     "greedy", [{"top_k": 1}, {"temperature": 0.0}, {"temperature": 1e-6}, {"top_p": 1e-9}], ids=str
 )
-def test_the_likeliest_token_alone(greedy: dict[str, float], seed: Seed, watcher: Watcher) -> None:
+def test_the_likeliest_token_alone(greedy: dict[str, float], seed: Seed, reporter: Watcher) -> None:
     model = fitted(SMALL)
-    drawn = with_settings(model, **greedy).sample(labels(3), seed, watcher).pixels
+    drawn = with_settings(model, **greedy).sample(labels(3), seed, reporter).pixels
     assert (drawn == drawn[0]).all()
-    tokens = model.alphabet.encode(drawn)
+    tokens = model.tokenizer.encode(drawn)
     with torch.inference_mode():
         logits = model.network(torch.zeros(3, dtype=torch.int64), tokens)
     assert logits.argmax(2).equal(tokens)
@@ -179,7 +183,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
 def test_a_token_without_a_share_is_never_drawn() -> None:
     shares = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]], dtype=torch.float64)
     luck = torch.tensor([0.0, 0.25, 0.5, 1 - 2**-53], dtype=torch.float64)
-    assert choose(shares.expand(4, -1), luck).tolist() == [1, 1, 3, 3]
+    assert sample_token(shares.expand(4, -1), luck).tolist() == [1, 1, 3, 3]
 
 
 # Likelihood
@@ -193,48 +197,48 @@ def every_image(levels: int, pixels: int) -> Tensor:
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("levels", [2, 3])
 def test_the_probabilities_of_all_images_sum_to_one(conditional: bool, levels: int) -> None:
-    settings = {"tokens": Pixels(levels=levels), "conditional": conditional}
+    settings = {"tokens": PixelTokens(levels=levels), "conditional": conditional}
     model = fitted(SMALL.model_copy(update=settings), (1, 2, 2))
-    pixels = model.alphabet.decode(every_image(levels, 4))
+    pixels = model.tokenizer.decode(every_image(levels, 4))
     sums = []
     for label in (0, 1):
         asked = torch.full((len(pixels),), label, dtype=torch.int16)
-        bits = model.bits(Images(pixels, asked))
+        bits = model.bits_per_dim(Images(pixels, asked))
         assert bits.dtype == torch.float64
         sums.append((2 ** (-4 * bits)).sum().item())
     assert sums == pytest.approx([1, 1], abs=1e-6)
 
 
-def test_bits_of_a_network_that_says_nothing_are_known(seed: Seed, watcher: Watcher) -> None:
-    for tokens, bits in [(Pixels(levels=16), 4.0), (Words(size=8, patch=2), 3 / 12)]:
+def test_bits_of_a_network_that_says_nothing_are_known(seed: Seed, reporter: Watcher) -> None:
+    for tokens, bits in [(PixelTokens(levels=16), 4.0), (PatchTokens(size=8, patch=2), 3 / 12)]:
         settings = SMALL.model_copy(update={"tokens": tokens})
         model = fitted(settings, (3, 4, 4))
         model.network.tokens.weight.data.zero_()
-        found = model.bits(noise_images(5, (3, 4, 4), seed))
+        found = model.bits_per_dim(noise_images(5, (3, 4, 4), seed))
         torch.testing.assert_close(found, torch.full((5,), bits, dtype=torch.float64))
 
 
-def test_samples_come_as_often_as_their_likelihood_says(seed: Seed, watcher: Watcher) -> None:
+def test_samples_come_as_often_as_their_likelihood_says(seed: Seed, reporter: Watcher) -> None:
     n = 20000
-    model = fitted(SMALL.model_copy(update={"tokens": Pixels(levels=2)}), (1, 2, 2))
+    model = fitted(SMALL.model_copy(update={"tokens": PixelTokens(levels=2)}), (1, 2, 2))
     model = with_settings(model, sample_batch=n)
-    pixels = model.alphabet.decode(every_image(2, 4))
-    expected = n * 2 ** (-4 * model.bits(unlabelled(pixels)))
+    pixels = model.tokenizer.decode(every_image(2, 4))
+    expected = n * 2 ** (-4 * model.bits_per_dim(unlabeled(pixels)))
     assert expected.min() > 5  # where chi-square holds
     assert expected.max() > 2 * expected.min()  # not every image alike
-    drawn = model.alphabet.encode(model.sample(labels(n), seed, watcher).pixels)
+    drawn = model.tokenizer.encode(model.sample(labels(n), seed, reporter).pixels)
     counts = torch.bincount(drawn @ torch.tensor([8, 4, 2, 1]), minlength=16)
     misfit = ((counts - expected) ** 2 / expected).sum()
     assert misfit < chi2.ppf(1 - 1e-4, 15)
 
 
-def test_images_without_a_class_are_refused(seed: Seed, watcher: Watcher) -> None:
+def test_images_without_a_class_are_refused(seed: Seed, reporter: Watcher) -> None:
     settings = SMALL.model_copy(update={"conditional": True})
-    nameless = unlabelled(noise_images(4, (1, 4, 4), seed).pixels)
+    nameless = unlabeled(noise_images(4, (1, 4, 4), seed).pixels)
     with pytest.raises(UserError, match="4 of 4 images have no class"):
-        settings.fit(nameless, 2, seed, CPU, watcher)
+        settings.fit(nameless, 2, seed, CPU, reporter)
     with pytest.raises(UserError, match="4 of 4 images have no class"):
-        fitted(settings).bits(nameless)
+        fitted(settings).bits_per_dim(nameless)
 
 
 # Training
@@ -276,21 +280,21 @@ def test_trains_as_a_plain_loop_does(seed: Seed) -> None:
     losses: list[float] = []
     model = settings.fit(images, 2, seed / "fit", CPU, Watcher())
 
-    with (seed / "fit" / "init").lent_to_torch():
+    with (seed / "fit" / "init").seed_torch():
         network = Transformer(4, 16, 2, width=16, layers=2, heads=2)
-    with seed.lent_to_torch():
+    with seed.seed_torch():
         plain = Plain(network, 16, 2)
     tokens = (images.pixels.double() / 85).round().long().flatten(1)
     optimizer = torch.optim.Adam(network.parameters())
     for step in range(10):
         draw = (seed / "fit" / "step" / step).torch()
         rows = torch.randint(12, (8,), generator=draw)
-        draws = Draws(seed / "fit" / "step" / step, 8)
+        draws = BatchRNG(seed / "fit" / "step" / step, 8)
         logits = plain(images.labels[rows].long(), tokens[rows])
         chosen = logits.log_softmax(2).gather(2, tokens[rows][..., None])
         loss = -chosen.mean()
         own = model.settings.restore(
-            LanguageModel(settings, network, model.alphabet, CPU).state(), images.shape, 2, CPU
+            LanguageModel(settings, network, model.tokenizer, CPU).state(), images.shape, 2, CPU
         )
         torch.testing.assert_close(own.loss(tokens[rows], images.labels[rows].long(), draws), loss)
         losses.append(loss.item())
@@ -309,25 +313,27 @@ def test_trains_as_a_plain_loop_does(seed: Seed) -> None:
         )
 
 
-def test_learns_a_grammar_to_its_entropy(seed: Seed, watcher: Watcher) -> None:
+def test_learns_a_grammar_to_its_entropy(seed: Seed, reporter: Watcher) -> None:
     """The first pixel is fair, the rest are copies of it: 1 bit in 4 pixels, 1/4 bit each."""
     coins = torch.randint(0, 2, (64, 1, 1, 1), generator=seed.torch()) * 255
-    images = unlabelled(coins.expand(-1, 1, 2, 2).byte().contiguous())
-    settings = SMALL.model_copy(update={"tokens": Pixels(levels=2), "steps": 150, "batch": 32})
-    model = settings.fit(images, 2, seed, CPU, watcher)
-    assert 0.24 < model.bits(images).mean() < 0.27
-    drawn = model.sample(labels(200), seed / "sample", watcher).pixels.flatten(1)
+    images = unlabeled(coins.expand(-1, 1, 2, 2).byte().contiguous())
+    settings = SMALL.model_copy(update={"tokens": PixelTokens(levels=2), "steps": 150, "batch": 32})
+    model = settings.fit(images, 2, seed, CPU, reporter)
+    assert 0.24 < model.bits_per_dim(images).mean() < 0.27
+    drawn = model.sample(labels(200), seed / "sample", reporter).pixels.flatten(1)
     assert (drawn == drawn[:, :1]).all(dim=1).float().mean() > 0.95
     assert drawn.unique().tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("tokens", [Pixels(levels=5), Words(size=9, patch=2)], ids=["p", "w"])
-def test_bfloat16_trains_draws_and_judges(tokens: object, seed: Seed, watcher: Watcher) -> None:
+@pytest.mark.parametrize(
+    "tokens", [PixelTokens(levels=5), PatchTokens(size=9, patch=2)], ids=["p", "w"]
+)
+def test_bfloat16_trains_draws_and_judges(tokens: object, seed: Seed, reporter: Watcher) -> None:
     mixed = Device(torch.device("cpu"), torch.bfloat16)
     settings = SMALL.model_copy(update={"tokens": tokens, "steps": 3})
     images = noise_images(8, (3, 5, 4), seed)
-    model = settings.fit(images, 2, seed / "fit", mixed, watcher)
+    model = settings.fit(images, 2, seed / "fit", mixed, reporter)
     weights = {k: w for k, w in model.state().items() if k.startswith("network/")}
     assert all(weight.dtype == torch.float32 for weight in weights.values())
-    assert model.sample(labels(5), seed / "sample", watcher).shape == (3, 5, 4)
-    assert model.bits(images).isfinite().all()
+    assert model.sample(labels(5), seed / "sample", reporter).shape == (3, 5, 4)
+    assert model.bits_per_dim(images).isfinite().all()

@@ -24,7 +24,7 @@ from imgcollapse.generators import (
     Resample,
 )
 from imgcollapse.generators.base import Generator
-from imgcollapse.generators.tokens import Words
+from imgcollapse.generators.tokens import PatchTokens
 
 from .conftest import Watcher, noise_images
 
@@ -58,27 +58,27 @@ def images(request: pytest.FixtureRequest, seed: Seed) -> Images:
 
 
 def test_draws_one_image_for_each_label_asked(
-    generator: Generator, images: Images, cpu: Device, seed: Seed, watcher: Watcher
+    generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
-    model = generator.fit(images, 2, seed / "fit", cpu, watcher)
-    samples = model.sample(ASKED, seed / "sample", watcher)
+    model = generator.fit(images, 2, seed / "fit", cpu, reporter)
+    samples = model.sample(ASKED, seed / "sample", reporter)
     assert samples.shape == images.shape
     assert len(samples) == len(ASKED)
     if generator.conditional:
         assert samples.labels.equal(ASKED)
     elif not isinstance(generator, Resample):
         assert (samples.labels == UNKNOWN).all()
-    stage, step, steps, drawn, _ = watcher.seen[-1]
+    stage, step, steps, drawn, _ = reporter.seen[-1]
     assert (stage, drawn) == ("sample", 7)
     assert step == steps
 
 
 def test_same_seed_same_bits_and_no_other_randomness(
-    generator: Generator, images: Images, cpu: Device, seed: Seed, watcher: Watcher
+    generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     def drawn(name: str) -> torch.Tensor:
-        model = generator.fit(images, 2, seed / "fit", cpu, watcher)
-        return model.sample(ASKED, seed / name, watcher).pixels
+        model = generator.fit(images, 2, seed / "fit", cpu, reporter)
+        return model.sample(ASKED, seed / name, reporter).pixels
 
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     first = drawn("sample")
@@ -90,48 +90,48 @@ def test_same_seed_same_bits_and_no_other_randomness(
 
 
 def test_a_saved_model_draws_the_same_images(
-    generator: Generator, images: Images, cpu: Device, seed: Seed, watcher: Watcher, tmp_path: Path
+    generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
-    model = generator.fit(images, 2, seed / "fit", cpu, watcher)
+    model = generator.fit(images, 2, seed / "fit", cpu, reporter)
     save_file(model.state(), tmp_path / "model.safetensors")
     before = torch.get_rng_state()
     restored = generator.restore(load_file(tmp_path / "model.safetensors"), images.shape, 2, cpu)
     assert torch.get_rng_state().equal(before)
-    expected = model.sample(ASKED, seed / "sample", watcher)
+    expected = model.sample(ASKED, seed / "sample", reporter)
     assert expected.pixels.is_contiguous(), "oracles round otherwise where channels come last"
-    assert restored.sample(ASKED, seed / "sample", watcher).pixels.equal(expected.pixels)
+    assert restored.sample(ASKED, seed / "sample", reporter).pixels.equal(expected.pixels)
 
 
 def test_an_empty_training_set_is_refused_in_one_line(
-    generator: Generator, images: Images, cpu: Device, seed: Seed, watcher: Watcher
+    generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     with pytest.raises(UserError, match="training set") as refused:
-        generator.fit(images[:0], 2, seed, cpu, watcher)
+        generator.fit(images[:0], 2, seed, cpu, reporter)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ["vae", "ddpm", "pixels", "words"])
 def test_a_warm_start_continues_from_the_previous_weights(
-    kind: str, images: Images, cpu: Device, seed: Seed, watcher: Watcher
+    kind: str, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     cold = SMALL[kind]
-    previous = cold.fit(images, 2, seed / "first", cpu, watcher)
+    previous = cold.fit(images, 2, seed / "first", cpu, reporter)
     frozen = cold.model_copy(update={"warm_start": True, "lr": 1e-12, "steps": 1})
-    state = frozen.fit(images, 2, seed / "second", cpu, watcher, previous).state()
+    state = frozen.fit(images, 2, seed / "second", cpu, reporter, previous).state()
     for name, weight in previous.state().items():
         torch.testing.assert_close(state[name], weight)
 
 
 @pytest.mark.parametrize("kind", ["vae", "ddpm", "pixels", "words"])
 def test_weights_of_another_shape_are_refused(
-    kind: str, images: Images, cpu: Device, seed: Seed, watcher: Watcher
+    kind: str, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
-    state = SMALL[kind].fit(images, 2, seed, cpu, watcher).state()
+    state = SMALL[kind].fit(images, 2, seed, cpu, reporter).state()
     other = {
         "vae": VAE(width=8),
         "ddpm": DDPM(channels=(8,)),
         "pixels": Autoregressive(),
-        "words": SMALL["words"].model_copy(update={"tokens": Words(patch=2)}),
+        "words": SMALL["words"].model_copy(update={"tokens": PatchTokens(patch=2)}),
     }[kind]
     with pytest.raises(UserError, match="do not fit"):
         other.restore(state, images.shape, 2, cpu)

@@ -5,11 +5,11 @@ import torch
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import to_float, unlabelled
+from imgcollapse.core.images import to_float, unlabeled
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators import DDPM, Diffusion
-from imgcollapse.generators.noise_schedule import Process
-from imgcollapse.generators.unet import Canvas
+from imgcollapse.generators import DDPM, DiffusionModel
+from imgcollapse.generators.noise_schedule import NoiseSchedule
+from imgcollapse.generators.unet import PadToMultiple
 
 from .conftest import COLOURS, Watcher, noise_images, two_colours
 
@@ -17,20 +17,20 @@ SMALL = DDPM(channels=(16, 16), attention=False, steps=150, batch=32, lr=3e-3, s
 MANY = torch.arange(60, dtype=torch.int16) % 2
 
 
-def with_settings(model: Diffusion, **changes: object) -> Diffusion:
+def with_settings(model: DiffusionModel, **changes: object) -> DiffusionModel:
     settings = DDPM.model_validate({**model.settings.model_dump(), **changes})
-    process = Process(settings.schedule, settings.timesteps, settings.prediction)
-    return Diffusion(settings, model.network, model.canvas, process, model.device)
+    process = NoiseSchedule(settings.schedule, settings.timesteps, settings.prediction)
+    return DiffusionModel(settings, model.network, model.padding, process, model.device)
 
 
 @pytest.fixture(scope="module")
-def learned() -> Diffusion:
+def learned() -> DiffusionModel:
     cpu = Device(torch.device("cpu"), torch.float32)
     return SMALL.fit(two_colours(64), 2, Seed(("learn",)), cpu, Watcher())
 
 
 @pytest.fixture(scope="module")
-def conditional() -> Diffusion:
+def conditional() -> DiffusionModel:
     cpu = Device(torch.device("cpu"), torch.float32)
     settings = SMALL.model_copy(update={"conditional": True})
     return settings.fit(two_colours(64), 2, Seed(("learn",)), cpu, Watcher())
@@ -38,9 +38,9 @@ def conditional() -> Diffusion:
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 def test_every_sampler_draws_what_was_learned(
-    sampler: str, learned: Diffusion, seed: Seed, watcher: Watcher
+    sampler: str, learned: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    drawn = with_settings(learned, sampler=sampler).sample(MANY, seed, watcher)
+    drawn = with_settings(learned, sampler=sampler).sample(MANY, seed, reporter)
     grey = drawn.pixels.float()
     off = (grey - COLOURS[0]).abs().minimum((grey - COLOURS[1]).abs()).mean((1, 2, 3))
     # Nearer to a colour than a quarter of the way to the other one.
@@ -51,19 +51,19 @@ def test_every_sampler_draws_what_was_learned(
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_a_conditional_model_draws_the_class_it_is_asked_for(
-    guidance: float, conditional: Diffusion, seed: Seed, watcher: Watcher
+    guidance: float, conditional: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    drawn = with_settings(conditional, guidance=guidance).sample(MANY, seed, watcher)
+    drawn = with_settings(conditional, guidance=guidance).sample(MANY, seed, reporter)
     light = drawn.pixels.float().mean((1, 2, 3)) > 128
     assert (light == MANY.bool()).float().mean() > 0.95
     assert drawn.labels.equal(MANY)
 
 
 def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
-    learned: Diffusion, seed: Seed, watcher: Watcher
+    learned: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    whole = learned.sample(MANY, seed, watcher).pixels
-    parts = with_settings(learned, sample_batch=7).sample(MANY, seed, watcher).pixels
+    whole = learned.sample(MANY, seed, reporter).pixels
+    parts = with_settings(learned, sample_batch=7).sample(MANY, seed, reporter).pixels
     # Matrix products of another size round differently: a grey level at most.
     assert (whole.int() - parts.int()).abs().max() <= 1
 
@@ -78,7 +78,7 @@ def test_a_perfect_answer_leads_every_sampler_back_to_the_image(
     settings = DDPM.model_validate(
         {"sampler": sampler, "prediction": prediction, "schedule": schedule}
     )
-    process = Process(settings.schedule, settings.timesteps, settings.prediction)
+    process = NoiseSchedule(settings.schedule, settings.timesteps, settings.prediction)
     image = to_float(noise_images(1, (1, 4, 4), seed).pixels)
     x, noise = torch.randn(image.shape, generator=seed.torch()), seed.torch()
     scheduler = process.sampler(settings.sampler, 10, of_clean=True)
@@ -91,7 +91,7 @@ def test_a_perfect_answer_leads_every_sampler_back_to_the_image(
 
 
 def test_the_process_is_the_scheduler_s(seed: Seed) -> None:
-    process = Process("cosine", 1000, "v")
+    process = NoiseSchedule("cosine", 1000, "v")
     scheduler = process.sampler("ddpm", 10, of_clean=False)
     clean, noise = torch.randn(2, 5, 3, 4, 4, generator=seed.torch())
     t = torch.tensor([0, 10, 500, 998, 999])
@@ -118,24 +118,27 @@ def test_images_of_any_size_come_back_from_the_canvas(
     inside: tuple[int, int, int],
     seed: Seed,
 ) -> None:
-    canvas, images = Canvas(shape, multiple, patch), to_float(noise_images(3, shape, seed).pixels)
-    seen = canvas.enter(images)
-    assert canvas.inside == inside
+    canvas, images = (
+        PadToMultiple(shape, multiple, patch),
+        to_float(noise_images(3, shape, seed).pixels),
+    )
+    seen = canvas.pad(images)
+    assert canvas.padded_shape == inside
     assert seen.shape == (3, *inside)
-    assert canvas.leave(seen).equal(images)
+    assert canvas.crop(seen).equal(images)
 
 
 def test_training_images_without_a_class_are_refused(
-    cpu: Device, seed: Seed, watcher: Watcher
+    cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
-    images = unlabelled(two_colours(4).pixels)
+    images = unlabeled(two_colours(4).pixels)
     with pytest.raises(UserError, match="4 of 4 images have no class"):
-        DDPM(conditional=True).fit(images, 2, seed, cpu, watcher)
+        DDPM(conditional=True).fit(images, 2, seed, cpu, reporter)
 
 
-def test_bfloat16_trains_and_draws(seed: Seed, watcher: Watcher) -> None:
+def test_bfloat16_trains_and_draws(seed: Seed, reporter: Watcher) -> None:
     mixed = Device(torch.device("cpu"), torch.bfloat16)
     settings = SMALL.model_copy(update={"steps": 3, "patch": 2})
-    model = settings.fit(two_colours(8), 2, seed / "fit", mixed, watcher)
+    model = settings.fit(two_colours(8), 2, seed / "fit", mixed, reporter)
     assert all(weight.dtype == torch.float32 for weight in model.state().values())
-    assert model.sample(MANY, seed / "sample", watcher).shape == (1, 8, 8)
+    assert model.sample(MANY, seed / "sample", reporter).shape == (1, 8, 8)

@@ -22,10 +22,10 @@ TINY = DDPM(channels=(8, 16), steps=2, batch=4)
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 @pytest.mark.parametrize("label", [None, 1])
 def test_diffusers_opens_and_draws(
-    sampler: str, label: int | None, cpu: Device, seed: Seed, watcher: Watcher, tmp_path: Path
+    sampler: str, label: int | None, cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
     settings = TINY.model_copy(update={"sampler": sampler, "conditional": label is not None})
-    model = settings.fit(noise_images(6, (3, 9, 8), seed), 3, seed, cpu, watcher)
+    model = settings.fit(noise_images(6, (3, 9, 8), seed), 3, seed, cpu, reporter)
     export_pipeline(model, tmp_path / "pipeline", label)
     assert not list(tmp_path.rglob("*.bin"))
     pipeline = DDPMPipeline.from_pretrained(tmp_path / "pipeline")
@@ -41,14 +41,14 @@ def test_diffusers_opens_and_draws(
         ours = model.network(x, 400, told).sample
         torch.testing.assert_close(pipeline.unet(x, 400).sample, ours)
     assert pipeline.scheduler.config["prediction_type"] == "v_prediction"
-    torch.testing.assert_close(pipeline.scheduler.alphas_cumprod, model.process.alphas)
+    torch.testing.assert_close(pipeline.scheduler.alphas_cumprod, model.schedule.alphas)
 
 
 def test_no_label_of_a_conditional_model_is_any_class(
-    cpu: Device, seed: Seed, watcher: Watcher, tmp_path: Path
+    cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
     settings = TINY.model_copy(update={"conditional": True})
-    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, watcher)
+    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, reporter)
     export_pipeline(model, tmp_path)
     x = torch.randn(1, 1, 8, 8, generator=seed.torch())
     with torch.inference_mode():
@@ -71,11 +71,11 @@ def test_what_cannot_be_exported_is_one_line(
     complaint: str,
     cpu: Device,
     seed: Seed,
-    watcher: Watcher,
+    reporter: Watcher,
     tmp_path: Path,
 ) -> None:
     settings = TINY.model_copy(update=changes)
-    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, watcher)
+    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, reporter)
     with pytest.raises(UserError, match=complaint):
         export_pipeline(model, tmp_path / "out", label)
     assert not (tmp_path / "out").exists()

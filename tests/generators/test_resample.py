@@ -17,23 +17,23 @@ def pixels_of(labels: Tensor) -> Images:
     return Images(labels.to(torch.uint8).view(-1, 1, 1, 1), labels)
 
 
-def next_generation(images: Images, seed: Seed, cpu: Device, watcher: Watcher) -> Images:
-    model = Resample().fit(images, 2, seed / "fit", cpu, watcher)
-    return model.sample(images.labels, seed / "sample", watcher)
+def next_generation(images: Images, seed: Seed, cpu: Device, reporter: Watcher) -> Images:
+    model = Resample().fit(images, 2, seed / "fit", cpu, reporter)
+    return model.sample(images.labels, seed / "sample", reporter)
 
 
-def test_a_label_travels_with_its_image(cpu: Device, seed: Seed, watcher: Watcher) -> None:
-    drawn = next_generation(pixels_of(torch.arange(40, dtype=torch.int16)), seed, cpu, watcher)
+def test_a_label_travels_with_its_image(cpu: Device, seed: Seed, reporter: Watcher) -> None:
+    drawn = next_generation(pixels_of(torch.arange(40, dtype=torch.int16)), seed, cpu, reporter)
     assert drawn.pixels.flatten().to(torch.int16).equal(drawn.labels)
 
 
 def test_a_singleton_is_lost_with_probability_1_minus_1_over_n_to_the_n(
-    cpu: Device, seed: Seed, watcher: Watcher
+    cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     n, trials = 12, 3000
     founders = pixels_of(torch.arange(n, dtype=torch.int16))
     lost = sum(
-        not (next_generation(founders, seed / trial, cpu, watcher).labels == 0).any()
+        not (next_generation(founders, seed / trial, cpu, reporter).labels == 0).any()
         for trial in range(trials)
     )
     expected = (1 - 1 / n) ** n
@@ -42,7 +42,7 @@ def test_a_singleton_is_lost_with_probability_1_minus_1_over_n_to_the_n(
 
 
 def test_heterozygosity_of_200_lineages_falls_by_1_minus_1_over_n_a_generation(
-    cpu: Device, seed: Seed, watcher: Watcher
+    cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     n, generations, lineages = 30, 20, 200
     start = torch.tensor([0] * 18 + [1] * 9 + [2] * 3, dtype=torch.int16)
@@ -54,7 +54,7 @@ def test_heterozygosity_of_200_lineages_falls_by_1_minus_1_over_n_a_generation(
     for lineage in range(lineages):
         images = pixels_of(start)
         for g in range(generations):
-            images = next_generation(images, seed / lineage / g, cpu, watcher)
+            images = next_generation(images, seed / lineage / g, cpu, reporter)
         ends.append(heterozygosity(images.labels))
     ends = torch.tensor(ends)
     expected = heterozygosity(start) * (1 - 1 / n) ** generations

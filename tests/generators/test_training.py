@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.training.batch_rng import Draws
+from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.loop import train
-from imgcollapse.training.training_config import Plan
+from imgcollapse.training.training_config import TrainingConfig
 
 from .conftest import Watcher, noise_images
 
@@ -23,27 +23,29 @@ class Point(nn.Module):
 
 
 def test_step_size_warms_up_and_anneals() -> None:
-    constant = Plan(steps=10, batch=1, lr=1.0, warmup=3)
-    assert [constant.lr_at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    annealed = Plan(steps=10, batch=1, lr=1.0, warmup=2, anneal=True)
-    assert annealed.lr_at(6) == pytest.approx(0.5)  # half way down the cosine
-    assert annealed.lr_at(9) == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
+    constant = TrainingConfig(steps=10, batch=1, lr=1.0, warmup=3)
+    assert [constant.learning_rate(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    annealed = TrainingConfig(steps=10, batch=1, lr=1.0, warmup=2, anneal=True)
+    assert annealed.learning_rate(6) == pytest.approx(0.5)  # half way down the cosine
+    assert annealed.learning_rate(9) == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
 
 
-def test_keeps_the_moving_average_of_the_weights(cpu: Device, seed: Seed, watcher: Watcher) -> None:
+def test_keeps_the_moving_average_of_the_weights(
+    cpu: Device, seed: Seed, reporter: Watcher
+) -> None:
     path: list[float] = []
 
-    def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+    def loss(pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
         path.append(network.at.item())
         return (network.at - 1) ** 2
 
     images = noise_images(4, (1, 1, 1), seed)
     network = Point()
-    train(network, images, loss, Plan(4, 1, lr=0.1, ema=0.999), seed, cpu, watcher)
+    train(network, images, loss, TrainingConfig(4, 1, lr=0.1, ema=0.999), seed, cpu, reporter)
     averaged = network.at.item()
     network = Point()
     path.clear()
-    train(network, images, loss, Plan(4, 1, lr=0.1), seed, cpu, watcher)
+    train(network, images, loss, TrainingConfig(4, 1, lr=0.1), seed, cpu, reporter)
     expected = 0.0
     for step, weight in enumerate([*path[1:], network.at.item()]):
         decay = (1 + step) / (10 + step)
@@ -52,18 +54,18 @@ def test_keeps_the_moving_average_of_the_weights(cpu: Device, seed: Seed, watche
 
 
 def test_every_step_has_its_own_draws_whatever_came_before(
-    cpu: Device, seed: Seed, watcher: Watcher
+    cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     def draws(steps: int) -> list[tuple[list[float], float]]:
         seen = []
 
-        def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+        def loss(pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
             seen.append((pixels.flatten().tolist(), draws.uniform()[0].item()))
             return network.at**2
 
         network = Point()
         images = noise_images(50, (1, 1, 1), seed)
-        train(network, images, loss, Plan(steps, 6, lr=0.1), seed, cpu, watcher)
+        train(network, images, loss, TrainingConfig(steps, 6, lr=0.1), seed, cpu, reporter)
         return seen
 
     six = draws(6)
@@ -72,10 +74,18 @@ def test_every_step_has_its_own_draws_whatever_came_before(
     assert len({tuple(pixels) for pixels, _ in six}) == 6
 
 
-def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, watcher: Watcher) -> None:
-    def loss(pixels: Tensor, labels: Tensor, draws: Draws) -> Tensor:
+def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, reporter: Watcher) -> None:
+    def loss(pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
         return network.at / 0
 
     network = Point()
     with pytest.raises(UserError, match=r"loss is nan in step 1 of 2; lower lr \(0.5\)"):
-        train(network, noise_images(2, (1, 1, 1), seed), loss, Plan(2, 1, 0.5), seed, cpu, watcher)
+        train(
+            network,
+            noise_images(2, (1, 1, 1), seed),
+            loss,
+            TrainingConfig(2, 1, 0.5),
+            seed,
+            cpu,
+            reporter,
+        )

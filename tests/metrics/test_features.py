@@ -10,7 +10,7 @@ from torchvision import models
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics import Metrics
+from imgcollapse.metrics import MetricSettings
 from imgcollapse.metrics.features import (
     AnyExtractor,
     BackboneFeatures,
@@ -19,7 +19,7 @@ from imgcollapse.metrics.features import (
     OracleFeatures,
 )
 
-CPU = device.choose("cpu", "float32")
+CPU = device.choose_device("cpu", "float32")
 NOTHING = torch.zeros(3, 0)
 
 
@@ -40,7 +40,7 @@ def random_values(shapes):
 
 def test_the_oracle_is_the_default_and_passes_on_what_it_saw():
     seen = torch.rand(3, 5)
-    extractor = Metrics().features
+    extractor = MetricSettings().features
     assert extractor == OracleFeatures()
     assert extractor.features(images(), seen, CPU) is seen
     assert extractor.identity("ab" * 32) == "oracle abababababab no resize"
@@ -56,7 +56,7 @@ def test_an_extractor_is_chosen_by_kind():
 
 
 def test_backbone_is_the_layer_before_the_scores(tmp_path):
-    with Seed(("net",)).lent_to_torch():
+    with Seed(("net",)).seed_torch():
         net = models.resnet18(weights=None).eval()
     digest = saved(tmp_path / "w.pth", net.state_dict())
     extractor = BackboneFeatures(name="resnet18", weights=tmp_path / "w.pth", size=64)
@@ -167,7 +167,7 @@ def test_inception_is_torch_fidelitys_network(tmp_path, monkeypatch):
     torch.save({}, empty)
     with monkeypatch.context() as patch:
         patch.setattr(theirs, "load_state_dict", note_shapes)
-        with Seed(("net",)).lent_to_torch():
+        with Seed(("net",)).seed_torch():
             theirs("reference", ["2048"], feature_extractor_weights_path=str(empty))
     digest = saved(tmp_path / "w.pth", shapes)
     with pytest.raises(UserError, match="has sha256"):

@@ -7,7 +7,7 @@ import torch
 
 from imgcollapse import metrics
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics import Metrics
+from imgcollapse.metrics import MetricSettings
 
 NAMES = "fid", "kid", "precision", "recall", "density", "coverage", "vendi", "memorized"
 
@@ -22,13 +22,13 @@ def real_side(normal):
     """Classes a and b in plenty, five of c in the reference, none of d."""
     labels = torch.arange(300).short() % 2
     labels[:5] = 2
-    return metrics.RealSide(
+    return metrics.RealReference(
         normal(7, 300).float(),
         labels,
         normal(8, 400).float(),
         torch.arange(400).short() % 3,
         Seed((0,)),
-        Metrics(splits=5),
+        MetricSettings(splits=5),
         "oracle 0123",
         pixels("reference", 300),
         pixels("training", 400),
@@ -116,7 +116,7 @@ def test_degenerate_generations_are_finite_or_say_why_not(real_side, normal, n, 
 
 def test_one_class_only(normal):
     labels = torch.zeros(60).short()
-    side = metrics.RealSide(normal(0, 60), labels, normal(1, 60), labels, Seed((0,)))
+    side = metrics.RealReference(normal(0, 60), labels, normal(1, 60), labels, Seed((0,)))
     rows = rows_by(side.rows(0, normal(2, 60), None, labels, ["only"]))
     assert rows["only", "fid"]["value"] == rows["", "fid"]["value"]
     assert rows["", "memorized"]["note"] == "the images themselves are not there"
@@ -138,13 +138,13 @@ def test_floors_are_taken_over_from_rows_and_not_found_again(real_side, normal):
 
 
 def test_classes_may_be_left_out(real_side, normal):
-    side = metrics.RealSide(
+    side = metrics.RealReference(
         real_side.features,
         real_side.labels,
         real_side.spare,
         real_side.spare_labels,
         Seed((0,)),
-        Metrics(per_class=False, splits=2),
+        MetricSettings(per_class=False, splits=2),
     )
     rows = side.rows(0, normal(9, 50), None, torch.zeros(50).short(), ["a"])
     assert {row["class"] for row in rows} == {""}

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgcollapse.metrics import (
+    Estimate,
     FrechetDistance,
     FrechetInfinity,
     KernelDistance,
     MemorizedShare,
-    NearestNeighbours,
-    Value,
+    PrecisionRecall,
     Vendi,
 )
-from imgcollapse.metrics.jackknife import in_order
+from imgcollapse.metrics.jackknife import hash_order
 
 WIDTH = 6
-PAIRED = [lambda: FrechetDistance(WIDTH), FrechetInfinity, KernelDistance, NearestNeighbours]
+PAIRED = [lambda: FrechetDistance(WIDTH), FrechetInfinity, KernelDistance, PrecisionRecall]
 NAMES = ["fid", "fid-infinity", "kid", "prdc"]
 
 
@@ -58,14 +58,14 @@ def test_batches_and_order_do_not_matter(make, normal):
 def test_the_order_is_fair():
     """Runs of rows are random subsets: copies of an image spread over all blocks."""
     features = torch.arange(50.0)[:, None].repeat(20, 1)
-    first = in_order(features)[:500]
+    first = hash_order(features)[:500]
     copies = torch.bincount(first.flatten().long(), minlength=50)
     # Hypergeometric with mean 10 and standard deviation 2.24.
     assert copies.sum() == 500
     assert (copies - 10).abs().max() < 5 * 2.24
 
 
-def holds(value: Value):
+def holds(value: Estimate):
     if value.value is None:
         assert value.note
         assert value.low is None
@@ -110,7 +110,7 @@ def test_features_that_are_not_numbers_are_not_measured(make, normal):
     generated = normal(1, 60, WIDTH)
     generated[3, 2] = math.nan
     for value in computed(make, normal(0, 60, WIDTH), generated):
-        assert value == Value(None, note="features are not finite")
+        assert value == Estimate(None, note="features are not finite")
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

@@ -6,15 +6,15 @@ import torch
 
 from imgcollapse import metrics
 from imgcollapse.core import device
-from imgcollapse.core.images import unlabelled
+from imgcollapse.core.images import unlabeled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
-from imgcollapse.metrics import Codebook, RealWords, Vocabulary
+from imgcollapse.metrics import Codebook, Vocabulary, WordReference
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
 from imgcollapse.metrics.vocabulary.tally import (
-    Tally,
+    WordCounts,
     chao2,
     entropy,
     lost,
@@ -55,7 +55,7 @@ def codebook(digits):
 @pytest.fixture(scope="module")
 def real(digits, codebook):
     """The words of 120 digits as generation 0 and of 150 as the reference."""
-    return RealWords(
+    return WordReference(
         codebook, codebook.write(digits[300:420]), codebook.write(digits[:150]), SEED, 5
     )
 
@@ -131,7 +131,7 @@ def test_counts_by_hand():
     words = torch.tensor([[[0, 0], [1, 3]], [[0, 2], [2, 2]]])
     each = per_image(words, 5)
     assert each.tolist() == [[2, 1, 0, 1, 0], [1, 0, 3, 0, 0]]
-    tally = Tally.of(each)
+    tally = WordCounts.of(each)
     assert tally.counts.tolist() == [3, 1, 3, 1, 0]
     assert tally.images.tolist() == [2, 1, 1, 1, 0]
     assert float(unseen_mass(tally)) == 5 / 8
@@ -139,7 +139,7 @@ def test_counts_by_hand():
     assert float(chao2(tally)) == 4.75
     assert tally.without_one(each).counts.tolist() == [[1, 0, 3, 0, 0], [2, 1, 0, 1, 0]]
     assert tally.without_one(each).images.tolist() == [[1, 0, 1, 0, 0], [1, 1, 0, 1, 0]]
-    twice = Tally.drawn(each, torch.tensor([[2.0, 0.0]]).double(), 2)
+    twice = WordCounts.drawn(each, torch.tensor([[2.0, 0.0]]).double(), 2)
     assert twice.counts.tolist() == [[4, 2, 0, 2, 0]]
     assert twice.images.tolist() == [[2, 2, 0, 2, 0]]
     even = torch.tensor([1.0, 1, 1, 1]).double()
@@ -149,11 +149,11 @@ def test_counts_by_hand():
 
 def test_a_word_that_could_be_missed_by_bad_luck_is_not_lost():
     # Of 100 real images 50 hold word 0, eleven word 1, one word 2.
-    base = Tally(torch.ones(4).double(), torch.tensor([50.0, 11, 1, 0]).double(), 100)
+    base = WordCounts(torch.ones(4).double(), torch.tensor([50.0, 11, 1, 0]).double(), 100)
     # Wilson's lower ends are 0.404, 0.0625 and 0.0018: (1 - q)^n at n = 100 is 0, 0.0016, 0.84.
     assert told(base, 100).tolist() == [True, True, False, False]
     assert told(base, 20).tolist() == [True, False, False, False]
-    gone = Tally(torch.zeros(4).double(), torch.tensor([0.0, 1, 0, 0]).double(), 100)
+    gone = WordCounts(torch.zeros(4).double(), torch.tensor([0.0, 1, 0, 0]).double(), 100)
     assert lost(gone, told(base, 100)).tolist() == [True, False, False, False]
 
 
@@ -171,7 +171,7 @@ def test_good_turing_agrees_with_the_exact_unseen_mass_of_a_zipf_source(topics):
         else:
             words, q = rng.choice(vocabulary, (n, 1), p=p), p
         exact = q[~np.isin(np.arange(vocabulary), words[:-1])].sum()
-        tally = Tally.of(per_image(torch.from_numpy(words).unsqueeze(1), vocabulary))
+        tally = WordCounts.of(per_image(torch.from_numpy(words).unsqueeze(1), vocabulary))
         apart.append(float(unseen_mass(tally)) - exact)
         naive.append(float((tally.counts == 1).sum() / tally.counts.sum()) - exact)
     assert standard_errors(torch.tensor(apart)) < 3
@@ -191,7 +191,7 @@ def test_chao_is_a_lower_bound():
             counts = torch.from_numpy(rng.multinomial(n, p)).double()
             # Places beside the source's words, so that nothing is cut off at V.
             counts = torch.cat([counts, torch.zeros(1000).double()])
-            found.append(float(chao2(Tally(counts, counts, n))))
+            found.append(float(chao2(WordCounts(counts, counts, n))))
             seen.append(float((counts > 0).sum()))
         found = torch.tensor(found)
         error = float(found.std()) / len(found) ** 0.5
@@ -207,7 +207,7 @@ def test_chao_is_a_lower_bound():
 
 
 def test_a_set_is_as_surprising_to_itself_as_its_entropy_says(real):
-    counts = Tally.of(per_image(real.base, len(real.codebook))).counts
+    counts = WordCounts.of(per_image(real.base, len(real.codebook))).counts
     own = perplexity(counts, mass(counts))
     assert float(own) == pytest.approx(float(entropy(counts).exp()), rel=1e-14)
     # Gibbs: any other model is more surprised, a smoothed one too.
@@ -245,14 +245,14 @@ def test_words_drift_as_their_images_do(digits, codebook):
     n, lineages, steps = 30, 250, 8
     each = per_image(codebook.write(digits[400 : 400 + n]), len(codebook))
     # An image's number is its only pixel: its words are looked up, not computed again.
-    numbers = unlabelled(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1))
-    cpu, found = device.choose("cpu", "float32"), []
+    numbers = unlabeled(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1))
+    cpu, found = device.choose_device("cpu", "float32"), []
     for lineage in range(lineages):
         images, course = numbers, []
         for t in range(steps):
             seed = SEED / lineage / t
-            model = Resample().fit(images, 1, seed / "fit", cpu, Silent())
-            images = model.sample(images.labels, seed / "sample", Silent())
+            model = Resample().fit(images, 1, seed / "fit", cpu, NullProgress())
+            images = model.sample(images.labels, seed / "sample", NullProgress())
             course.append(mass(each[images.pixels.flatten().long()].sum(0)))
         found.append(torch.stack(course))
     shares = torch.stack(found)
@@ -278,11 +278,11 @@ def test_the_interval_knows_that_words_come_in_images(real):
     """
     n, trials, rng = 200, 200, SEED.numpy()
     each = per_image(real.base, len(real.codebook))
-    base, telling = Tally.of(each), torch.ones(len(real.codebook)).bool()
+    base, telling = WordCounts.of(each), torch.ones(len(real.codebook)).bool()
     values, errors = {}, {}
     for _ in range(trials):
         sample = each[torch.from_numpy(rng.integers(len(each), size=n))]
-        tally = Tally.of(sample)
+        tally = WordCounts.of(sample)
         without = real._readings(tally.without_one(sample), base, telling)
         for metric, value in real._readings(tally, base, telling).items():
             values.setdefault(metric, []).append(value)
@@ -301,7 +301,7 @@ def test_the_interval_of_the_unseen_mass_is_estys():
     counts = [1] * 7 + [2] * 4 + [3, 3, 9]
     each = per_image(sentences(counts), len(counts))
     n, once, twice = len(each), 7, 4
-    without = unseen_mass(Tally.of(each).without_one(each))
+    without = unseen_mass(WordCounts.of(each).without_one(each))
     found = float((n - 1) * without.var(correction=0))
     law = (once + 2 * twice - (2 * twice - once) ** 2 / n) / (n * (n - 1))
     assert found == pytest.approx(law, rel=1e-12)
@@ -315,7 +315,7 @@ def rows_by(rows):
 
 
 def test_every_value_is_followed_by_its_floor_and_chance(real, digits, codebook):
-    chance = {metric: metrics.Value(0.5, 0.4, 0.6) for metric in METRICS[:8]}
+    chance = {metric: metrics.Estimate(0.5, 0.4, 0.6) for metric in METRICS[:8]}
     rows = list(real.rows(3, codebook.write(digits[500:900]), chance))
     assert all(set(row) == set(metrics.COLUMNS) for row in rows)
     kinds = ("", "_floor", "_chance")
@@ -385,7 +385,7 @@ def test_one_word_says_nothing_and_says_so():
     images = torch.full((20, 1, 8, 8), 7, dtype=torch.uint8)
     codebook = Vocabulary().fit(images, SEED)
     written = codebook.write(images)
-    real = RealWords(codebook, written, written, SEED, 2)
+    real = WordReference(codebook, written, written, SEED, 2)
     found = rows_by(real.rows(1, written))
     assert found["vocab_tail_mass"]["note"] == "no word is rare enough for a tail"
     assert found["vocab_entropy"]["value"] == 0

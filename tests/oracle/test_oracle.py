@@ -6,11 +6,11 @@ from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.oracle import CNN, Backbone
 from imgcollapse.oracle.calibration import calibrate
 
-CPU = device.choose("cpu", "float32")
+CPU = device.choose_device("cpu", "float32")
 
 
 def stripes(seed, n, size=12):
@@ -27,7 +27,7 @@ def stripes(seed, n, size=12):
 @pytest.fixture(scope="module")
 def oracle():
     fit = CNN(steps=60, width=8).fit
-    return fit(stripes(0, 200), stripes(1, 100), 2, Seed((0,)), CPU, Silent())
+    return fit(stripes(0, 200), stripes(1, 100), 2, Seed((0,)), CPU, NullProgress())
 
 
 def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
@@ -39,9 +39,9 @@ def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
 
 def test_it_turns_away_about_as_many_real_images_as_it_was_told_to(oracle):
     again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
-    again.judge(stripes(0, 200), stripes(6, 400), 0.2)
+    again.calibrate(stripes(0, 200), stripes(6, 400), 0.2)
     assert (again.held_out.counted == UNKNOWN).double().mean() == pytest.approx(0.2, abs=0.01)
-    turned_away = (again.answer(stripes(7, 400).pixels).counted == UNKNOWN).double().mean()
+    turned_away = (again.predict(stripes(7, 400).pixels).counted == UNKNOWN).double().mean()
     # A 20% point of 400 images, tried on 400 others: two binomial errors of sqrt(.2 x .8 / 400).
     assert turned_away == pytest.approx(0.2, abs=4 * (2 * 0.2 * 0.8 / 400) ** 0.5)
 
@@ -61,8 +61,8 @@ def test_probabilities_mean_what_they_say(oracle):
     noise = torch.randint(0, 256, new.pixels.shape, generator=Seed((9,)).torch()).byte()
     hard = Images((0.3 * new.pixels + 0.7 * noise).byte(), new.labels)
     again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
-    again.judge(hard[:1000], hard[:1000], 0.05)
-    p = again.answer(hard[1000:].pixels).probabilities[:, 1].double()
+    again.calibrate(hard[:1000], hard[:1000], 0.05)
+    p = again.predict(hard[1000:].pixels).probabilities[:, 1].double()
     truth = hard.labels[1000:].double()
     assert ((p > 0.1) & (p < 0.9)).sum() > 100, "else nothing is tested"
     for part in (p < 0.5, p >= 0.5, p > 0):
@@ -88,10 +88,10 @@ def test_the_batch_size_does_not_matter(oracle):
 def test_a_saved_oracle_answers_the_same(oracle):
     again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
     pixels = stripes(4, 50).pixels
-    assert torch.equal(oracle.answer(pixels).probabilities, again.answer(pixels).probabilities)
-    assert torch.equal(oracle.answer(pixels).counted, again.answer(pixels).counted)
+    assert torch.equal(oracle.answer(pixels).probabilities, again.predict(pixels).probabilities)
+    assert torch.equal(oracle.answer(pixels).counted, again.predict(pixels).counted)
     assert again.accuracy == oracle.accuracy
-    assert again.digest() == oracle.digest()
+    assert again.sha256() == oracle.digest()
     assert torch.equal(again.confusion, oracle.confusion)
 
 
@@ -101,9 +101,9 @@ def test_it_takes_images_of_any_size(shape):
     pixels = torch.randint(256, (40, *shape), generator=Seed((2,)).torch(), dtype=torch.uint8)
     images = Images(pixels, torch.arange(40).short() % 5)
     with pytest.raises(ValueError, match="has not been judged"):
-        built.answer(pixels)
-    built.judge(images[:20], images[20:], 0.1)
-    answers = built.answer(pixels[:3])
+        built.predict(pixels)
+    built.calibrate(images[:20], images[20:], 0.1)
+    answers = built.predict(pixels[:3])
     assert answers.probabilities.shape == (3, 5)
     assert answers.features.shape == (3, 16)
     assert answers.atypicality.shape == (3,)
@@ -111,20 +111,20 @@ def test_it_takes_images_of_any_size(shape):
 
 def test_a_backbone_loads_weights_from_a_file_without_running_anything(tmp_path):
     path = tmp_path / "resnet18.pth"
-    with Seed((1,)).lent_to_torch():
+    with Seed((1,)).seed_torch():
         torch.save(models.resnet18().state_dict(), path)
     fit = Backbone(weights=path, size=32).fit
-    oracle = fit(stripes(0, 60), stripes(1, 40), 2, Seed((0,)), CPU, Silent())
+    oracle = fit(stripes(0, 60), stripes(1, 40), 2, Seed((0,)), CPU, NullProgress())
     assert oracle.accuracy > 0.8  # even random features tell stripes apart
     again = Backbone(weights=path, size=32).build((1, 12, 12), 2, CPU).load(oracle.state())
     pixels = stripes(2, 10).pixels
-    assert torch.equal(oracle.answer(pixels).probabilities, again.answer(pixels).probabilities)
+    assert torch.equal(oracle.predict(pixels).probabilities, again.predict(pixels).probabilities)
 
 
 def test_missing_or_wrong_weights_are_one_line(tmp_path):
     def fit(path):
         Backbone(weights=path, size=32).fit(
-            stripes(0, 8), stripes(1, 8), 2, Seed((0,)), CPU, Silent()
+            stripes(0, 8), stripes(1, 8), 2, Seed((0,)), CPU, NullProgress()
         )
 
     with pytest.raises(UserError, match=r"nowhere\.pth is not there; fetch https"):

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from imgcollapse import census
-from imgcollapse.core.images import Images, unlabelled
+from imgcollapse.core.images import Images, unlabeled
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics import RealSide
+from imgcollapse.metrics import RealReference
 from imgcollapse.report import write_report
 from imgcollapse.runs.run_dir import Run
 
@@ -85,12 +85,12 @@ def write_run(
     }
     splits = {"reserve_labels": torch.empty(0, dtype=torch.int16)}
     run = Run.begin(folder / name, record, {"oracle.safetensors": {}, "splits.safetensors": splits})
-    real, record_of_oracle = RealSide(*_real(), *_real(), Seed(("floor",))), None
+    real, record_of_oracle = RealReference(*_real(), *_real(), Seed(("floor",))), None
     for lineage, generations in zip(run.lineages, lineages, strict=True):
         for g, numbers in enumerate(generations):
             samples, counted = images(numbers, size, channels)
             # Only generation 0 has labels of its own, as with an unconditional model.
-            samples = samples if g == 0 else unlabelled(samples.pixels)
+            samples = samples if g == 0 else unlabeled(samples.pixels)
             features = samples.pixels.float().mean((2, 3))
             record_of_oracle = record_of_oracle or held_out(len(classes))
             findings = {

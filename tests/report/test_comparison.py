@@ -16,7 +16,7 @@ from imgcollapse.report.comparison.aligned_runs import Arms, differing
 from imgcollapse.report.comparison.differences import Difference, difference
 from imgcollapse.report.comparison.measures import measures
 from imgcollapse.report.comparison.samples import aligned
-from imgcollapse.report.comparison.survival_data import Lives, lives_of
+from imgcollapse.report.comparison.survival_data import SurvivalData, survival_data
 
 from .conftest import Make, drifting
 from .test_page import Page
@@ -73,11 +73,11 @@ def test_one_lineage_has_a_difference_and_no_interval() -> None:
 def test_lives_are_those_of_rare_classes_in_all_lineages(two: list[Path]) -> None:
     arms = Arms.of({path: path.name for path in two})
     assert arms.rare == (2,)
-    replace, accumulate = lives_of(arms)
+    replace, accumulate = survival_data(arms)
     # Missed from generation 1 (3) on, it is called in 3 (5): three generations running.
     assert replace.times.tolist() == [3, 5, 6]
-    assert replace.died.tolist() == [True, True, False]
-    assert not accumulate.died.any()
+    assert replace.lost.tolist() == [True, True, False]
+    assert not accumulate.lost.any()
     assert_allclose(replace.curve().alive, [1, 2 / 3, 1 / 3, 1 / 3], atol=1e-12)
 
 
@@ -87,8 +87,8 @@ def test_the_log_rank_test_is_that_of_freireichs_leukaemia_trial() -> None:
     treated = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
     relapsed = [1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
     placebo = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
-    one = Lives(np.array(treated), np.array(relapsed, dtype=bool))
-    other = Lives(np.array(placebo), np.ones(21, dtype=bool))
+    one = SurvivalData(np.array(treated), np.array(relapsed, dtype=bool))
+    other = SurvivalData(np.array(placebo), np.ones(21, dtype=bool))
     test = one.against(other)
     assert test.statistic is not None
     assert test.statistic < 0
@@ -127,7 +127,7 @@ def test_a_class_that_came_back_has_died_once_and_is_not_extinct(make_run: Make)
     arms = Arms.of({folder: "run"})
     extinct = next(m for m in measures(arms) if m.name == "number of rare classes extinct")
     assert extinct.of(arms.baseline, 8).tolist() == [[0, 0, 0, 1, 1, 1, 1, 0], [0] * 4 + [1] * 4]
-    assert lives_of(arms)[0].died.all()
+    assert survival_data(arms)[0].lost.all()
 
 
 def test_a_clear_difference_is_said_to_be_one(make_run: Make, tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import SURE, Make
 
 
 def test_the_arrays_are_the_census(vanishing: Run) -> None:
-    counts, table = Counts.of(vanishing), vanishing.census
+    counts, table = CensusArrays.of(vanishing), vanishing.census
     assert_array_equal(counts.named[0], [[600, 300, 100], [640, 310, 50], [700, 299, 0]])
     assert_array_equal(counts.unrecognised[0], [0, 0, 1])
     assert_array_equal(counts.n[0], [1000] * 3)
@@ -38,7 +38,7 @@ def test_the_arrays_are_the_census(vanishing: Run) -> None:
 
 def test_a_class_is_seen_where_it_reaches_its_detection_limit(make_run: Make) -> None:
     run = make_run([[900, 100, 0], [999, 1, 0], [900, 100, 0]])
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     assert 0.001 < counts.limit[0, 1, 1] < 0.1  # one of 1,000 is no evidence, 100 are
     assert_array_equal(counts.detected[0, :, 1], [True, False, True])
     assert_array_equal(counts.last_seen, [[2, 2]])
@@ -47,7 +47,7 @@ def test_a_class_is_seen_where_it_reaches_its_detection_limit(make_run: Make) ->
 def test_gone_is_extinct_only_after_three_generations(make_run: Make) -> None:
     there, missing = [900, 100, 0], [1000, 0, 0]
     run = make_run([there, there, missing, missing, missing], [there] * 3 + [missing] * 2)
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     assert_array_equal(counts.last_seen, [[4, 1], [4, 2]])
     assert_array_equal(counts.gone, [[False, True], [False, True]])
     assert_array_equal(counts.extinct[:, -1], [[False, True], [False, False]])
@@ -55,12 +55,12 @@ def test_gone_is_extinct_only_after_three_generations(make_run: Make) -> None:
 
 
 def test_heterozygosity_is_one_minus_the_sum_of_squares(vanishing: Run) -> None:
-    p = Counts.of(vanishing).frequency
-    assert_allclose(Counts.of(vanishing).heterozygosity, 1 - (p**2).sum(2), atol=1e-12)
+    p = CensusArrays.of(vanishing).frequency
+    assert_allclose(CensusArrays.of(vanishing).heterozygosity, 1 - (p**2).sum(2), atol=1e-12)
 
 
 def test_the_error_of_heterozygosity_is_that_of_repeated_draws(vanishing: Run) -> None:
-    counts = Counts.of(vanishing)
+    counts = CensusArrays.of(vanishing)
     counts = replace(counts, noise=np.zeros_like(counts.noise))
     draws = np.random.default_rng(0).multinomial(1000, counts.frequency[0, 0], size=5000) / 1000
     spread = (1 - (draws**2).sum(1)).std()
@@ -69,14 +69,14 @@ def test_the_error_of_heterozygosity_is_that_of_repeated_draws(vanishing: Run) -
 
 
 def test_frequencies_are_undefined_where_nothing_is_recognised(make_run: Make) -> None:
-    counts = Counts.of(make_run([[50, 50, 0], [0, 0, 100]]))
+    counts = CensusArrays.of(make_run([[50, 50, 0], [0, 0, 100]]))
     assert np.isnan(counts.frequency[0, 1]).all()
     assert np.isnan(counts.heterozygosity[0, 1])
     assert_array_equal(counts.detected[0], [[True, True], [False, False]])
 
 
 def test_unfinished_lineages_are_left_out(make_run: Make) -> None:
-    counts = Counts.of(make_run([[5, 5, 0]], [[5, 5, 0], [6, 4, 0]], []))
+    counts = CensusArrays.of(make_run([[5, 5, 0]], [[5, 5, 0], [6, 4, 0]], []))
     assert counts.lineages == (1,)
     assert_array_equal(counts.named, [[[5, 5], [6, 4]]])
 
@@ -85,5 +85,5 @@ def test_a_run_without_generations_is_one_line(make_run: Make) -> None:
     run = make_run([[5, 5, 0]])
     (run.path / "gen_000" / "manifest.json").unlink()
     with pytest.raises(UserError, match="no generation yet") as caught:
-        Counts.of(run)
+        CensusArrays.of(run)
     assert "\n" not in str(caught.value)

@@ -11,9 +11,9 @@ from scipy.stats import t
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.report import curves, shares
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import palette
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import ratio
 from imgcollapse.report.series import interval_of_mean, mean
@@ -21,7 +21,7 @@ from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 
-Curve = Callable[[Counts, Verdict | None], Figure | None]
+Curve = Callable[[CensusArrays, DriftTest | None], Figure | None]
 CURVES: list[Curve] = [
     lambda counts, verdict: shares.frequencies(counts),
     lambda counts, verdict: shares.stacked(counts),
@@ -33,17 +33,17 @@ CURVES: list[Curve] = [
 NAMES = ["frequencies", "stacked", "diversity", "classes_detected", "inbreeding", "panel"]
 
 
-def verdict_of(run: Run, counts: Counts) -> Verdict | None:
+def verdict_of(run: Run, counts: CensusArrays) -> DriftTest | None:
     try:
-        return Verdict.of(run, counts)
+        return DriftTest.of(run, counts)
     except UserError:
         return None
 
 
 @pytest.mark.parametrize("curve", CURVES, ids=NAMES)
 def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve: Curve) -> None:
-    counts = Counts.of(vanishing)
-    verdict = Verdict.of(vanishing, counts)
+    counts = CensusArrays.of(vanishing)
+    verdict = DriftTest.of(vanishing, counts)
     figure = curve(counts, verdict)
     assert figure is not None
     svg = figure.inline
@@ -78,7 +78,7 @@ def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve: 
 )
 def test_odd_runs_have_curves(make_run: Make, lineages: list) -> None:
     run = make_run(*lineages, measured=False)
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     verdict = verdict_of(run, counts)
     for curve in CURVES:
         if (figure := curve(counts, verdict)) is not None:
@@ -99,14 +99,14 @@ def crosses(svg: str, colour: str) -> int:
 
 def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make) -> None:
     run = make_run([[600, 300, 100, 0], [700, 300, 0, 0], [600, 300, 100, 0], [700, 300, 0, 0]])
-    svg = shares.frequencies(Counts.of(run)).inline
+    svg = shares.frequencies(CensusArrays.of(run)).inline
     common, middle, rare = palette(3)
     assert [crosses(svg, colour) for colour in (common, middle, rare)] == [0, 0, 2]
     assert "below" in svg
 
 
 def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishing: Run) -> None:
-    panels = shares.chance_panels(Counts.of(vanishing))
+    panels = shares.chance_panels(CensusArrays.of(vanishing))
     assert [k for k, _ in panels] == [0, 1, 2]
     said = ElementTree.fromstring(panels[2][1].inline).get("aria-label")
     assert said == (
@@ -119,16 +119,16 @@ def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishin
 
 
 def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
-    verdict = Verdict.of(vanishing, Counts.of(vanishing))
+    verdict = DriftTest.of(vanishing, CensusArrays.of(vanishing))
     figure = curves.inbreeding(verdict)
     assert figure is not None
     assert f"all generations, {ratio(verdict.size.pooled.value or 0)} (" in figure.inline
 
 
 def test_a_band_of_chance_is_there_only_with_a_verdict(vanishing: Run) -> None:
-    counts = Counts.of(vanishing)
+    counts = CensusArrays.of(vanishing)
     for curve in (curves.diversity, curves.classes_detected):
-        assert "chance alone, 95%" in curve(counts, Verdict.of(vanishing, counts)).inline
+        assert "chance alone, 95%" in curve(counts, DriftTest.of(vanishing, counts)).inline
         assert not re.search("dashed: chance", curve(counts, None).inline)
 
 
@@ -150,7 +150,7 @@ def test_colours_are_ordered_and_distinct() -> None:
 
 def test_names_are_shown_as_they_are(make_run: Make) -> None:
     names = ["<img src=x>", "$a_1$ & b", "_hidden", "狗"]
-    counts = Counts.of(make_run([[400, 300, 200, 100, 0]], classes=names, measured=False))
+    counts = CensusArrays.of(make_run([[400, 300, 200, 100, 0]], classes=names, measured=False))
     texts = [
         text.text for text in ElementTree.fromstring(shares.frequencies(counts).inline).iter("text")
     ]

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from imgcollapse.report import write_report
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.figure import file_name
 from imgcollapse.report.long_tables import padded, tidy
 from imgcollapse.report.shares import chance_panels, frequencies
@@ -78,7 +78,7 @@ def test_shares_are_those_of_the_census(vanishing: Run, files: dict[str, bytes])
 
 
 def test_the_other_tables_hold_what_is_drawn(vanishing: Run, files: dict[str, bytes]) -> None:
-    counts = Counts.of(vanishing)
+    counts = CensusArrays.of(vanishing)
     found = table(files, "heterozygosity")
     assert_allclose(found["heterozygosity"], counts.heterozygosity[0], rtol=DIGITS)
     assert (found["chance_low"] <= found["chance_high"]).all()
@@ -97,7 +97,7 @@ def test_the_other_tables_hold_what_is_drawn(vanishing: Run, files: dict[str, by
 
 def test_of_several_lineages_there_is_each_and_the_mean(make_run: Make) -> None:
     run = make_run([[60, 40, 0], [80, 20, 0]], [[60, 40, 0], [50, 50, 0]], measured=False)
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     found = frequencies(counts).table
     first = found.loc[(found["class"] == "class 0") & (found["generation"] == 1)]
     assert first["lineage"].tolist() == ["0", "1", "mean"]
@@ -116,7 +116,7 @@ def test_values_beside_a_shorter_band() -> None:
 )
 def test_a_class_name_is_text_in_every_file(make_run: Make, name: str) -> None:
     run = make_run([[60, 30, 10, 0]], classes=["dog", "cat", name], measured=False)
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     figures = [frequencies(counts), *(figure for _, figure in chance_panels(counts))]
     for figure in figures:
         for svg in (figure.svg, figure.inline):

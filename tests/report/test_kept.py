@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import hypergeom
 
 import imgcollapse as ic
-from imgcollapse.census import UNRECOGNISED
-from imgcollapse.report.curation import Tally, blind, sentences
+from imgcollapse.census import UNRECOGNIZED
+from imgcollapse.report.curation import CurationArrays, blind, sentences
 from imgcollapse.report.watermark import marked
 from imgcollapse.runs.run_dir import Run
 
@@ -39,14 +39,14 @@ def numbers(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
-def tally(*rows: tuple[int, int, int]) -> Tally:
+def tally(*rows: tuple[int, int, int]) -> CurationArrays:
     """Of one generation: n and kept of dog, cat and the unrecognised."""
-    named = zip([*CLASSES, UNRECOGNISED], rows, strict=True)
+    named = zip([*CLASSES, UNRECOGNIZED], rows, strict=True)
     table = [
         {"lineage": 0, "generation": 1, "class": name, "n": n, "kept": kept, "relabelled": changed}
         for name, (n, kept, changed) in named
     ]
-    return Tally.of(pd.DataFrame(table), CLASSES)
+    return CurationArrays.of(pd.DataFrame(table), CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_account_of_one_generation_is_the_runs_own(run: Run) -> None:
     table = run.curation
     one = table.loc[table["generation"] == 1].assign(lineage=0)
     classes = tuple(run.record["classes"])
-    found = Tally.of(one, classes)
+    found = CurationArrays.of(one, classes)
     for column in ("n", "kept", "expected", "low", "high", "relabelled"):
         assert_allclose(getattr(found, column), one[column], rtol=1e-12)
 

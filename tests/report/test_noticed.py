@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.first_detection import first, noticed, sentence
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.first_detection import first, first_detections, sentence
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
@@ -27,7 +27,7 @@ def table(**intervals: list[Ends | float]) -> pd.DataFrame:
 
 
 def firsts(run: Run, metrics: pd.DataFrame) -> list[str]:
-    return [row["first"] for row in noticed(Counts.of(run), metrics)["rows"]]
+    return [row["first"] for row in first_detections(CensusArrays.of(run), metrics)["rows"]]
 
 
 def test_the_first_generation_that_notices() -> None:
@@ -45,20 +45,22 @@ def test_an_interval_notices_where_it_does_not_touch_the_band(vanishing: Run) ->
         fid_floor=[(1, 2), (1, 2), (1, 2)],
     )
     assert firsts(vanishing, metrics) == ["generation 2", "generation 2", "generation 1"]
-    said = noticed(Counts.of(vanishing), metrics)["sentence"]
+    said = first_detections(CensusArrays.of(vanishing), metrics)["sentence"]
     assert said == "FID notices first, in generation 1; the census in 2; the vocabulary in 2."
 
 
 def test_without_chance_the_floor_is_the_band(vanishing: Run) -> None:
     metrics = table(tail=[(0.1, 0.2), (0.3, 0.4), 0.5], tail_floor=[(0.1, 0.2)] * 3)
-    found = noticed(Counts.of(vanishing), metrics)
+    found = first_detections(CensusArrays.of(vanishing), metrics)
     assert [row["first"] for row in found["rows"]][1:] == ["generation 1", "not in 2 generations"]
     assert found["rows"][1]["rule"].endswith("outside its floor")
 
 
 def test_when_nobody_notices_it_is_said(make_run: Make) -> None:
     run = make_run([[60, 40, 0], [60, 40, 0]], measured=False)
-    found = noticed(Counts.of(run), table(fid=[(0, 1), (0, 1)], fid_floor=[(0, 1), (0, 1)]))
+    found = first_detections(
+        CensusArrays.of(run), table(fid=[(0, 1), (0, 1)], fid_floor=[(0, 1), (0, 1)])
+    )
     assert found["sentence"] == "None of the three notices anything in 1 generation."
     assert {row["first"] for row in found["rows"]} == {"not in 1 generation"}
 

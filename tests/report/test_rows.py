@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.formatting import percent
 from imgcollapse.report.rows import class_rows
 from imgcollapse.runs.run_dir import Run
@@ -11,7 +11,7 @@ THERE, MISSING = [900, 100, 0], [1000, 0, 0]
 
 
 def test_rows_are_ranked_and_say_when(vanishing: Run) -> None:
-    counts = Counts.of(vanishing)
+    counts = CensusArrays.of(vanishing)
     rows = class_rows(counts)
     assert [row["real"] for row in rows] == ["60%", "30%", "10%"]
     assert [row["last_seen"] for row in rows] == ["2", "2", "1"]
@@ -21,14 +21,14 @@ def test_rows_are_ranked_and_say_when(vanishing: Run) -> None:
 
 
 def test_a_called_extinction_says_when(make_run: Make) -> None:
-    rows = class_rows(Counts.of(make_run([THERE, *[MISSING] * 4], measured=False)))
+    rows = class_rows(CensusArrays.of(make_run([THERE, *[MISSING] * 4], measured=False)))
     assert rows[1]["status"] == "extinct (called in 3)"
     assert rows[1]["last_seen"] == "0"
 
 
 def test_rows_over_lineages(make_run: Make) -> None:
     run = make_run([THERE, *[MISSING] * 3], [THERE] * 3 + [MISSING], [THERE] * 4, measured=False)
-    rows = class_rows(Counts.of(run))
+    rows = class_rows(CensusArrays.of(run))
     assert [row["status"] for row in rows] == [
         "present in all",
         "extinct in 1, below detection in 1 of 3",
@@ -41,10 +41,10 @@ def test_rows_over_lineages(make_run: Make) -> None:
 
 def test_half_of_the_lineages_may_be_extinct(make_run: Make) -> None:
     run = make_run([THERE, *[MISSING] * 3], [THERE] * 4, measured=False)
-    assert class_rows(Counts.of(run))[1]["half"] == "3"
+    assert class_rows(CensusArrays.of(run))[1]["half"] == "3"
 
 
 def test_undefined_is_said(make_run: Make) -> None:
-    rows = class_rows(Counts.of(make_run([THERE, [0, 0, 1000]], measured=False)))
+    rows = class_rows(CensusArrays.of(make_run([THERE, [0, 0, 1000]], measured=False)))
     assert {row["share"] for row in rows} == {"undefined"}
     assert {row["limit"] for row in rows} == {"–"}

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.summary import cautions, headline, warnings
 from imgcollapse.runs.run_dir import Run
 
@@ -13,7 +13,7 @@ THERE, MISSING = [900, 100, 0], [1000, 0, 0]
 
 
 def test_headline_names_what_vanished_and_when(vanishing: Run) -> None:
-    vanished, diversity, recognised = headline(Counts.of(vanishing))
+    vanished, diversity, recognised = headline(CensusArrays.of(vanishing))
     assert vanished == (
         "By generation 2, 1 of 3 classes is no longer detected: "
         "<b>fox</b> & $x (last seen in generation 1)."
@@ -24,12 +24,12 @@ def test_headline_names_what_vanished_and_when(vanishing: Run) -> None:
 
 def test_headline_says_extinct_only_of_what_is_called_so(make_run: Make) -> None:
     run = make_run([THERE, MISSING, MISSING, MISSING], measured=False)
-    assert "class 1 (extinct, called in generation 3)" in headline(Counts.of(run))[0]
+    assert "class 1 (extinct, called in generation 3)" in headline(CensusArrays.of(run))[0]
 
 
 def test_headline_counts_lineages(make_run: Make) -> None:
     run = make_run([THERE, *[MISSING] * 3], [THERE] * 4, [THERE] * 3 + [MISSING], measured=False)
-    assert headline(Counts.of(run))[0] == (
+    assert headline(CensusArrays.of(run))[0] == (
         "By generation 3, 0.7 of 2 classes are no longer detected, 0.3 of them extinct, on average "
         "over 3 lineages: class 1 (in 2 of 3)."
     )
@@ -48,7 +48,7 @@ def test_headline_counts_lineages(make_run: Make) -> None:
     ],
 )
 def test_headline_in_odd_cases(make_run: Make, generations: list, said: str) -> None:
-    assert said in " ".join(headline(Counts.of(make_run(generations, measured=False))))
+    assert said in " ".join(headline(CensusArrays.of(make_run(generations, measured=False))))
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_a_poor_generator_is_not_called_collapse(
     make_run: Make, generation_1: list[int], accuracy: float, said: tuple[str, ...]
 ) -> None:
     run = make_run([[600, 300, 100, 0], generation_1], accuracy=accuracy, measured=False)
-    found = warnings(run, Counts.of(run))
+    found = warnings(run, CensusArrays.of(run))
     assert len(found) == bool(said)
     assert all(words in " ".join(found) for words in said)
 
 
 def unknown(run: Run) -> list[str]:
-    counts = Counts.of(run)
-    return cautions(counts, Verdict.of(run, counts))
+    counts = CensusArrays.of(run)
+    return cautions(counts, DriftTest.of(run, counts))
 
 
 def test_below_detection_is_not_extinct(make_run: Make) -> None:

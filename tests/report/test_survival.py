@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ElementTree
 
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.drift_test import Verdict
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.survival import lives, survival_panels
 
 from .conftest import Make
@@ -17,22 +17,22 @@ def test_a_life_ends_with_the_call_and_the_living_are_censored(make_run: Make) -
     run = make_run(
         [THERE, *[MISSING] * 5], [THERE] * 2 + [MISSING] * 4, [THERE] * 6, measured=False
     )
-    counts = Counts.of(run)
+    counts = CensusArrays.of(run)
     curve = lives(counts, 1)
     assert_array_equal(curve.generation, [0, 3, 4, 5])
     assert_allclose(curve.alive, [1, 2 / 3, 1 / 3, 1 / 3], atol=1e-12)
     assert curve.median == 4
-    panels = survival_panels(counts, Verdict.of(run, counts))
+    panels = survival_panels(counts, DriftTest.of(run, counts))
     assert [k for k, _ in panels] == [1]
     root = ElementTree.fromstring(panels[0][1].inline)
     assert "Extinct in 2 of 3; half by generation 4." in (root.get("aria-label") or "")
 
 
 def test_one_lineage_has_no_survival_curve(make_run: Make) -> None:
-    counts = Counts.of(make_run([THERE, *[MISSING] * 3], measured=False))
+    counts = CensusArrays.of(make_run([THERE, *[MISSING] * 3], measured=False))
     assert survival_panels(counts, None) == []
 
 
 def test_what_nobody_lost_has_no_panel(make_run: Make) -> None:
-    counts = Counts.of(make_run([THERE] * 4, [THERE] * 4, measured=False))
+    counts = CensusArrays.of(make_run([THERE] * 4, [THERE] * 4, measured=False))
     assert survival_panels(counts, None) == []

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import time_left
-from imgcollapse.report.census_arrays import Counts
-from imgcollapse.report.drift_test import LEVEL, Verdict, holm, measured
+from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.drift_test import LEVEL, DriftTest, holm, measured
 from imgcollapse.report.rows import verdict_rows
 from imgcollapse.report.summary import cautions, explained
 from imgcollapse.runs.run_dir import Run
@@ -18,9 +18,9 @@ SHARES = (0.5, 0.3, 0.2)
 N = 400
 
 
-def judged(run: Run) -> tuple[Verdict, Counts]:
-    counts = Counts.of(run)
-    return Verdict.of(run, counts), counts
+def judged(run: Run) -> tuple[DriftTest, CensusArrays]:
+    counts = CensusArrays.of(run)
+    return DriftTest.of(run, counts), counts
 
 
 def test_pure_drift_is_explained_by_chance(make_run: Make) -> None:
@@ -93,7 +93,7 @@ def test_time_left_is_not_told_where_real_images_come_back(make_run: Make, regim
 
 
 def test_counting_some_of_the_samples_adds_variance(make_run: Make) -> None:
-    counts = Counts.of(make_run([[600, 400, 0], [300, 200, 500]], measured=False))
+    counts = CensusArrays.of(make_run([[600, 400, 0], [300, 200, 500]], measured=False))
     x, counting, oracle = measured(counts, 2)
     # p (1-p) / 500 is that of the 500 recognised, p (1-p) / 1000 that of all.
     assert_allclose(counting[1], (x[0, 1] * (1 - x[0, 1])) / 1000)
@@ -131,10 +131,10 @@ def test_a_part_that_is_not_here_leaves_the_run_unjudged(make_run: Make) -> None
 
 def test_where_filters_chose_the_page_does_not_blame_the_model(make_run: Make) -> None:
     run = make_run([[50, 30, 20], [60, 30, 10], [70, 25, 5]])
-    counts = Counts.of(run)
-    plain = Verdict.of(run, counts)
+    counts = CensusArrays.of(run)
+    plain = DriftTest.of(run, counts)
     run.record["study"]["curation"] = [{"kind": "balance", "keep_share": 0.5}]
-    filtered = Verdict.of(run, counts)
+    filtered = DriftTest.of(run, counts)
     assert plain.left
     assert not filtered.left
     said = [

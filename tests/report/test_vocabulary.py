@@ -9,7 +9,7 @@ import torch
 import imgcollapse as ic
 from imgcollapse.metrics import Codebook
 from imgcollapse.report import write_report
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.vocabulary import lost_patches, section, sentences, zipf
 from imgcollapse.runs.run_dir import Run
 
@@ -54,7 +54,7 @@ def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path)
 
 
 def test_what_is_drawn_is_what_was_measured(worded: Run) -> None:
-    found = section(worded, Counts.of(worded), worded.metrics)
+    found = section(worded, CensusArrays.of(worded), worded.metrics)
     assert found is not None
     assert [figure.alt.partition(" by ")[0] for figure in found["charts"]] == [
         "Share of each word",
@@ -67,7 +67,7 @@ def test_what_is_drawn_is_what_was_measured(worded: Run) -> None:
 
 
 def test_a_run_without_words_has_no_such_section(vanishing: Run) -> None:
-    assert section(vanishing, Counts.of(vanishing), vanishing.metrics) is None
+    assert section(vanishing, CensusArrays.of(vanishing), vanishing.metrics) is None
 
 
 def test_a_lost_word_says_when_it_was_last_seen() -> None:
@@ -95,4 +95,4 @@ def test_few_curves_by_rank() -> None:
 def test_words_of_a_lineage_under_way_are_not_shown(make_run: Make) -> None:
     run = make_run([[5, 3, 0]], measured=False)
     assert sentences(run.metrics, 0) == []
-    assert section(run, Counts.of(run), run.metrics) is None
+    assert section(run, CensusArrays.of(run), run.metrics) is None

@@ -5,7 +5,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse.io import checksums
-from imgcollapse.tools.review import Server, Sitting
+from imgcollapse.tools.review import ReviewSession, Server
 
 STUDY = """
 generations: 1
@@ -46,7 +46,7 @@ def run(_digits, tmp_path):
 
 @pytest.fixture
 def sitting(run):
-    return Sitting.open(run)
+    return ReviewSession.open(run)
 
 
 @pytest.fixture
@@ -65,8 +65,10 @@ def serve():
     """Serve a sitting until the test ends; sockets and threads are closed before the next one."""
     begun, before = [], threading.active_count()
 
-    def begin(sitting: Sitting | Path) -> Server:
-        server = Server(sitting if isinstance(sitting, Sitting) else Sitting.open(sitting))
+    def begin(sitting: ReviewSession | Path) -> Server:
+        server = Server(
+            sitting if isinstance(sitting, ReviewSession) else ReviewSession.open(sitting)
+        )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         begun.append((server, thread))

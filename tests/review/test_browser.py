@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from imgcollapse.tools.review import Sitting, export
+from imgcollapse.tools.review import ReviewSession, export
 
 from .conftest import HOSTILE
 
@@ -215,7 +215,7 @@ def test_an_exported_page_keeps_its_work_and_brings_it_back(page, sitting, tmp_p
 
 
 def test_names_are_text(page, serve, hostile_run, tmp_path):
-    sitting = Sitting.open(hostile_run)
+    sitting = ReviewSession.open(hostile_run)
     alerts = []
     page.on("dialog", lambda dialog: alerts.append(dialog.message))
     for where in (serve(sitting), export(sitting, tmp_path / "<b>page.html").as_uri()):

@@ -13,7 +13,7 @@ import pytest
 
 from imgcollapse import cli
 from imgcollapse.curation import Pick, Picks
-from imgcollapse.tools.review import Sitting
+from imgcollapse.tools.review import ReviewSession
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_bad_input_is_one_line(review, run, tmp_path):
 
 
 def test_picks_come_back_merge_and_are_summed_up(review, run, tmp_path):
-    sitting = Sitting.open(run)
+    sitting = ReviewSession.open(run)
     rows = sitting.random_order[:30]
     keep = {str(row): Pick(verdict="keep", at=5) for row in rows[1:]}
     theirs = Picks.none(sitting.subject).model_copy(
@@ -73,10 +73,10 @@ def test_picks_come_back_merge_and_are_summed_up(review, run, tmp_path):
 
 
 def test_only_a_prefix_of_the_random_order_is_a_random_sample(run):
-    sitting = Sitting.open(run)
+    sitting = ReviewSession.open(run)
     order = sitting.random_order
     assert sorted(order) == list(range(500))
-    assert order == Sitting.open(run).random_order
+    assert order == ReviewSession.open(run).random_order
     picked = {str(row): Pick(verdict="keep", at=1) for row in [*order[:7], *order[8:20]]}
     picks = Picks.none(sitting.subject).model_copy(update={"picks": picked})
     assert sitting.random_reviewed(picks) == order[:7]

@@ -9,7 +9,7 @@ import pytest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
-from imgcollapse.tools.review import Server, Sitting
+from imgcollapse.tools.review import ReviewSession, Server
 from imgcollapse.tools.review.server import LARGEST_POST
 
 
@@ -243,7 +243,7 @@ def test_silent_connections_do_not_keep_the_server_from_closing(serve, sitting):
         connection.close()
 
 
-def test_the_token_differs_from_sitting_to_sitting(sitting: Sitting):
+def test_the_token_differs_from_sitting_to_sitting(sitting: ReviewSession):
     with Server(sitting) as one, Server(sitting) as two:
         assert one.token != two.token
         assert len(one.token) >= 32

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.curation import Pick, Picks, Subject
+from imgcollapse.curation import Pick, Picks, PicksTarget
 from imgcollapse.curation.picks_file import LARGEST
 
-ABOUT = Subject(lineage=0, generation=1, samples="a" * 64, size=50, classes=["cat", "dog", "<b>"])
+ABOUT = PicksTarget(
+    lineage=0, generation=1, samples="a" * 64, size=50, classes=["cat", "dog", "<b>"]
+)
 NOBODY = Picks.none(ABOUT)
 
 some_pick = st.one_of(

@@ -1,7 +1,7 @@
 import pytest
 
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.sweeps.tasks import Bench
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.sweeps.tasks import TaskRunner
 
 SWEEP = """
 study:
@@ -27,7 +27,7 @@ class Here:
     """A backend that does every unit in this process, in order."""
 
     def __init__(self):
-        self.done, self.bench = [], Bench(Silent())
+        self.done, self.bench = [], TaskRunner(NullProgress())
 
     def run(self, units, board):
         ended = {}

@@ -2,24 +2,24 @@
 
 from io import StringIO
 
-from imgcollapse.sweeps import Board, load_plan
-from imgcollapse.sweeps.tasks import Unit, units_of
+from imgcollapse.sweeps import SweepProgress, load_plan
+from imgcollapse.sweeps.tasks import Task, tasks_of
 
 
 def test_what_failed_counts_neither_as_done_before_nor_as_to_be_done(
     plan_file, tmp_path, monkeypatch
 ):
     done = {("replace", 0): 1, ("replace", 1): 9}
-    monkeypatch.setattr(Unit, "generations_done", lambda unit: done[unit.key])
+    monkeypatch.setattr(Task, "generations_done", lambda unit: done[unit.key])
     monkeypatch.setattr("imgcollapse.sweeps.progress.LOG_EVERY", -1)
-    units = units_of(load_plan(plan_file, ["generations=10"]), tmp_path)
+    units = tasks_of(load_plan(plan_file, ["generations=10"]), tmp_path)
     fails, lives = (unit for unit in units if unit.key in done)
     log = StringIO()
-    board = Board(log)
+    board = SweepProgress(log)
     with board.over([fails, lives]):
         for unit, failure in ((fails, "replace, lineage 0: no"), (lives, None)):
-            board.begins(unit)
-            board.ends(unit, failure)
+            board.start(unit)
+            board.finish(unit, failure)
     *_, before, after = log.getvalue().splitlines()
     assert before == "0 of 1 lineages done, 9 of 10 models"
     # One model more in no time at all, and none is left.

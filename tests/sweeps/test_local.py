@@ -13,7 +13,7 @@ import pytest
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256
-from imgcollapse.sweeps import Board, Local, load_plan, sweep
+from imgcollapse.sweeps import ProcessPool, SweepProgress, load_plan, sweep
 
 from .conftest import SWEEP, Here
 
@@ -73,7 +73,10 @@ def two_jobs(tmp_path_factory):
     log = io.StringIO()
     try:
         done = sweep(
-            folder / "plan.yaml", folder / "out", backend=Local(2, retries=1), board=Board(log)
+            folder / "plan.yaml",
+            folder / "out",
+            backend=ProcessPool(2, retries=1),
+            board=SweepProgress(log),
         )
     finally:
         sys.path.remove(str(folder))
@@ -81,7 +84,7 @@ def two_jobs(tmp_path_factory):
 
 
 def test_one_worker_and_two_give_the_same_bits(two_jobs, plan_file, tmp_path):
-    one = sweep(plan_file, tmp_path / "out", backend=Local(1))
+    one = sweep(plan_file, tmp_path / "out", backend=ProcessPool(1))
     assert one.failures == ()
     for name in TABLES:
         assert sha256(one.path / name) == sha256(two_jobs[0].path / name), name
@@ -117,12 +120,12 @@ def test_a_lineage_whose_process_is_killed_goes_on_from_what_it_has_committed(tw
 def test_finished_work_is_not_taken_up_again(two_jobs, plan_file, monkeypatch):
     done, _ = two_jobs
     monkeypatch.setattr("imgcollapse.sweeps.process_pool._Worker.start", None)  # nobody may start
-    assert sweep(plan_file, done.path, backend=Local(1)).failures == ()
+    assert sweep(plan_file, done.path, backend=ProcessPool(1)).failures == ()
 
 
 def test_no_jobs_are_too_few():
     with pytest.raises(UserError, match="--jobs: 0"):
-        Local(0)
+        ProcessPool(0)
 
 
 def children(pid):

@@ -13,10 +13,10 @@ import pytest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256
-from imgcollapse.sweeps import Board, Ray, load_plan, sweep
+from imgcollapse.sweeps import Ray, SweepProgress, load_plan, sweep
 from imgcollapse.sweeps.ray_cluster import LOOPBACK
 from imgcollapse.sweeps.ray_task import Place
-from imgcollapse.sweeps.tasks import units_of
+from imgcollapse.sweeps.tasks import tasks_of
 
 from .conftest import SWEEP, Here
 from .test_local import TABLES
@@ -75,7 +75,7 @@ def cluster():
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_gives_the_same_bits_as_this_process(cluster, plan_file, tmp_path):
     log = io.StringIO()
-    done = sweep(plan_file, tmp_path / "ray", backend=Ray(cluster), board=Board(log))
+    done = sweep(plan_file, tmp_path / "ray", backend=Ray(cluster), board=SweepProgress(log))
     assert done.failures == ()
     here = sweep(plan_file, tmp_path / "here", backend=Here())
     for name in TABLES:
@@ -138,7 +138,7 @@ def test_a_signal_stops_what_runs_in_the_cluster(cluster, tmp_path):
     _, err = process.communicate()
     assert process.returncode == 75, err
     assert "Traceback" not in err
-    before = [unit.generations_done() for unit in units_of(load_plan(plan), tmp_path / "out")]
+    before = [unit.generations_done() for unit in tasks_of(load_plan(plan), tmp_path / "out")]
     time.sleep(1)
-    assert before == [u.generations_done() for u in units_of(load_plan(plan), tmp_path / "out")]
+    assert before == [u.generations_done() for u in tasks_of(load_plan(plan), tmp_path / "out")]
     assert not list((tmp_path / "out").rglob("*.tmp")), "all stopped where everything was kept"

@@ -9,32 +9,32 @@ import pytest
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.report import write_report
-from imgcollapse.sweeps import Board, Local, sweep
-from imgcollapse.sweeps.task_queue import Agenda
-from imgcollapse.sweeps.tasks import Bench, Ended, Unit
+from imgcollapse.sweeps import ProcessPool, SweepProgress, sweep
+from imgcollapse.sweeps.task_queue import TaskQueue
+from imgcollapse.sweeps.tasks import Task, TaskResult, TaskRunner
 
 from .conftest import Here
 
 
 @pytest.fixture
 def two_units(tmp_path):
-    return [Unit(arm, {"lineages": 1, "generations": 1}, tmp_path, 0) for arm in "ab"]
+    return [Task(arm, {"lineages": 1, "generations": 1}, tmp_path, 0) for arm in "ab"]
 
 
 @pytest.mark.parametrize("retries", [0, 2])
 def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_units, retries):
     log = io.StringIO()
-    board, (one, other) = Board(log), two_units
-    agenda = Agenda(two_units, board, retries)
+    board, (one, other) = SweepProgress(log), two_units
+    agenda = TaskQueue(two_units, board, retries)
     with board.over(two_units):
         agenda.begin(one)
-        agenda.end(one, Ended("lr: is too high; lower it"))
+        agenda.end(one, TaskResult("lr: is too high; lower it"))
         tries = 0
         while other in agenda.waiting:
             agenda.begin(other)
-            agenda.end(other, Ended("its process died (SIGSEGV)", "trace", again=True))
+            agenda.end(other, TaskResult("its process died (SIGSEGV)", "trace", again=True))
             tries += 1
     assert tries == retries + 1
     assert log.getvalue().count("RETRY") == retries
@@ -42,7 +42,7 @@ def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_units, ret
     assert agenda.failures()["b", 0].startswith("b: its process died (SIGSEGV)")
     assert board.traces == {("b", 0): "trace"}
     with pytest.raises(UserError, match="--retries: -1"):
-        Agenda([], board, -1)
+        TaskQueue([], board, -1)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_worker_says_whether_a_second_try_may_do_better(
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(Bench, "work", fails)
-    how = Bench(Silent()).attempt(two_units[0])
+    monkeypatch.setattr(TaskRunner, "work", fails)
+    how = TaskRunner(NullProgress()).attempt(two_units[0])
     assert (how.failure, how.again) == (failure, again)
     assert ("Traceback" in how.trace) == isinstance(error, RuntimeError)
 
@@ -91,10 +91,10 @@ def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
 
 
 def test_who_is_asked_to_stop_begins_nothing_more(plan_file, tmp_path):
-    with signals.listening():
+    with signals.catch_signals():
         os.kill(os.getpid(), signal.SIGUSR1)
-        while not signals.asked():
+        while not signals.stop_requested():
             time.sleep(0.01)
         with pytest.raises(Stopped):
-            sweep(plan_file, tmp_path / "out", backend=Local(1))
+            sweep(plan_file, tmp_path / "out", backend=ProcessPool(1))
     assert not (tmp_path / "out/replace").exists()

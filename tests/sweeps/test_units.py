@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import imgcollapse as ic
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.curation.base import Filter
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import load_plan, sweep
-from imgcollapse.sweeps.tasks import units_of
+from imgcollapse.sweeps.tasks import tasks_of
 
 from .conftest import SWEEP, Here
 
@@ -48,11 +48,11 @@ def test_oracle_and_first_model_of_a_sibling_are_those_that_would_be_trained(
 class Renames(Filter):
     """Calls all real images by the name of the first class."""
 
-    judges_real: ClassVar[bool] = True
+    filters_real: ClassVar[bool] = True
     kind: str = "renames"
 
-    def keep(self, seen, seed) -> Kept:
-        return Kept(seen.rows, torch.zeros_like(seen.images.labels))
+    def keep(self, seen, seed) -> Selection:
+        return Selection(seen.rows, torch.zeros_like(seen.images.labels))
 
 
 def test_a_first_model_of_the_same_images_under_other_labels_is_not_shared(tmp_path):
@@ -73,7 +73,7 @@ def test_a_first_model_of_the_same_images_under_other_labels_is_not_shared(tmp_p
 def siblings(tmp_path, text, *settings):
     path = tmp_path / "plan.yaml"
     path.write_text(text)
-    units = units_of(load_plan(path, settings), tmp_path)
+    units = tasks_of(load_plan(path, settings), tmp_path)
     return {unit.key: unit.sibling for unit in units if unit.arm == "accumulate"}
 
 
@@ -99,7 +99,7 @@ def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, m
 
 
 def test_all_arms_grow_alike(plan_file, tmp_path):
-    keys = [unit.key for unit in units_of(load_plan(plan_file), tmp_path)]
+    keys = [unit.key for unit in tasks_of(load_plan(plan_file), tmp_path)]
     assert keys == [(arm, i) for i in (None, 0, 1) for arm in ("replace", "accumulate")]
 
 
@@ -111,7 +111,7 @@ def test_a_sibling_without_that_lineage_is_none(tmp_path):
 
 def test_a_unit_waits_for_its_arm_and_for_its_siblings_first_model(plan_file, tmp_path):
     out = tmp_path / "out"
-    units = {unit.key: unit for unit in units_of(load_plan(plan_file), out)}
+    units = {unit.key: unit for unit in tasks_of(load_plan(plan_file), out)}
     begin, live = units["accumulate", None], units["accumulate", 1]
     assert units["replace", None].ready({})
     assert not units["replace", 0].ready({})

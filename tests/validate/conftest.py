@@ -6,7 +6,7 @@ import pytest
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.tools.validate import MINUTES
-from imgcollapse.tools.validate.laws import Parts, Trial
+from imgcollapse.tools.validate.laws import LawContext, Parts
 from imgcollapse.tools.validate.lineages import CPU
 
 
@@ -14,8 +14,8 @@ from imgcollapse.tools.validate.lineages import CPU
 def trial(tmp_path: Path):
     """A trial of some parts, with so many times the usual replicates."""
 
-    def make(scale: float = 1.0, **parts) -> Trial:
+    def make(scale: float = 1.0, **parts) -> LawContext:
         seed = Seed(("test",))
-        return Trial(seed, CPU, tmp_path / "nothing", MINUTES, scale, Parts(**parts))
+        return LawContext(seed, CPU, tmp_path / "nothing", MINUTES, scale, Parts(**parts))
 
     return make

@@ -11,7 +11,7 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.tools.validate import LAWS, validate
 from imgcollapse.tools.validate.curation import Preference
-from imgcollapse.tools.validate.laws import ALPHA, Digits, Finding, compare
+from imgcollapse.tools.validate.laws import ALPHA, Digits, Measurement, compare
 from imgcollapse.tools.validate.mnist import ShumailovVAE
 from imgcollapse.tools.validate.neutral import EffectiveSize
 from imgcollapse.tools.validate.survival import FirstExtinction
@@ -29,24 +29,31 @@ def test_the_deviation_is_in_standard_errors_of_the_mean():
 @pytest.mark.parametrize(("here", "deviation"), [(0.5, 0), (0.2, 0), (1.0, 0), (1.3, 3), (0.0, -2)])
 def test_inside_what_theory_allows_nothing_deviates(here, deviation):
     # 0.3 / 0.1 and 0.2 / 0.1 to a float's rounding.
-    assert Finding("x", 0.2, 1.0, here, 0.1, 10).deviation == pytest.approx(deviation, rel=1e-14)
+    assert Measurement("x", 0.2, 1.0, here, 0.1, 10).deviation == pytest.approx(
+        deviation, rel=1e-14
+    )
 
 
 def test_a_number_without_error_must_be_right():
-    assert Finding("x", 1, 1, 1, 0.0, 10).holds
-    assert Finding("x", 1, 1, 1.1, 0.0, 10).deviation == math.inf
-    assert not Finding("x", 1, 1, 1.1, 0.0, 10).holds
+    assert Measurement("x", 1, 1, 1, 0.0, 10).holds
+    assert Measurement("x", 1, 1, 1.1, 0.0, 10).deviation == math.inf
+    assert not Measurement("x", 1, 1, 1.1, 0.0, 10).holds
 
 
 def test_few_replicates_are_allowed_more():
     # Student's t with one degree of freedom is Cauchy: cot(pi ALPHA / 2) is its quantile.
-    one = Finding("x", 0, 0, 1, 1, 1).allowed
+    one = Measurement("x", 0, 0, 1, 1, 1).allowed
     assert one == pytest.approx(1 / math.tan(math.pi * ALPHA / 2), rel=1e-9)
-    assert one > Finding("x", 0, 0, 1, 1, 5).allowed > Finding("x", 0, 0, 1, 1, 500).allowed > 4
+    assert (
+        one
+        > Measurement("x", 0, 0, 1, 1, 5).allowed
+        > Measurement("x", 0, 0, 1, 1, 500).allowed
+        > 4
+    )
 
 
 def test_what_is_not_a_number_does_not_hold():
-    assert not Finding("x", 0, 1, math.nan, 0.1, 10).holds
+    assert not Measurement("x", 0, 1, math.nan, 0.1, 10).holds
 
 
 @pytest.mark.parametrize("law", [EffectiveSize(), FirstExtinction(), Preference()])

@@ -12,11 +12,11 @@ import numpy as np
 from rich.console import Console
 
 from imgcollapse.tools.validate import Result, summary, table, write
-from imgcollapse.tools.validate.laws import Curve, Finding, Plot
+from imgcollapse.tools.validate.laws import Curve, Measurement, Plot
 
-RIGHT = Finding("E[x], k = 1", 0.5, 0.5, 0.51, 0.01, 99, "0.5")
-WRONG = Finding("a <bound>", 2, math.inf, 1.0, 0.1, 99)
-EXACT = Finding("an exact number", 0, 1, 2.0, 0.0, 99)
+RIGHT = Measurement("E[x], k = 1", 0.5, 0.5, 0.51, 0.01, 99, "0.5")
+WRONG = Measurement("a <bound>", 2, math.inf, 1.0, 0.1, 99)
+EXACT = Measurement("an exact number", 0, 1, 2.0, 0.0, 99)
 X = np.array([1.0, 2.0, 4.0])
 PLOT = Plot(
     "Share & time",

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.curation import Detector
 from imgcollapse.generators import Gaussian, Resample
-from imgcollapse.generators.resample import Memory
-from imgcollapse.regimes import Accumulate, RealFraction, first
+from imgcollapse.generators.resample import StoredSet
+from imgcollapse.regimes import Accumulate, RealFraction, first_rows
 from imgcollapse.tools.validate.accumulation import Accumulation
 from imgcollapse.tools.validate.curation import Preference
 from imgcollapse.tools.validate.detection import Detection
@@ -33,7 +33,7 @@ class Prejudiced(Resample):
         return PrejudicedMemory(images)
 
 
-class PrejudicedMemory(Memory):
+class PrejudicedMemory(StoredSet):
     def sample(self, labels, seed, progress) -> Images:
         weights = torch.where(self.images.labels == 0, 0.98, 1.0)
         rows = torch.multinomial(weights, len(labels), True, generator=seed.torch())
@@ -44,7 +44,7 @@ class Forgetful(Resample):
     """Remembers nine images of ten, so that n is off by 10%."""
 
     def fit(self, images, *rest, **more):
-        return Memory(images[: round(0.9 * len(images))])
+        return StoredSet(images[: round(0.9 * len(images))])
 
 
 class Shuffled(Resample):
@@ -52,7 +52,7 @@ class Shuffled(Resample):
 
     def fit(self, images, classes, seed, *rest, **more):
         rows = torch.randperm(len(images), generator=(seed / "memory").torch())
-        return Memory(images[rows[: round(0.9 * len(images))]])
+        return StoredSet(images[rows[: round(0.9 * len(images))]])
 
 
 class BiasedVariance(Gaussian):
@@ -67,23 +67,23 @@ class BiasedVariance(Gaussian):
 class WithoutTheFirst(Accumulate):
     """Loses the real images from the third model on."""
 
-    def later(self, archive, g, n, seed):
-        return sum((first(past, n) for past in range(2, g)), first(1, n))
+    def select_after_first(self, archive, g, n, seed):
+        return sum((first_rows(past, n) for past in range(2, g)), first_rows(1, n))
 
 
 class NeverFresh(RealFraction):
     """Gives the same real images where fresh ones were asked for."""
 
-    def later(self, archive, g, n, seed):
+    def select_after_first(self, archive, g, n, seed):
         real = round(self.fraction * n)
-        return first(0, real) + first(g - 1, n - real)
+        return first_rows(0, real) + first_rows(g - 1, n - real)
 
 
 class Lenient(Detector):
     """Misses a tenth more of the samples than it was told to."""
 
-    def blind(self, generation, n, seed):
-        return Detector(tpr=0.9 * self.tpr, fpr=self.fpr).blind(generation, n, seed)
+    def null_selection(self, generation, n, seed):
+        return Detector(tpr=0.9 * self.tpr, fpr=self.fpr).null_selection(generation, n, seed)
 
 
 class Prejudging(Detector):
@@ -94,7 +94,7 @@ class Prejudging(Detector):
         if seen.generation == 0:
             return kept
         again = (kept.labels == 0) & (torch.rand(len(kept), generator=(seed / 1).torch()) < 0.5)
-        return Kept(kept.rows[~again], kept.labels[~again])
+        return Selection(kept.rows[~again], kept.labels[~again])
 
 
 def failures(outcome) -> list[str]:

@@ -19,17 +19,17 @@ from torchmetrics.functional.image import (
 )
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.estimate import Value, about, share, undefined
+from imgcollapse.core.estimate import Estimate, t_interval, undefined, wilson_interval
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Kept
+from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Candidates, Filter
-from imgcollapse.curation.thinning import spared
+from imgcollapse.curation.base import Filter, FilterInput
+from imgcollapse.curation.thinning import thin
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.curation.watermark.radioactivity import radioactivity
-from imgcollapse.curation.watermark.spread_transform import Mark
+from imgcollapse.curation.watermark.spread_transform import SpreadTransformMark
 
-Said = tuple[str, Value, int]
+Said = tuple[str, Estimate, int]
 MOST = 1000
 """Images that each finding is over at most."""
 SSIM_WINDOW = 11
@@ -47,8 +47,8 @@ class Watermark(Filter):
             not for blurred ones either.
     """
 
-    judges_real: ClassVar[bool] = True
-    screens: ClassVar[bool] = True
+    filters_real: ClassVar[bool] = True
+    leaves_gaps: ClassVar[bool] = True
     kind: Literal["watermark"] = "watermark"
     key: Annotated[int, Field(ge=0)] | str = 0
     psnr: Annotated[float, Field(ge=20, le=60)] = 35.0
@@ -64,19 +64,19 @@ class Watermark(Filter):
         """
         return Images(self._mark(samples).embed(samples.pixels), samples.labels)
 
-    def keep(self, seen: Candidates, seed: Seed) -> Kept:
+    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
         """What bears no mark, and of the rest a share of `weight`, drawn one by one."""
         found = torch.from_numpy(self._mark(seen.images).found(seen.images.pixels, self.fpr)[0])
-        return seen.select(spared(found, self.weight, seed))
+        return seen.select(thin(found, self.weight, seed))
 
-    def blind(self, generation: int, n: int, seed: Seed) -> Tensor:
+    def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
         """As if every sample were found, and of real images a share of `fpr`."""
         found = torch.ones(n, dtype=torch.bool)
         if generation == 0:
             found = torch.rand(n, generator=(seed / "found").torch()) < self.fpr
-        return spared(found, self.weight, seed)
+        return thin(found, self.weight, seed)
 
-    def findings(self, unmarked: Images, samples: Images, real: Images, seed: Seed) -> list[Said]:
+    def metrics(self, unmarked: Images, samples: Images, real: Images, seed: Seed) -> list[Said]:
         """How sure the mark is, how visible, and whether models learn it.
 
         watermark_tpr, and watermark_tpr_<attack> after each distortion of `ATTACKS`; watermark_fpr
@@ -97,12 +97,16 @@ class Watermark(Filter):
         said += _visibility(unmarked.pixels.float(), samples.pixels.float())
         return said + radioactivity(mark, unmarked.pixels, self.fpr, seed / "radioactivity")
 
-    def _mark(self, images: Images) -> Mark:
-        return Mark.of(self.key, images.shape, self.psnr, self.search)
+    def _mark(self, images: Images) -> SpreadTransformMark:
+        return SpreadTransformMark.of(self.key, images.shape, self.psnr, self.search)
 
-    def _share(self, name: str, mark: Mark, pixels: Tensor) -> Said:
+    def _share(self, name: str, mark: SpreadTransformMark, pixels: Tensor) -> Said:
         n = len(pixels)
-        value = share(int(mark.found(pixels, self.fpr).sum()), n) if n else undefined("no images")
+        value = (
+            wilson_interval(int(mark.found(pixels, self.fpr).sum()), n)
+            if n
+            else undefined("no images")
+        )
         return f"watermark_{name}", value, n
 
 
@@ -133,7 +137,7 @@ def _visibility(before: Tensor, after: Tensor) -> Iterator[Said]:
     yield "watermark_ssim", _mean(alike), len(after)
 
 
-def _mean(of_images: Tensor) -> Value:
+def _mean(of_images: Tensor) -> Estimate:
     n = len(of_images)
     error = float(of_images.double().std() / n**0.5) if n > 1 else 0.0
-    return about(float(of_images.double().mean()), error, n - 1)
+    return t_interval(float(of_images.double().mean()), error, n - 1)

@@ -8,17 +8,17 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, share
+from imgcollapse.core.estimate import Estimate, t_interval, wilson_interval
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.spread_transform import Array, Mark
+from imgcollapse.curation.watermark.spread_transform import Array, SpreadTransformMark
 
 KEYS = 199
 """Keys that nobody used, with which the same images are judged: the null."""
 
 
 def radioactivity(
-    mark: Mark, pixels: Tensor, fpr: float, seed: Seed
-) -> list[tuple[str, Value, int]]:
+    mark: SpreadTransformMark, pixels: Tensor, fpr: float, seed: Seed
+) -> list[tuple[str, Estimate, int]]:
     """How much of the mark is in a model's output that nobody has marked.
 
     Images of one model are alike, and so are their scores under one key: that a share exceeds the
@@ -44,15 +44,15 @@ def radioactivity(
     error = float(scores.std(ddof=1) / n**0.5) if n > 1 else 0.0
     rank = (1 + int((null >= scores.mean()).sum())) / (KEYS + 1)
     rows = {
-        "": share(int(mark.found(pixels, fpr).sum()), n),
+        "": wilson_interval(int(mark.found(pixels, fpr).sum()), n),
         "_floor": _spread(shares),
-        "_z": about(float(scores.mean()), error, n - 1),
+        "_z": t_interval(float(scores.mean()), error, n - 1),
         "_z_floor": _spread(null),
-        "_p": Value(rank),
+        "_p": Estimate(rank),
     }
     return [(f"watermark_radioactivity{name}", value, n) for name, value in rows.items()]
 
 
-def _spread(over_keys: Array) -> Value:
+def _spread(over_keys: Array) -> Estimate:
     low, high = np.quantile(over_keys, [0.025, 0.975]).tolist()
-    return Value(float(over_keys.mean()), low, high)
+    return Estimate(float(over_keys.mean()), low, high)

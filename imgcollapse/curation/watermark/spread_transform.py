@@ -43,7 +43,7 @@ BATCH = 512
 
 
 @dataclass(frozen=True)
-class Mark:
+class SpreadTransformMark:
     """One key's mark on images of one size.
 
     Attributes:
@@ -63,7 +63,9 @@ class Mark:
     search: bool
 
     @classmethod
-    def of(cls, key: int | str, shape: tuple[int, int, int], psnr: float, margin: int) -> Mark:
+    def of(
+        cls, key: int | str, shape: tuple[int, int, int], psnr: float, margin: int
+    ) -> SpreadTransformMark:
         """The mark of a key.
 
         The m dithers are evenly spaced, in keyed order and with a keyed offset: a flat image, all

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.base import Pool, Source
+from imgcollapse.data.base import Source, SourceData
 from imgcollapse.data.paper_dogs.breeds import BREEDS
 from imgcollapse.data.paper_dogs.drawing import Breed, Limb, Points
 
@@ -120,7 +120,7 @@ def draw(
 
 
 @dataclass(frozen=True)
-class PaperStock:
+class PaperDogImages:
     """Dogs that are drawn when they are read; row r shows breed r mod 8."""
 
     labels: Tensor
@@ -155,14 +155,16 @@ class PaperDogs(Source):
     variety: float = Field(default=1.0, ge=0, le=1)
     seed: int = 0
 
-    def load(self) -> Pool:
+    def load(self) -> SourceData:
         """Open the kennel."""
-        return Pool(
+        return SourceData(
             tuple(breed.name for breed in BREEDS),
             self._split("train", self.stock),
             self._split("test", self.test_stock),
         )
 
-    def _split(self, name: str, each: int) -> PaperStock:
+    def _split(self, name: str, each: int) -> PaperDogImages:
         labels = torch.arange(len(BREEDS), dtype=torch.int16).repeat(each)
-        return PaperStock(labels, self.size, self.variety, Seed(("paper_dogs", self.seed, name)))
+        return PaperDogImages(
+            labels, self.size, self.variety, Seed(("paper_dogs", self.seed, name))
+        )

@@ -7,8 +7,8 @@ table.py     the plan on a terminal
 """
 
 from imgcollapse.experiment.forecast.estimate import Forecast, forecast
-from imgcollapse.experiment.forecast.profile import Probe, probe
-from imgcollapse.experiment.forecast.schedule import Course
+from imgcollapse.experiment.forecast.profile import CostProfile, measure_cost
+from imgcollapse.experiment.forecast.schedule import Schedule
 from imgcollapse.experiment.forecast.table import show, show_arms
 
-__all__ = ["Course", "Forecast", "Probe", "forecast", "probe", "show", "show_arms"]
+__all__ = ["CostProfile", "Forecast", "Schedule", "forecast", "measure_cost", "show", "show_arms"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from imgcollapse.config.retention import Keep
 from imgcollapse.config.study import Study
-from imgcollapse.experiment.forecast.profile import Probe
-from imgcollapse.experiment.forecast.schedule import Course
+from imgcollapse.experiment.forecast.profile import CostProfile
+from imgcollapse.experiment.forecast.schedule import Schedule
 
 RECORD, EVENT, FILE = 12_000, 300, 130
 """Bytes of run.json, of an event, and of what a manifest says of a file, about."""
@@ -31,8 +31,8 @@ class Forecast:
     """
 
     study: Study
-    course: Course
-    probe: Probe
+    schedule: Schedule
+    profile: CostProfile
     oracle: float
     training: float
     sampling: float
@@ -48,17 +48,17 @@ class Forecast:
     @property
     def steps(self) -> int | None:
         """Optimizer steps of all lineages; None of a generator that takes none."""
-        known = [steps for steps in self.course.steps if steps is not None]
+        known = [steps for steps in self.schedule.steps if steps is not None]
         return self.study.lineages * sum(known) if known else None
 
     @property
     def samples(self) -> int:
         """Samples of a generation."""
-        return self.study.samples or len(self.probe.real.train)
+        return self.study.samples or len(self.profile.real.train)
 
 
 def forecast(
-    study: Study, probe: Probe, oracle_is_there: bool = False, first_models_there: int = 0
+    study: Study, probe: CostProfile, oracle_is_there: bool = False, first_models_there: int = 0
 ) -> Forecast:
     """What a study takes that has not begun.
 
@@ -68,7 +68,7 @@ def forecast(
         oracle_is_there: whether another study has the same oracle.
         first_models_there: of how many lineages another study has the same first model.
     """
-    course = Course.of(study, probe.real)
+    course = Schedule.of(study, probe.real)
     n, lineages = study.samples or len(probe.real.train), study.lineages
     first = _fitted(probe, course, 0)
     lineage = math.fsum(_fitted(probe, course, g) for g in range(study.generations))
@@ -85,13 +85,13 @@ def forecast(
     )
 
 
-def _fitted(probe: Probe, course: Course, g: int) -> float:
+def _fitted(probe: CostProfile, course: Schedule, g: int) -> float:
     """Seconds of a model's training; what comes before its steps grows with the training set."""
     grown = course.training[g] / max(course.training[0], 1)
     return probe.training.setup * grown + probe.training.step * (course.steps[g] or 0)
 
 
-def _disk(study: Study, probe: Probe, course: Course, n: int) -> int:
+def _disk(study: Study, probe: CostProfile, course: Schedule, n: int) -> int:
     """Bytes of the run folder."""
     pixels = math.prod(probe.real.train.shape)
     kept, models = study.retention.samples, study.retention.models
@@ -116,9 +116,9 @@ def _latest(keep: Keep, generations: int) -> int:
     return generations if keep == "all" else min(keep, generations)
 
 
-def _memory(study: Study, probe: Probe, course: Course) -> int | None:
+def _memory(study: Study, probe: CostProfile, course: Schedule) -> int | None:
     """Bytes at most: the probe's, and a copy of the largest training set beyond the first."""
-    if probe.memory is None or study.generator.by_heart:
+    if probe.memory is None or study.generator.stores_training_set:
         return probe.memory
     grown = max(course.training) - course.training[0]
     return probe.memory + max(grown, 0) * math.prod(probe.real.train.shape)

@@ -22,9 +22,9 @@ from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
-from imgcollapse.experiment.evaluator import Laboratory
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.experiment.setup import choose_device, freeze_codebook, load_real, made_with
+from imgcollapse.experiment.evaluator import Evaluator
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.experiment.setup import environment, load_real_data, prepare_codebook, setup_device
 from imgcollapse.generators.base import Model
 from imgcollapse.runs.tables import Tables
 
@@ -38,7 +38,7 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingCost:
     """What training costs: seconds before the first step, and for each."""
 
     setup: float
@@ -50,7 +50,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Probe:
+class CostProfile:
     """What a little of a study took.
 
     Attributes:
@@ -79,7 +79,7 @@ class Probe:
     load: float
     oracle: float
     once: float
-    training: Training
+    training: TrainingCost
     sample: float
     measure: float
     steps: int
@@ -92,28 +92,28 @@ class Probe:
     gpu: int | None
 
 
-def probe(study: Study) -> Probe:
+def measure_cost(study: Study) -> CostProfile:
     """Load a study's images, and time a few steps of its oracle, its generator and its measures.
 
     Raises:
         UserError: the study cannot begin, or its generator cannot be tried in a few steps.
     """
     began = time.perf_counter()
-    device = choose_device(study)
-    real = load_real(study, None, Silent())
+    device = setup_device(study)
+    real = load_real_data(study, None, NullProgress())
     load, classes, seed = _since(began), len(real.classes), Seed((study.seed, "probe"))
 
     def judge(part: Any) -> Any:
-        return part.fit(real.oracle, real.calibration, classes, seed, device, Silent())
+        return part.fit(real.oracle, real.calibration, classes, seed, device, NullProgress())
 
     oracle, judged, _ = _try(study.oracle, judge, getattr(study.oracle, "steps", None))
     at = time.perf_counter()
-    codebook = freeze_codebook(study, real, None)
-    laboratory = Laboratory(study, real, oracle, device, Silent(), codebook)
+    codebook = prepare_codebook(study, real, None)
+    evaluator = Evaluator(study, real, oracle, device, NullProgress(), codebook)
     once = _since(at)
 
     def fit(part: Any) -> Any:
-        return part.fit(real.train, classes, seed, device, Silent())
+        return part.fit(real.train, classes, seed, device, NullProgress())
 
     steps = study.generator.training_steps(len(real.train))
     model, training, tried = _try(study.generator, fit, steps)
@@ -121,20 +121,20 @@ def probe(study: Study) -> Probe:
     drawn, sample = _draw(study, real, model, seed)
     samples = drawn[torch.arange(n) % len(drawn)]
     at = time.perf_counter()
-    laboratory.measure(1, samples)  # the first has floors and replays to make
+    evaluator.measure(1, samples)  # the first has floors and replays to make
     cold, at = _since(at), time.perf_counter()
-    _, findings = laboratory.measure(1, samples)
-    findings["metrics"] += laboratory.foretold(1, model)
+    _, findings = evaluator.measure(1, samples)
+    findings["metrics"] += evaluator.likelihood_metrics(1, model)
     measure = _since(at)
     words = findings.pop("words", {})
     tables = Tables()
     tables.add(findings)
-    state = {} if study.generator.by_heart else model.state()
+    state = {} if study.generator.stores_training_set else model.state()
     shared = [oracle.state(), real.manifest, codebook.state() if codebook else {}]
-    shared += [laboratory.real_side.state(), laboratory.chance]
-    return Probe(
+    shared += [evaluator.reference.state(), evaluator.null_model]
+    return CostProfile(
         real=real,
-        device=made_with(device)["device"],  # pyright: ignore[reportArgumentType]
+        device=environment(device)["device"],  # pyright: ignore[reportArgumentType]
         took=_since(began),
         load=load,
         oracle=judged.seconds(getattr(study.oracle, "steps", None)),
@@ -153,7 +153,7 @@ def probe(study: Study) -> Probe:
     )
 
 
-def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, Training, int]:
+def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, TrainingCost, int]:
     """Train in few steps, then in more; returns what was trained, what it costs, and the steps.
 
     A part without steps is trained as a whole.
@@ -163,7 +163,7 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
     """
     if steps is None:
         at = time.perf_counter()
-        return fit(part), Training(_since(at), 0.0), 0
+        return fit(part), TrainingCost(_since(at), 0.0), 0
     if "steps" not in type(part).model_fields:
         raise UserError(
             f"--dry-run: {part.kind} takes steps and has no setting `steps`, so that it cannot be "
@@ -174,14 +174,14 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
     fit(part.model_copy(update={"steps": 1}))
     setup, few, taken = _since(at), 1, 0.0
     if setup > 4 * BUDGET:  # a step is slow enough to be seen beside what comes before it
-        return first, Training(0.0, setup), few
+        return first, TrainingCost(0.0, setup), few
     while few < steps and taken < BUDGET:
         few = min(4 * few, steps)
         at = time.perf_counter()
         first = fit(part.model_copy(update={"steps": few}))
         taken = _since(at) - setup
     step = max(taken, 0.0) / max(few - 1, 1)
-    return first, Training(max(setup - step, 0.0), step), few
+    return first, TrainingCost(max(setup - step, 0.0), step), few
 
 
 def _draw(study: Study, real: RealData, model: Model, seed: Seed) -> tuple[Images, float]:
@@ -192,7 +192,7 @@ def _draw(study: Study, real: RealData, model: Model, seed: Seed) -> tuple[Image
     if study.generator.conditional:
         labels = study.labels.draw(real.shares, real.shares, batch, seed / "labels")
     at = time.perf_counter()
-    drawn = model.sample(labels, seed / "sample", Silent())
+    drawn = model.sample(labels, seed / "sample", NullProgress())
     return drawn, _since(at) / batch
 
 

@@ -8,14 +8,14 @@ import torch
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation import admitted
+from imgcollapse.curation import simulated_selection
 from imgcollapse.data import RealData
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """One lineage of a study, generation by generation.
 
     Attributes:
@@ -29,21 +29,23 @@ class Course:
     steps: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, study: Study, real: RealData) -> Course:
+    def of(cls, study: Study, real: RealData) -> Schedule:
         """Ask the regime for the rows of every training set, and the generator for its steps.
 
         What a filter keeps that looks at images is not known before there are any: such a one is
         taken to keep as many as it does whatever they are.
         """
         n = study.samples or len(real.train)
-        seed, archive = Seed((study.seed, "course")), Archive(real.train, real.reserve)
+        seed, archive = Seed((study.seed, "course")), LineageImages(real.train, real.reserve)
         labels = study.labels.draw(real.shares, real.shares, n, seed / "labels")
         born = Images(torch.empty(n, 1, 0, 0, dtype=torch.uint8), labels)
         training, runs, steps = [], [], []
         for g in range(1, study.generations + 1):
-            rows = admitted(study.curation, g - 1, archive.size(g - 1), seed / g / "curate")
+            rows = simulated_selection(
+                study.curation, g - 1, archive.size(g - 1), seed / g / "curate"
+            )
             if rows is not None:
-                archive.let_in(g - 1, rows)
+                archive.restrict_to_rows(g - 1, rows)
             chosen = study.regime.select(archive, g, seed / g / "select")
             training.append(len(chosen))
             runs.append(len(chosen.runs()["count"]))

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imgcollapse.experiment.forecast.estimate import Forecast
-from imgcollapse.experiment.progress import span
+from imgcollapse.experiment.progress import format_duration
 
 
 def show(plan: Forecast, console: Console) -> None:
@@ -41,12 +41,14 @@ def show_arms(plans: Mapping[str, Forecast], jobs: int, console: Console) -> Non
     most = max((plan.memory or 0 for plan in plans.values()), default=0)
     console.print(
         Text(
-            f"With {jobs} at a time: about {span(seconds / jobs)}, if they do not slow each other "
-            f"down, and {_bytes(jobs * most)} of memory."
+            f"With {jobs} at a time: about {format_duration(seconds / jobs)}, if they do not slow each "
+            f"other down, and {_bytes(jobs * most)} of memory."
         )
     )
-    probes = {id(plan.probe): plan.probe.took for plan in plans.values()}
-    console.print(Text(f"Measured in {span(sum(probes.values()))}; nothing was written."))
+    probes = {id(plan.profile): plan.profile.took for plan in plans.values()}
+    console.print(
+        Text(f"Measured in {format_duration(sum(probes.values()))}; nothing was written.")
+    )
 
 
 def _cells(plans: list[Forecast]) -> Iterator[str]:
@@ -56,12 +58,12 @@ def _cells(plans: list[Forecast]) -> Iterator[str]:
     yield f"{sum(models):,}"
     yield f"{sum(steps):,}" if steps else "none"
     yield f"{sum(m * plan.samples for m, plan in zip(models, plans, strict=True)):,}"
-    yield span(sum(plan.seconds for plan in plans))
+    yield format_duration(sum(plan.seconds for plan in plans))
     yield _bytes(sum(plan.disk for plan in plans))
 
 
 def _rows(plan: Forecast) -> Iterator[tuple[str, str]]:
-    study, real, course = plan.study, plan.probe.real, plan.course
+    study, real, course = plan.study, plan.profile.real, plan.schedule
     channels, height, width = real.train.shape
     models = study.lineages * study.generations
     yield (
@@ -81,25 +83,25 @@ def _rows(plan: Forecast) -> Iterator[tuple[str, str]]:
         "sampling": plan.sampling,
         "measuring": plan.measuring,
     }
-    said = ", ".join(f"{name} {span(seconds)}" for name, seconds in stages.items())
-    yield "time", f"about {span(plan.seconds)}: {said}"
+    said = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in stages.items())
+    yield "time", f"about {format_duration(plan.seconds)}: {said}"
     if study.curation:
         yield "", "without the filters, which were not tried"
     yield "disk", f"{_bytes(plan.disk)}, and a page of 1 to 3 MB"
     if plan.memory is not None:
         yield "memory", f"about {_bytes(plan.memory)}"
-    if plan.probe.gpu is not None:
-        yield "GPU memory", f"about {_bytes(plan.probe.gpu)}"
-    yield "device", plan.probe.device
+    if plan.profile.gpu is not None:
+        yield "GPU memory", f"about {_bytes(plan.profile.gpu)}"
+    yield "device", plan.profile.device
 
 
 def _probed(plan: Forecast) -> str:
     """What was tried, and what it cost."""
-    probe = plan.probe
+    probe = plan.profile
     trained = f"{probe.steps:,} training steps" if probe.steps else "one training"
     return (
-        f"Measured in {span(probe.took)}: {trained}, {probe.drawn:,} samples, one generation's "
-        "measures. Nothing was written."
+        f"Measured in {format_duration(probe.took)}: {trained}, {probe.drawn:,} samples, one "
+        "generation's measures. Nothing was written."
     )
 
 

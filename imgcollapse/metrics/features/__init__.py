@@ -8,14 +8,14 @@ dinov2.py     DINOv2
 
 from typing import Annotated
 
-from imgcollapse.core.components import OneOf
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.metrics.features.backbone import BackboneFeatures
 from imgcollapse.metrics.features.dinov2 import DINOv2Features
 from imgcollapse.metrics.features.extractor import Extractor, OracleFeatures
 from imgcollapse.metrics.features.inception import InceptionFeatures
 
 AnyExtractor = Annotated[
-    Extractor, OneOf(OracleFeatures, BackboneFeatures, InceptionFeatures, DINOv2Features)
+    Extractor, ComponentUnion(OracleFeatures, BackboneFeatures, InceptionFeatures, DINOv2Features)
 ]
 
 __all__ = [

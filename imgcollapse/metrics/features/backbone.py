@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from torch import nn
 from torchvision import models
 
-from imgcollapse.io.pretrained import Weights
+from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 
@@ -36,7 +36,7 @@ class BackboneFeatures(Network):
             raise ValueError(f"unknown network; choose one of {', '.join(known)}")
         return name
 
-    def source(self) -> Weights:
+    def source(self) -> PretrainedWeights:
         """The named file, or the cached one of torchvision's default weights."""
         url = models.get_model_weights(self.name)["DEFAULT"].url
         return weights_of_features(self.weights, [url.rsplit("/", 1)[-1]], url)
@@ -44,10 +44,10 @@ class BackboneFeatures(Network):
     def build(self) -> nn.Module:
         """The network without its classifier."""
         source = self.source()
-        state = source.state()
+        state = source.load_state()
         with torch.device("meta"):  # no random first values: nothing is drawn
             network = models.get_model(self.name, weights=None)
-        source.fill(network, state)
+        source.copy_into(network, state)
         body: Any = network
         body.fc = nn.Identity()
         return nn.Sequential(Prepare(self.size, "bilinear"), body)

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from imgcollapse.io.pretrained import Weights
+from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
 
 PATCH = 14
@@ -38,7 +38,7 @@ class DINOv2Features(Network):
     weights: Path | None = None
     size: Annotated[int, Field(ge=PATCH, multiple_of=PATCH)] = 224
 
-    def source(self) -> Weights:
+    def source(self) -> PretrainedWeights:
         """The named file, or the one torch.hub caches."""
         name = f"dinov2_{self.name}_pretrain.pth"
         url = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{self.name}/{name}"
@@ -47,7 +47,7 @@ class DINOv2Features(Network):
     def build(self) -> nn.Module:
         """The transformer without a classifier."""
         source = self.source()
-        published = source.state()
+        published = source.load_state()
         layers, heads = _LAYERS_AND_HEADS[self.name]
         width = 64 * heads
         with torch.device("meta"):  # no random first values: nothing is drawn
@@ -56,8 +56,8 @@ class DINOv2Features(Network):
         try:
             state = as_torchvision(published, layers, self.size // PATCH)
         except (KeyError, RuntimeError, IndexError, ValueError) as error:
-            raise source.refused(source.find(), f"of DINOv2 {self.name}: {error}") from None
-        source.fill(network, state)
+            raise source.refused(source.find_file(), f"of DINOv2 {self.name}: {error}") from None
+        source.copy_into(network, state)
         return nn.Sequential(Prepare(self.size, "bicubic"), network)
 
     def resize(self) -> str:

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
 
-from imgcollapse.core.components import Part
+from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
-from imgcollapse.io.pretrained import Weights, digest
-from imgcollapse.parallel.process_group import here
+from imgcollapse.io.pretrained import PretrainedWeights, sha256_of_file
+from imgcollapse.parallel.process_group import current_group
 
 _BATCH = 128
 _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class Extractor(Part, ABC):
+class Extractor(Component, ABC):
     """A fixed function from images to feature vectors.
 
     Attributes:
@@ -30,7 +30,7 @@ class Extractor(Part, ABC):
             (core/world.py); what does not is the first process's alone.
     """
 
-    divides: ClassVar[bool] = False
+    supports_data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
@@ -74,10 +74,10 @@ class OracleFeatures(Extractor):
 class Network(Extractor, ABC):
     """A network with pretrained weights on disk."""
 
-    divides = True
+    supports_data_parallel = True
 
     @abstractmethod
-    def source(self) -> Weights:
+    def source(self) -> PretrainedWeights:
         """Its weights.
 
         Raises:
@@ -105,17 +105,21 @@ class Network(Extractor, ABC):
             return network(batch.to(device.torch).expand(-1, 3, -1, -1)).float().cpu()
 
         with torch.inference_mode():
-            parts = [*here().spread(see, pixels.split(_BATCH))]
+            parts = [*current_group().scatter_map(see, pixels.split(_BATCH))]
         return torch.cat(parts).clone()
 
     def identity(self, oracle: str) -> str:
         """Kind, hash and resizing."""
-        return f"{self.kind} {digest(self.source().find())[:12]} {self.resize()}"
+        return f"{self.kind} {sha256_of_file(self.source().find_file())[:12]} {self.resize()}"
 
 
-def weights_of_features(named: Path | None, published: Sequence[str], url: str) -> Weights:
+def weights_of_features(
+    named: Path | None, published: Sequence[str], url: str
+) -> PretrainedWeights:
     """Weights that `metrics.features` asks for."""
-    return Weights("metrics.features.weights", named, published, url, "metrics.features=oracle")
+    return PretrainedWeights(
+        "metrics.features.weights", named, published, url, "metrics.features=oracle"
+    )
 
 
 class Prepare(nn.Module):

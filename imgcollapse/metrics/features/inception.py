@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.pretrained import Weights, digest
+from imgcollapse.io.pretrained import PretrainedWeights, sha256_of_file
 from imgcollapse.metrics.features.extractor import Network, weights_of_features
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -38,13 +38,13 @@ class InceptionFeatures(Network):
     weights: Path | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = SHA256
 
-    def source(self) -> Weights:
+    def source(self) -> PretrainedWeights:
         """The named file, or the cached one under either of its names; its hash is checked."""
         source = weights_of_features(self.weights, _NAMES, _URL)
-        path = source.find()
-        if digest(path) != self.sha256:
+        path = source.find_file()
+        if sha256_of_file(path) != self.sha256:
             raise UserError(
-                f"metrics.features.weights: {path} has sha256 {digest(path)[:12]}..., not "
+                f"metrics.features.weights: {path} has sha256 {sha256_of_file(path)[:12]}..., not "
                 f"{self.sha256[:12]}...; fetch {_URL}, or set metrics.features.sha256 if you "
                 "know this file"
             )
@@ -65,15 +65,15 @@ class InceptionFeatures(Network):
         # torch-fidelity unpickles the file it is given, which may run code; so it is given one of
         # nothing but the tensors that were read safely.
         plain = BytesIO()
-        torch.save(source.state(), plain)
+        torch.save(source.load_state(), plain)
         plain.seek(0)
         try:
             network: Any = FeatureExtractorInceptionV3
-            with Seed(("inception",)).lent_to_torch():  # its first values are random, then replaced
+            with Seed(("inception",)).seed_torch():  # its first values are random, then replaced
                 return _First(network("inception", ["2048"], feature_extractor_weights_path=plain))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:120]
-            raise source.refused(source.find(), reason) from None
+            raise source.refused(source.find_file(), reason) from None
 
     def resize(self) -> str:
         """As TensorFlow 1 did it, inside the network, which is torch-fidelity's."""

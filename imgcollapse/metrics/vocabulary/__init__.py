@@ -7,6 +7,6 @@ words.py     the words of a generation beside those of the real images
 """
 
 from imgcollapse.metrics.vocabulary.codebook import Codebook, Vocabulary
-from imgcollapse.metrics.vocabulary.words import RealWords
+from imgcollapse.metrics.vocabulary.words import WordReference
 
-__all__ = ["Codebook", "RealWords", "Vocabulary"]
+__all__ = ["Codebook", "Vocabulary", "WordReference"]

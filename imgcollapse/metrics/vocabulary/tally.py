@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgcollapse.core.estimate import share
+from imgcollapse.core.estimate import wilson_interval
 
-TOLD = 0.05
+MISS_PROBABILITY = 0.05
 """Chance to miss a word by bad luck, above which a word that is missed is not called lost."""
 
 
 @dataclass(frozen=True)
-class Tally:
+class WordCounts:
     """Word counts of n images.
 
     Attributes:
@@ -33,18 +33,18 @@ class Tally:
     n: int
 
     @classmethod
-    def of(cls, each: Tensor) -> Tally:
+    def of(cls, each: Tensor) -> WordCounts:
         """From float64[n, V], the word counts of each image."""
         return cls(each.sum(0), (each > 0).double().sum(0), len(each))
 
     @classmethod
-    def drawn(cls, each: Tensor, times: Tensor, n: int) -> Tally:
+    def drawn(cls, each: Tensor, times: Tensor, n: int) -> WordCounts:
         """Of n images drawn from those of float64[N, V], row i so many `times`: float64[..., N]."""
         return cls(times @ each, times @ (each > 0).double(), n)
 
-    def without_one(self, each: Tensor) -> Tally:
+    def without_one(self, each: Tensor) -> WordCounts:
         """n tallies, each of all images but one, n >= 2."""
-        return Tally(self.counts - each, self.images - (each > 0).double(), self.n - 1)
+        return WordCounts(self.counts - each, self.images - (each > 0).double(), self.n - 1)
 
 
 def per_image(words: Tensor, vocabulary: int) -> Tensor:
@@ -69,7 +69,7 @@ def total_variation(one: Tensor, other: Tensor) -> Tensor:
     return (mass(one) - mass(other)).abs().sum(-1) / 2
 
 
-def unseen_mass(tally: Tally) -> Tensor:
+def unseen_mass(tally: WordCounts) -> Tensor:
     """Good-Turing: what share of the words of one more image would be words not seen in these.
 
     The share of occurrences whose word is in no other image: float64[...], unbiased for n - 1
@@ -79,7 +79,7 @@ def unseen_mass(tally: Tally) -> Tensor:
     return alone.sum(-1) / tally.counts.sum(-1)
 
 
-def chao2(tally: Tally) -> Tensor:
+def chao2(tally: WordCounts) -> Tensor:
     """Words seen and unseen, at least: float64[...], no more than V.
 
     S + (n-1)/n Q1 (Q1 - 1) / (2 (Q2 + 1)), Qk the words that are in k images: Chao 1987,
@@ -92,17 +92,17 @@ def chao2(tally: Tally) -> Tensor:
     return (seen + unseen).clamp(max=tally.images.shape[-1])
 
 
-def told(real: Tally, n: int) -> Tensor:
+def told(real: WordCounts, n: int) -> Tensor:
     """Words that n images would have shown, had they kept them: bool[V].
 
     A word of which real images hold the share q, at least, is missed with (1 - q)^n by bad luck;
     q is the lower end of Wilson's 95% interval. A rarer word that is missed is below detection.
     """
-    least = {k: share(k, real.n).low or 0.0 for k in set(real.images.int().tolist())}
+    least = {k: wilson_interval(k, real.n).low or 0.0 for k in set(real.images.int().tolist())}
     q = torch.tensor([least[k] for k in real.images.int().tolist()], dtype=torch.float64)
-    return (1 - q) ** n <= TOLD
+    return (1 - q) ** n <= MISS_PROBABILITY
 
 
-def lost(tally: Tally, telling: Tensor) -> Tensor:
+def lost(tally: WordCounts, telling: Tensor) -> Tensor:
     """Words that are missed though they would have been seen: bool[..., V]."""
     return (tally.images == 0) & telling

@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcollapse.core.estimate import Value, about, spread, undefined
-from imgcollapse.core.images import Stock
+from imgcollapse.core.estimate import Estimate, percentile_interval, t_interval, undefined
+from imgcollapse.core.images import ImageSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.jackknife import BLOCKS, in_order
+from imgcollapse.metrics.jackknife import BLOCKS, hash_order
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
 from imgcollapse.metrics.vocabulary.tally import (
-    Tally,
+    WordCounts,
     chao2,
     entropy,
     lost,
@@ -44,7 +44,7 @@ _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
-class RealWords:
+class WordReference:
     """What the words of generations are compared with, computed once for a study.
 
     Attributes:
@@ -61,14 +61,14 @@ class RealWords:
     held_out: Tensor
     seed: Seed
     splits: int = 20
-    _floors: dict[int, dict[str, Value]] = field(default_factory=dict)
+    _floors: dict[int, dict[str, Estimate]] = field(default_factory=dict)
 
     def size(self, samples: int) -> int:
         """n, images on either side: the smallest of samples, generation 0 and reference."""
         return min(samples, len(self.base), len(self.held_out))
 
     def rows(
-        self, generation: int, written: Tensor, chance: Mapping[str, Value] | None = None
+        self, generation: int, written: Tensor, chance: Mapping[str, Estimate] | None = None
     ) -> Iterator[dict[str, Any]]:
         """All that words say of one generation.
 
@@ -98,23 +98,23 @@ class RealWords:
         `counts` and `images`, int64: occurrences, and images with the word, of all N; `lost`,
         uint8: whether the first n call it lost.
         """
-        n, whole = self.size(len(written)), Tally.of(per_image(written, len(self.codebook)))
-        gone = lost(Tally.of(per_image(written[:n], len(self.codebook))), self._told(n))
+        n, whole = self.size(len(written)), WordCounts.of(per_image(written, len(self.codebook)))
+        gone = lost(WordCounts.of(per_image(written[:n], len(self.codebook))), self._told(n))
         return {
             "counts": whole.counts.long(),
             "images": whole.images.long(),
             "lost": (gone if n else torch.zeros_like(gone)).to(torch.uint8),
         }
 
-    def values(self, written: Tensor) -> dict[str, Value]:
+    def values(self, written: Tensor) -> dict[str, Estimate]:
         """Every metric of int64[n, h, w] words beside the first n of generation 0."""
         n, vocabulary = len(written), len(self.codebook)
         if n == 0:
             nothing = torch.ones(1, vocabulary, dtype=torch.float64)
-            names = self._readings(Tally.of(nothing), Tally.of(nothing), self._told(1))
+            names = self._readings(WordCounts.of(nothing), WordCounts.of(nothing), self._told(1))
             return dict.fromkeys([*names, *BIGRAMS], undefined("needs an image"))
         each, real = per_image(written, vocabulary), per_image(self.base[:n], vocabulary)
-        tally, base, telling = Tally.of(each), Tally.of(real), self._told(n)
+        tally, base, telling = WordCounts.of(each), WordCounts.of(real), self._told(n)
         found = self._readings(tally, base, telling)
         variance = dict.fromkeys(found, 0.0)
         if n > 1:
@@ -131,13 +131,13 @@ class RealWords:
             values["vocab_tail_mass"] = undefined("no word is rare enough for a tail")
         return values | self._bigrams(written)
 
-    def floor(self, n: int, metric: str) -> Value:
+    def floor(self, n: int, metric: str) -> Estimate:
         """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
         if metric not in self._floors.get(n, {}):
             self._floors[n] = self._halved(n)
         return self._floors[n][metric]
 
-    def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def load_cached(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take over the floors in rows that this study has had before.
 
         Args:
@@ -145,29 +145,29 @@ class RealWords:
         """
         for row in rows:
             if row["features"] == self.codebook.identity and row["metric"].endswith(_FLOOR):
-                value = Value(*(row[name] for name in Value._fields))
+                value = Estimate(*(row[name] for name in Estimate._fields))
                 self._floors.setdefault(row["n"], {})[row["metric"].removesuffix(_FLOOR)] = value
 
-    def _halved(self, n: int) -> dict[str, Value]:
+    def _halved(self, n: int) -> dict[str, Estimate]:
         pool, vocabulary = torch.cat([self.held_out, self.base]), len(self.codebook)
         found: dict[str, list[float]] = {}
         for split in range(self.splits):
             chosen = torch.randperm(len(pool), generator=(self.seed / n / split).torch())
             real, other = pool[chosen[:n]], pool[chosen[n : 2 * n]]
-            base = Tally.of(per_image(real, vocabulary))
-            tally = Tally.of(per_image(other, vocabulary))
+            base = WordCounts.of(per_image(real, vocabulary))
+            tally = WordCounts.of(per_image(other, vocabulary))
             readings = self._readings(tally, base, told(base, n))
             pairs = (other, real), (real, other)
             bigrams = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
             for metric, value in [*readings.items(), *zip(BIGRAMS, bigrams, strict=True)]:
                 found.setdefault(metric, []).append(float(value))
         return {
-            metric: spread(torch.tensor(values, dtype=torch.float64))
+            metric: percentile_interval(torch.tensor(values, dtype=torch.float64))
             for metric, values in found.items()
         }
 
     def by_chance(
-        self, lineages: Iterable[NDArray[Any]], reserve: Stock, samples: int
+        self, lineages: Iterable[NDArray[Any]], reserve: ImageSet, samples: int
     ) -> dict[str, Tensor]:
         """What chance alone does to words: it draws images, and the words of an image together.
 
@@ -183,7 +183,7 @@ class RealWords:
         """
         n, vocabulary = self.size(samples), len(self.codebook)
         each = per_image(self.base, vocabulary)
-        base, telling = Tally.of(per_image(self.base[:n], vocabulary)), self._told(n)
+        base, telling = WordCounts.of(per_image(self.base[:n], vocabulary)), self._told(n)
         found: dict[str, list[list[Tensor]]] = {}
         for batch, drawn in enumerate(lineages):
             if batch == 0 and len(reserve.labels):
@@ -197,7 +197,7 @@ class RealWords:
                     else row
                     for row in drawn[:, g]
                 ]
-                tally = Tally.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
+                tally = WordCounts.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
                 for metric, values in self._readings(tally, base, telling).items():
                     of_metric = found.setdefault(metric, [[] for _ in range(1, drawn.shape[1])])
                     of_metric[g - 1].append(values)
@@ -206,7 +206,7 @@ class RealWords:
             for metric, generations in found.items()
         }
 
-    def _readings(self, tally: Tally, base: Tally, telling: Tensor) -> dict[str, Tensor]:
+    def _readings(self, tally: WordCounts, base: WordCounts, telling: Tensor) -> dict[str, Tensor]:
         """Every metric but those of bigrams: float64[...] each."""
         return {
             "vocab_tail_mass": mass(tally.counts)[..., self.codebook.common :].sum(-1),
@@ -219,9 +219,9 @@ class RealWords:
             "vocab_perplexity_reverse": perplexity(base.counts, unigram(tally.counts)),
         }
 
-    def _bigrams(self, written: Tensor) -> dict[str, Value]:
+    def _bigrams(self, written: Tensor) -> dict[str, Estimate]:
         one, other = (
-            in_order(words.flatten(1).double()).long().view(words.shape)
+            hash_order(words.flatten(1).double()).long().view(words.shape)
             for words in (written, self.base[: len(written)])
         )
         found, vocabulary = {}, len(self.codebook)
@@ -238,7 +238,7 @@ class RealWords:
         return found
 
     def _told(self, n: int) -> Tensor:
-        return told(Tally.of(per_image(self.base[: max(n, 1)], len(self.codebook))), max(n, 1))
+        return told(WordCounts.of(per_image(self.base[: max(n, 1)], len(self.codebook))), max(n, 1))
 
     def _span(self, metric: str) -> tuple[float, float]:
         vocabulary = float(len(self.codebook))
@@ -270,6 +270,6 @@ def _tenths(words: Tensor) -> list[Tensor]:
     return [rows[rows % BLOCKS != block] for block in range(BLOCKS)]
 
 
-def _about(value: float, variance: float, freedom: int, span: tuple[float, float]) -> Value:
+def _about(value: float, variance: float, freedom: int, span: tuple[float, float]) -> Estimate:
     error = math.sqrt(variance)
-    return about(value, error if error > _NOTHING else 0.0, freedom, span)
+    return t_interval(value, error if error > _NOTHING else 0.0, freedom, span)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report.census_arrays import Counts
+from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import COMMON_TO_RARE, INK, VARIABLES
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
@@ -36,7 +36,7 @@ class Arm:
 
     title: str
     run: Run
-    counts: Counts
+    counts: CensusArrays
     metrics: pd.DataFrame
     colour: str
     marker: str
@@ -164,7 +164,7 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def _arm(title: str, run: Run, colour: str, marker: str) -> Arm:
-    counts, metrics = Counts.of(run), run.metrics
+    counts, metrics = CensusArrays.of(run), run.metrics
     if "lineage" in metrics:
         metrics = metrics.loc[metrics["lineage"].isin(counts.lineages)]
     return Arm(title, run, counts, metrics, colour, marker)

@@ -15,7 +15,7 @@ from imgcollapse.report.comparison import tables
 from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.comparison.differences import Difference
 from imgcollapse.report.comparison.measures import Measure
-from imgcollapse.report.comparison.survival_data import Lives
+from imgcollapse.report.comparison.survival_data import SurvivalData
 from imgcollapse.report.distances import series
 from imgcollapse.report.figure import Figure, file_name
 from imgcollapse.report.formatting import short
@@ -85,7 +85,7 @@ def panels(arms: Arms, measure: Measure) -> list[Figure]:
     return drawn
 
 
-def survival(arms: Arms, lives: Sequence[Lives]) -> Figure:
+def survival(arms: Arms, lives: Sequence[SurvivalData]) -> Figure:
     """Kaplan-Meier curves of the rarest classes, those of all lineages of an arm together."""
     with chart("Rarest classes not yet extinct") as (figure, axes):
         ends, numbers = [], []
@@ -106,7 +106,7 @@ def survival(arms: Arms, lives: Sequence[Lives]) -> Figure:
         _bars(axes, arms, numbers)
         label_ends(axes, ends)
         lost = "; ".join(
-            f"{arm.title} {int(of_arm.died.sum())} of {len(of_arm.died)} extinct"
+            f"{arm.title} {int(of_arm.lost.sum())} of {len(of_arm.lost)} extinct"
             for arm, of_arm in zip(arms.all, lives, strict=True)
         )
         alt = f"Share of the rarest classes not yet extinct by generation: {lost}."

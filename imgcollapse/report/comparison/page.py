@@ -14,7 +14,7 @@ from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 from imgcollapse.report.comparison.citation import citation
 from imgcollapse.report.comparison.differences import Difference, difference
 from imgcollapse.report.comparison.measures import Measure, measures
-from imgcollapse.report.comparison.survival_data import Lives, lives_of
+from imgcollapse.report.comparison.survival_data import SurvivalData, survival_data
 from imgcollapse.report.figure import side_by_side
 from imgcollapse.report.formatting import listed, percent
 from imgcollapse.report.series import interval_of_mean, mean
@@ -50,7 +50,7 @@ def write_comparison(
 
 def _values(arms: Arms, name: str) -> dict[str, Any]:
     """Everything the template says."""
-    shown, lives = measures(arms), lives_of(arms)
+    shown, lives = measures(arms), survival_data(arms)
     gaps = {arm.title: _gaps(arms, arm, shown) for arm in arms.all[1:]}
     every = [gap for of_arm in gaps.values() for gap in of_arm.values()]
     panels = figures.panels(arms, shown[0])
@@ -103,7 +103,7 @@ def _gaps(arms: Arms, arm: Arm, shown: Sequence[Measure]) -> dict[Measure, Diffe
 
 
 def _arms(
-    arms: Arms, gaps: Mapping[str, Mapping[Measure, Difference]], lives: Sequence[Lives]
+    arms: Arms, gaps: Mapping[str, Mapping[Measure, Difference]], lives: Sequence[SurvivalData]
 ) -> list[dict[str, Any]]:
     """What is said of each arm."""
     said = []

@@ -10,7 +10,7 @@ from imgcollapse.drift import LogRank
 from imgcollapse.report.comparison.aligned_runs import Arm, Arms, differing
 from imgcollapse.report.comparison.differences import Difference
 from imgcollapse.report.comparison.measures import Measure
-from imgcollapse.report.comparison.survival_data import Lives
+from imgcollapse.report.comparison.survival_data import SurvivalData
 from imgcollapse.report.formatting import listed, percent
 from imgcollapse.report.series import mean
 from imgcollapse.report.summary import ended
@@ -22,7 +22,7 @@ def learned(
     arms: Arms,
     arm: Arm,
     gaps: Mapping[Measure, Difference],
-    lives: tuple[Lives, Lives],
+    lives: tuple[SurvivalData, SurvivalData],
     test: LogRank,
 ) -> str:
     """What an arm did beside the baseline.
@@ -129,11 +129,11 @@ def intervals(gaps: Sequence[Difference], paired_lineages: int) -> str:
     return " ".join(said)
 
 
-def _survival(lives: tuple[Lives, Lives], test: LogRank, base: str) -> str:
-    mine, theirs = (f"{int(x.died.sum())} of {len(x.died)}" for x in lives)
+def _survival(lives: tuple[SurvivalData, SurvivalData], test: LogRank, base: str) -> str:
+    mine, theirs = (f"{int(x.lost.sum())} of {len(x.lost)}" for x in lives)
     facts = f"{mine} lives of rare classes end in extinction, {theirs} in {base}"
     if test.p is None or test.statistic is None:
-        return f"{facts}." if lives[0].died.any() or lives[1].died.any() else "No extinctions."
+        return f"{facts}." if lives[0].lost.any() or lives[1].lost.any() else "No extinctions."
     p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     if test.p > LEVEL:
         return f"{facts} (log-rank {p}: not told apart)."

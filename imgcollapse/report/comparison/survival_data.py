@@ -12,7 +12,7 @@ from imgcollapse.report.comparison.aligned_runs import Arm, Arms
 
 
 @dataclass(frozen=True)
-class Lives:
+class SurvivalData:
     """Of one arm, the lives of each rare class in each lineage.
 
     Attributes:
@@ -21,10 +21,10 @@ class Lives:
     """
 
     times: NDArray[np.int64]
-    died: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, arm: Arm, rare: tuple[int, ...], last: int) -> Lives:
+    def from_arm(cls, arm: Arm, rare: tuple[int, ...], last: int) -> SurvivalData:
         """Read them; those that were never called extinct are censored in generation `last`."""
         extinct = arm.counts.extinct[:, : last + 1, list(rare)].transpose(0, 2, 1)
         died = extinct.any(axis=2)
@@ -33,13 +33,13 @@ class Lives:
 
     def curve(self) -> SurvivalCurve:
         """Kaplan-Meier."""
-        return survival_curve(self.times, self.died)
+        return survival_curve(self.times, self.lost)
 
-    def against(self, baseline: Lives) -> LogRank:
+    def against(self, baseline: SurvivalData) -> LogRank:
         """Log-rank test; negative where these live longer than the baseline's."""
-        return log_rank(self.times, self.died, baseline.times, baseline.died)
+        return log_rank(self.times, self.lost, baseline.times, baseline.lost)
 
 
-def lives_of(arms: Arms) -> list[Lives]:
+def survival_data(arms: Arms) -> list[SurvivalData]:
     """Of every arm."""
-    return [Lives.of(arm, arms.rare, arms.last) for arm in arms.all]
+    return [SurvivalData.from_arm(arm, arms.rare, arms.last) for arm in arms.all]

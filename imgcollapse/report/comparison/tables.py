@@ -11,7 +11,7 @@ from imgcollapse.report.census_arrays import Cube
 from imgcollapse.report.comparison.aligned_runs import Arm
 from imgcollapse.report.comparison.differences import Difference
 from imgcollapse.report.comparison.measures import Measure
-from imgcollapse.report.comparison.survival_data import Lives
+from imgcollapse.report.comparison.survival_data import SurvivalData
 from imgcollapse.report.long_tables import tidy
 
 
@@ -30,7 +30,7 @@ def over_generations(
     return table
 
 
-def survival(arm: Arm, lives: Lives) -> pd.DataFrame:
+def survival(arm: Arm, lives: SurvivalData) -> pd.DataFrame:
     """The steps of an arm's Kaplan-Meier curve."""
     curve = lives.curve()
     steps = {"generation": curve.generation, "alive": curve.alive}

@@ -30,18 +30,18 @@ from typing import Any, cast, get_args
 
 import torch
 
-from imgcollapse.core.device import Precision, choose
+from imgcollapse.core.device import Precision, choose_device
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.setup import made_with
+from imgcollapse.experiment.setup import environment
 from imgcollapse.io.atomic import check_writable, write_bytes
 from imgcollapse.tools.bench import ddpm, generations, measuring, precision, sampling, vae
-from imgcollapse.tools.bench.plan import Bench, Size
+from imgcollapse.tools.bench.plan import BenchSettings, Size
 from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
 from imgcollapse.tools.bench.table import tables
 
-__all__ = ["PARTS", "Bench", "Report", "bench", "tables", "write"]
+__all__ = ["PARTS", "BenchSettings", "Report", "bench", "tables", "write"]
 
-Part = Callable[[Bench], Any]
+Part = Callable[[BenchSettings], Any]
 
 PARTS: dict[str, Part] = {
     "vae": vae.compare,
@@ -91,8 +91,8 @@ def bench(
     for option, value, known in (("size", size, Size), ("precision", dtype, Precision)):
         if value not in get_args(known):
             raise UserError(f"--{option}: {value} is none of {', '.join(get_args(known))}")
-    where = choose(device, cast(Precision, dtype))
-    frame = Bench(cast(Size, size), repeats, where, say=say)
+    where = choose_device(device, cast(Precision, dtype))
+    frame = BenchSettings(cast(Size, size), repeats, where, say=say)
     asked = only or [name for name in PARTS if name not in ASKED_FOR]
     found: dict[str, list[Any]] = {place: [] for place in _PLACE.values()}
     for name, part in PARTS.items():
@@ -108,7 +108,7 @@ def bench(
             "command": command,
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "size": size,
-            "machine": {"cpu": _processor(), "cores": os.cpu_count(), **made_with(frame.device)},
+            "machine": {"cpu": _processor(), "cores": os.cpu_count(), **environment(frame.device)},
             "peak": frame.peaks(),
         }
     )

@@ -21,7 +21,7 @@ from imgcollapse.tools.bench.pace import Pace, faster
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.peak import flops
 from imgcollapse.tools.bench.pictures import digits, dogs
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import diffusers_loop
 from imgcollapse.tools.bench.result import Comparison, Quality, side
 
@@ -89,13 +89,13 @@ class Trained(NamedTuple):
     pace: Pace
 
 
-def compare(bench: Bench) -> Iterator[Comparison]:
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """Networks of three sizes, each from the same start, with the same objective and schedule."""
     for size in SIZES[bench.size]:
         yield _compared(bench, size)
 
 
-def _compared(bench: Bench, size: Network) -> Comparison:
+def _compared(bench: BenchSettings, size: Network) -> Comparison:
     n = size.steps * size.batch
     images, held_out = size.images(n), size.images(2000, held_out=True)
     dataset = diffusers_loop.data(images)
@@ -119,9 +119,9 @@ def _compared(bench: Bench, size: Network) -> Comparison:
 
     def theirs(pair: int) -> Trained:
         pace = Pace()
-        with (named / pair / "init").lent_to_torch():
+        with (named / pair / "init").seed_torch():
             network = unet(images.shape, part.channels, part.layers, part.attention, None)
-        with (named / pair / "diffusers").lent_to_torch():
+        with (named / pair / "diffusers").seed_torch():
             losses = diffusers_loop.train(
                 network,
                 dataset,
@@ -171,7 +171,7 @@ def curve(losses: Sequence[Sequence[float]]) -> tuple[float, ...]:
 
 
 @torch.inference_mode()
-def _misfit(network: UNet2DModel, images: Images, bench: Bench, named: Seed) -> float:
+def _misfit(network: UNet2DModel, images: Images, bench: BenchSettings, named: Seed) -> float:
     """Mean squared error of the noise, float32, the same noise and times for everybody."""
     where, alphas, found = bench.device.torch, _alphas(), []
     network.to(where)  # pyright: ignore[reportArgumentType]

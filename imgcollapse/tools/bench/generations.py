@@ -14,16 +14,16 @@ from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.data import split
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import run
-from imgcollapse.experiment.setup import freeze_oracle
+from imgcollapse.experiment.setup import prepare_oracle
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.metrics.kernel_distance import gram
 from imgcollapse.metrics.precision_recall import reach
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.bench import memory
 from imgcollapse.tools.bench.pairs import measured
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.result import Check, Generation
 
 STAGES = "fit", "sample", "measure"
@@ -63,7 +63,7 @@ GENERATIONS = {"smoke": 2, "small": 2, "real": 4, "gpu": 8}
 SAMPLES = {"smoke": 200, "small": 10_000, "real": 10_000, "gpu": 10_000}
 
 
-def take_times(bench: Bench) -> Iterator[Generation | Check]:
+def take_times(bench: BenchSettings) -> Iterator[Generation | Check]:
     """Run the study in a folder that is thrown away, then measure 10,000 samples of its last model.
 
     Its warm generations are the shorter ones, so the shares are taken of the shortest of them.
@@ -79,7 +79,7 @@ def take_times(bench: Bench) -> Iterator[Generation | Check]:
     )
     with tempfile.TemporaryDirectory(prefix="imgcollapse-bench-") as folder:
         clock = _Clock(bench.device.torch)
-        begun = run(study, Path(folder) / "run", watcher=clock)
+        begun = run(study, Path(folder) / "run", reporter=clock)
         clock.stop()
         found = list(_timed(begun, clock))
         yield from found
@@ -106,26 +106,26 @@ def _timed(begun: Run, clock: _Clock) -> Iterator[Generation]:
         yield Generation(number=g, wall=wall, seconds=seconds, memory=clock.peaks[g])
 
 
-def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
+def _measuring(bench: BenchSettings, study: Study, begun: Run, wall: float) -> Check:
     """Census, FID, KID, precision and recall of as many samples as real images."""
     n, lineage = SAMPLES[bench.size], begun.lineages[0]
     more = study.splits.model_copy(update={"reference": n})
     real = split(study.data.load(), study.longtail, more, bench.seed / "generations")
-    oracle = freeze_oracle(study, real, begun, bench.device, Silent())
+    oracle = prepare_oracle(study, real, begun, bench.device, NullProgress())
     model = study.generator.restore(
         lineage.model(study.generations), real.train.shape, len(real.classes), bench.device
     )
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
-    samples = model.sample(asked, bench.seed / "generations" / "draw", Silent())
+    samples = model.sample(asked, bench.seed / "generations" / "draw", NullProgress())
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
     shares = real.shares.tolist()
-    reference = oracle.answer(real.reference.pixels).features
+    reference = oracle.predict(real.reference.pixels).features
     k = study.metrics.neighbours
     # Once for a study, as its laboratory keeps them.
     fitted, within, reaches = Gaussian.of(reference), gram(reference), reach(reference, k)
 
     def naming() -> Any:
-        answers = oracle.answer(samples.pixels)
+        answers = oracle.predict(samples.pixels)
         census.count(
             1,
             answers.counted,
@@ -158,7 +158,7 @@ def _measuring(bench: Bench, study: Study, begun: Run, wall: float) -> Check:
     )
 
 
-class _Clock(Silent):
+class _Clock(NullProgress):
     """Notes when generations begin, and the peak of memory in each."""
 
     def __init__(self, device: torch.device) -> None:
@@ -166,7 +166,7 @@ class _Clock(Silent):
         memory.reset(device)
         self.begun = self.ended = time.perf_counter()
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         if generation:
             self.starts.append(time.perf_counter())
             self._lap()

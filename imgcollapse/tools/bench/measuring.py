@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from imgcollapse import census, metrics
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.pictures import dogs
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import fid
 from imgcollapse.tools.bench.result import Comparison, Quality, side
 
@@ -23,22 +23,22 @@ ROUNDING = 1e-4
 """torchmetrics takes covariances from sums of squares and answers in float32."""
 
 
-def compare(bench: Bench) -> Iterator[Comparison]:
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """Census and FID of this program, with their intervals, against FID alone."""
     n = IMAGES[bench.size]
     training, held_out = dogs(800, SIDE), dogs(400, SIDE, held_out=True)
     real, samples = dogs(n, SIDE), dogs(n, SIDE, held_out=True)
     oracle = CNN(width=16, steps=20 if bench.size == "smoke" else 200).fit(
-        training, held_out, CLASSES, bench.seed / "measuring", bench.device, Silent()
+        training, held_out, CLASSES, bench.seed / "measuring", bench.device, NullProgress()
     )
-    fitted = Gaussian.of(oracle.answer(real.pixels).features)  # once for a study, on both sides
+    fitted = Gaussian.of(oracle.predict(real.pixels).features)  # once for a study, on both sides
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
     width = oracle.head.in_features
     network = _as_torchmetrics_asks(oracle)
     reference = fid.Reference(network, width, real.pixels.to(bench.device.torch))
 
     def ours(_pair: int) -> float | None:
-        answers = oracle.answer(samples.pixels)
+        answers = oracle.predict(samples.pixels)
         census.count(
             1,
             answers.counted,
@@ -74,7 +74,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
 def _as_torchmetrics_asks(oracle: FrozenOracle) -> torch.nn.Module:
     class Body(torch.nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            with oracle.device.in_float32():  # as it is asked on the other side
+            with oracle.device.full_precision():  # as it is asked on the other side
                 return oracle.body(images).float()
 
     return Body()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 
 SETTLED = 0.1
 """Share of the steps after which the clock starts: the first ones load and translate."""
 
 
-class Pace(Silent):
+class Pace(NullProgress):
     """Watches a training that waits for its device whenever it reports."""
 
     def __init__(self) -> None:

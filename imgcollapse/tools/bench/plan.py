@@ -17,7 +17,7 @@ Size = Literal["smoke", "small", "real", "gpu"]
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchSettings:
     """The frame of a bench.
 
     Attributes:

@@ -7,21 +7,21 @@ from typing import Any
 
 import torch
 
-from imgcollapse.core.device import Device, choose
+from imgcollapse.core.device import Device, choose_device
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.base import Generator
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.pictures import dogs
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.result import Comparison, side
 
 STEPS = {"smoke": 2, "small": 30, "real": 60, "gpu": 300}
 DRAWN = {"smoke": 10, "small": 500, "real": 1000, "gpu": 5000}
 
 
-def compare(bench: Bench) -> Iterator[Comparison]:
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """Training and sampling of a VAE and of two diffusion models."""
     steps = STEPS[bench.size]
     shown: dict[str, tuple[Generator, Images]] = {
@@ -31,7 +31,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
     }
     if bench.size == "smoke":
         shown = {"VAE, 28 px gray": (VAE(steps=steps, width=4), dogs(20, 28, gray=True))}
-    low, full = (choose(str(bench.device.torch), each) for each in ("bfloat16", "float32"))
+    low, full = (choose_device(str(bench.device.torch), each) for each in ("bfloat16", "float32"))
     for name, (part, images) in shown.items():
         batch: int = getattr(part, "batch")  # noqa: B009
         models: dict[str, Any] = {}
@@ -39,11 +39,11 @@ def compare(bench: Bench) -> Iterator[Comparison]:
         def fit(
             on: Device, part: Any = part, images: Images = images, models: Any = models
         ) -> None:
-            models[str(on.dtype)] = part.fit(images, 8, bench.seed, on, Silent())
+            models[str(on.dtype)] = part.fit(images, 8, bench.seed, on, NullProgress())
 
         def draw(on: Device, models: Any = models) -> None:
             labels = torch.full((DRAWN[bench.size],), UNKNOWN, dtype=torch.int16)
-            models[str(on.dtype)].sample(labels, bench.seed, Silent())
+            models[str(on.dtype)].sample(labels, bench.seed, NullProgress())
 
         for stage, work, n in (
             ("training", fit, steps * batch),

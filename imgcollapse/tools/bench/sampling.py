@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from imgcollapse import metrics
 from imgcollapse.core.images import to_uint8
 from imgcollapse.data import Exponential, PaperDogs, Splits, split
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.generators import DDPM, Diffusion
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.generators import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import without_classes
 from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.tools.bench.pairs import Measured, in_turns, measured
 from imgcollapse.tools.bench.peak import flops
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import ancestral
 from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
 
@@ -74,19 +74,19 @@ SOLVERS: list[tuple[Sampler, int]] = [
 class _Studio:
     """A trained model, those who judge what it draws, and the classes of the real images."""
 
-    model: Diffusion
+    model: DiffusionModel
     oracle: FrozenOracle
     real: Tensor
     labels: Tensor
 
     def features(self, pixels: Tensor) -> Tensor:
-        return self.oracle.answer(pixels).features
+        return self.oracle.predict(pixels).features
 
-    def fid(self, parts: Sequence[Measured[Tensor]]) -> metrics.Value:
+    def fid(self, parts: Sequence[Measured[Tensor]]) -> metrics.Estimate:
         return metrics.fid(self.real, self.features(torch.cat([part.outcome for part in parts])))
 
 
-def compare(bench: Bench) -> Iterator[Comparison]:
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """A few steps of `SAMPLER` against diffusers' DDPMPipeline, class by class."""
     size = SIZES[bench.size]
     studio = _studio(bench, size)
@@ -124,7 +124,7 @@ def compare(bench: Bench) -> Iterator[Comparison]:
     )
 
 
-def solvers(bench: Bench) -> Iterator[Solver]:
+def solvers(bench: BenchSettings) -> Iterator[Solver]:
     """Quality against steps: every sampler in several numbers of steps, one model."""
     size = SIZES[bench.size]
     studio = _studio(bench, size)
@@ -150,7 +150,7 @@ def solvers(bench: Bench) -> Iterator[Solver]:
         )
 
 
-def _studio(bench: Bench, size: Drawing) -> _Studio:
+def _studio(bench: BenchSettings, size: Drawing) -> _Studio:
     """The demo's generator and oracle, trained on more dogs, and as many real dogs as are drawn."""
     training, naming = size.training
     source = PaperDogs(size=16, variety=0.5).load()
@@ -172,7 +172,7 @@ def _studio(bench: Bench, size: Drawing) -> _Studio:
         sample_batch=size.images,
     )
     model = part.fit(
-        real.train, len(real.classes), bench.seed / "sampling" / "fit", bench.device, Silent()
+        real.train, len(real.classes), bench.seed / "sampling" / "fit", bench.device, NullProgress()
     )
     oracle = CNN(width=16, steps=naming).fit(
         real.oracle,
@@ -180,23 +180,23 @@ def _studio(bench: Bench, size: Drawing) -> _Studio:
         len(real.classes),
         bench.seed / "sampling" / "oracle",
         bench.device,
-        Silent(),
+        NullProgress(),
     )
-    seen = oracle.answer(real.reference.pixels).features
+    seen = oracle.predict(real.reference.pixels).features
     return _Studio(model, oracle, seen, real.reference.labels)
 
 
-def _with(model: Diffusion, sampler: Sampler, steps: int) -> Diffusion:
+def _with(model: DiffusionModel, sampler: Sampler, steps: int) -> DiffusionModel:
     settings = model.settings.model_copy(update={"sampler": sampler, "sample_steps": steps})
     return replace(model, settings=settings)
 
 
-def _drawn(model: Diffusion, labels: Tensor, bench: Bench, pair: int) -> Tensor:
-    return model.sample(labels, bench.seed / "sampling" / "draw" / pair, Silent()).pixels
+def _drawn(model: DiffusionModel, labels: Tensor, bench: BenchSettings, pair: int) -> Tensor:
+    return model.sample(labels, bench.seed / "sampling" / "draw" / pair, NullProgress()).pixels
 
 
 def _ancestral(
-    model: Diffusion, alone: UNet2DModel, size: Drawing, bench: Bench, pair: int
+    model: DiffusionModel, alone: UNet2DModel, size: Drawing, bench: BenchSettings, pair: int
 ) -> Tensor:
     """By the network of one class, which is how diffusers' pipeline is told of it."""
     floats = ancestral.sample(
@@ -207,12 +207,12 @@ def _ancestral(
         "v_prediction",
         size.steps,
     )
-    return to_uint8(model.canvas.leave(floats))
+    return to_uint8(model.padding.crop(floats))
 
 
-def _flops(model: Diffusion) -> float:
+def _flops(model: DiffusionModel) -> float:
     """Of one image and step."""
-    x = torch.zeros(8, *model.canvas.inside, device=model.device.torch)
+    x = torch.zeros(8, *model.padding.padded_shape, device=model.device.torch)
     t = torch.zeros(8, dtype=torch.int64, device=model.device.torch)
     with torch.no_grad():
         return flops(lambda: model.network(x, t, t)) / len(x)

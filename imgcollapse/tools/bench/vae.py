@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import VAE
-from imgcollapse.generators.vae import Coder
+from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.peak import flops
 from imgcollapse.tools.bench.pictures import dogs
-from imgcollapse.tools.bench.plan import Bench
+from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import plain_vae
 from imgcollapse.tools.bench.result import Comparison, Quality, side
 
@@ -48,7 +48,7 @@ SIZES = {
 }
 
 
-def compare(bench: Bench) -> Iterator[Comparison]:
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """The convolutional VAE of Shumailov et al. 2024 at batch 256, epoch by epoch."""
     size = SIZES[bench.size]
     images = dogs(size.images, 28, gray=True)
@@ -56,18 +56,18 @@ def compare(bench: Bench) -> Iterator[Comparison]:
     dataset = plain_vae.data(images)
     part = VAE(latent=LATENT, width=size.width, epochs=size.epochs)
 
-    def fresh(pair: int) -> Coder:
-        with (bench.seed / "vae" / pair / "init").lent_to_torch():
-            return Coder(images.shape, part.latent, part.width)
+    def fresh(pair: int) -> ConvVAE:
+        with (bench.seed / "vae" / pair / "init").seed_torch():
+            return ConvVAE(images.shape, part.latent, part.width)
 
     def ours(pair: int) -> nn.Module:
         seed = bench.seed / "vae" / pair
-        return part.fit(images, 0, seed, bench.device, Silent()).network
+        return part.fit(images, 0, seed, bench.device, NullProgress()).network
 
     def theirs(pair: int) -> nn.Module:
         network = fresh(pair)
         plain = plain_vae.PlainVAE(network.encoder, network.decoder)
-        with (bench.seed / "vae" / pair / "plain").lent_to_torch():
+        with (bench.seed / "vae" / pair / "plain").seed_torch():
             plain_vae.train(
                 plain,
                 dataset,
@@ -104,9 +104,9 @@ def compare(bench: Bench) -> Iterator[Comparison]:
     )
 
 
-def _misfit(network: nn.Module, images: Images, bench: Bench) -> float:
+def _misfit(network: nn.Module, images: Images, bench: BenchSettings) -> float:
     """Negative ELBO in float32, with the same noise for everybody."""
-    assert isinstance(network, Coder)
+    assert isinstance(network, ConvVAE)
     network = network.to(bench.device.torch).eval()
     noise = torch.randn(len(images), LATENT, generator=(bench.seed / "vae" / "judge").torch())
     with torch.inference_mode():
@@ -114,7 +114,7 @@ def _misfit(network: nn.Module, images: Images, bench: Bench) -> float:
         return float(negative_elbo(network, pixels, noise.to(pixels.device)))
 
 
-def negative_elbo(network: Coder, pixels: Tensor, noise: Tensor) -> Tensor:
+def negative_elbo(network: ConvVAE, pixels: Tensor, noise: Tensor) -> Tensor:
     """Mean over images in nats: Kingma & Welling 2014, equation 10, written out once more."""
     mean, log_variance = network.encode(pixels)
     logits = network.decode(mean + (log_variance / 2).exp() * noise)
@@ -123,7 +123,7 @@ def negative_elbo(network: Coder, pixels: Tensor, noise: Tensor) -> Tensor:
     return (misfit + divergence) / len(pixels)
 
 
-def _flops(network: Coder, images: Images, batch: int) -> float:
+def _flops(network: ConvVAE, images: Images, batch: int) -> float:
     """Of one image in training."""
     pixels = to_float(images.pixels[:batch])
     noise = torch.zeros(len(pixels), LATENT)

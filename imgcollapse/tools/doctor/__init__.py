@@ -9,7 +9,7 @@ show.py      on a terminal, in a log, as JSON
 """
 
 from imgcollapse.tools.doctor.checks import examine
-from imgcollapse.tools.doctor.findings import Finding, Verdict
+from imgcollapse.tools.doctor.findings import Problem, Verdict
 from imgcollapse.tools.doctor.show import as_json, show
 
-__all__ = ["Finding", "Verdict", "as_json", "examine", "show"]
+__all__ = ["Problem", "Verdict", "as_json", "examine", "show"]

@@ -7,17 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from imgcollapse.tools.doctor import machine, software
-from imgcollapse.tools.doctor.findings import Finding
+from imgcollapse.tools.doctor.findings import Problem
 
 
-def examine(folder: Path) -> list[Finding]:
+def examine(folder: Path) -> list[Problem]:
     """Look at everything.
 
     Args:
         folder: where runs are to be written.
     """
     facts = software.probe()
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+    checks: tuple[Callable[[], Iterator[Problem]], ...] = (
         software.python,
         software.packages,
         partial(software.pair, facts),
@@ -38,5 +38,5 @@ def examine(folder: Path) -> list[Finding]:
             findings += check()
         except Exception as error:  # on a machine that is ill a check may fail as well
             said = f"a check could not be made: {type(error).__name__}: {error}"
-            findings.append(Finding("doctor", "remark", said, "look at what it names"))
+            findings.append(Problem("doctor", "remark", said, "look at what it names"))
     return findings

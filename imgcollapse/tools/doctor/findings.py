@@ -9,7 +9,7 @@ Verdict = Literal["ok", "remark", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """One thing that was looked at.
 
     Attributes:

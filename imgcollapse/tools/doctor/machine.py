@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.tools.doctor.findings import Finding
+from imgcollapse.tools.doctor.findings import Problem
 
 _TRIAL = 16 * 2**20
 """Bytes that are written to see how fast a disk is."""
@@ -29,48 +29,48 @@ _BROWSERS = (
 )
 
 
-def devices(facts: dict[str, Any]) -> Iterator[Finding]:
+def devices(facts: dict[str, Any]) -> Iterator[Problem]:
     """GPUs, or why there are none."""
     if "devices" not in facts:
         return
     if error := facts.get("cuda_error"):
         first = error.splitlines()[0]
-        yield Finding("device", "broken", f"a GPU is there and fails: {first}", "set device: cpu")
+        yield Problem("device", "broken", f"a GPU is there and fails: {first}", "set device: cpu")
     for index, device in enumerate(facts["devices"]):
         said = (
             f"cuda:{index} {device['name']}, {device['free'] / _GB:.0f} of "
             f"{device['memory'] / _GB:.0f} GB free"
         )
         kind = "bfloat16" if device["bfloat16"] else "float32 (it has no native bfloat16)"
-        yield Finding("device", "ok", f"{said}, precision {kind}")
+        yield Problem("device", "ok", f"{said}, precision {kind}")
     if not facts["devices"] and not facts.get("cuda_error"):
         kind = "bfloat16" if facts["cpu_bfloat16"] else "float32 (no native bfloat16)"
         said = f"cpu, precision {kind}"
         if shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists():
             built = facts["cuda_built"]
             why = f"torch was built for CUDA {built}" if built else "torch was built without CUDA"
-            yield Finding(
+            yield Problem(
                 "device",
                 "remark",
                 f"{said}; there is an NVIDIA driver, and {why}",
                 "install the torch that fits the driver: pytorch.org/get-started",
             )
         else:
-            yield Finding("device", "ok", said)
+            yield Problem("device", "ok", said)
 
 
-def threads(facts: dict[str, Any]) -> Iterator[Finding]:
+def threads(facts: dict[str, Any]) -> Iterator[Problem]:
     """Processors, and how many torch would use."""
     cores = _cores()
     threads = facts.get("threads")
     said = f"{cores} core{'s' * (cores > 1)} for this process"
     if threads is None:
-        yield Finding("threads", "ok", said)
+        yield Problem("threads", "ok", said)
     elif threads > cores:
         mend = f"set threads: {cores} in the study, or OMP_NUM_THREADS={cores}"
-        yield Finding("threads", "remark", f"{said}, and torch would use {threads}", mend)
+        yield Problem("threads", "remark", f"{said}, and torch would use {threads}", mend)
     else:
-        yield Finding("threads", "ok", f"{said}, torch uses {threads}")
+        yield Problem("threads", "ok", f"{said}, torch uses {threads}")
 
 
 def _cores() -> int:
@@ -85,7 +85,7 @@ def _cores() -> int:
         return there
 
 
-def disk(folder: Path) -> Iterator[Finding]:
+def disk(folder: Path) -> Iterator[Problem]:
     """Whether runs can be written, how much of them, and how fast."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(there).free
@@ -100,35 +100,35 @@ def disk(folder: Path) -> Iterator[Finding]:
     except OSError as error:
         where = "choose another place with --out"
         said = f"{there} cannot be written to ({error.strerror})"
-        yield Finding("disk", "remark", said, where)
+        yield Problem("disk", "remark", said, where)
         return
     said = f"{there}: {free / _GB:,.1f} GB free, written and flushed at {speed / 1e6:,.0f} MB/s"
     if free < 10**8:
-        yield Finding("disk", "broken", said, mend)
+        yield Problem("disk", "broken", said, mend)
     elif free < 2 * _GB:
-        yield Finding("disk", "remark", said, mend)
+        yield Problem("disk", "remark", said, mend)
     elif speed < 5e6:
-        yield Finding(
+        yield Problem(
             "disk", "remark", f"{said}, which is slow", "write runs to a local disk: --out"
         )
     else:
-        yield Finding("disk", "ok", said)
+        yield Problem("disk", "ok", said)
 
 
-def temporary() -> Iterator[Finding]:
+def temporary() -> Iterator[Problem]:
     """The folder for temporary files."""
     try:
         with tempfile.TemporaryFile() as file:
             file.write(b"x")
-        yield Finding("temp folder", "ok", tempfile.gettempdir())
+        yield Problem("temp folder", "ok", tempfile.gettempdir())
     except OSError as error:
         said = f"no temporary file can be written ({error.strerror or error})"
-        yield Finding(
+        yield Problem(
             "temp folder", "broken", said, "set TMPDIR to a folder that can be written to"
         )
 
 
-def shared_memory() -> Iterator[Finding]:
+def shared_memory() -> Iterator[Problem]:
     """Where worker processes share tensors."""
     place = Path("/dev/shm")  # noqa: S108 (it is looked at, nothing is kept there)
     if not place.is_dir():
@@ -137,46 +137,46 @@ def shared_memory() -> Iterator[Finding]:
     said = f"{free / _GB:,.2f} GB free in {place}"
     if not os.access(place, os.W_OK):
         mend = "mount it writable; worker processes share tensors there"
-        yield Finding("shared mem", "remark", f"{place} cannot be written to", mend)
+        yield Problem("shared mem", "remark", f"{place} cannot be written to", mend)
     elif free < 2**27:
         mend = "of a container, start it with --shm-size=1g; worker processes share tensors there"
-        yield Finding("shared mem", "remark", said, mend)
+        yield Problem("shared mem", "remark", said, mend)
     else:
-        yield Finding("shared mem", "ok", said)
+        yield Problem("shared mem", "ok", said)
 
 
-def home() -> Iterator[Finding]:
+def home() -> Iterator[Problem]:
     """Where caches go."""
     try:
         home = Path.home()
     except RuntimeError:
-        yield Finding("home", "remark", "nobody knows where it is", "set HOME")
+        yield Problem("home", "remark", "nobody knows where it is", "set HOME")
         return
     caches = Path(os.environ.get("MPLCONFIGDIR") or os.environ.get("XDG_CACHE_HOME") or home)
     place = next((each for each in (caches, *caches.parents) if each.exists()), home)
     if os.access(place, os.W_OK):
-        yield Finding("home", "ok", str(home))
+        yield Problem("home", "ok", str(home))
     else:
         said = f"{place} cannot be written to: matplotlib looks for fonts anew each time"
-        yield Finding("home", "remark", said, "set MPLCONFIGDIR to a folder that can be")
+        yield Problem("home", "remark", said, "set MPLCONFIGDIR to a folder that can be")
 
 
-def text() -> Iterator[Finding]:
+def text() -> Iterator[Problem]:
     """Whether names can be printed."""
     kind = (sys.stdout.encoding or locale.getpreferredencoding(False)).lower()
     if "utf" in kind:
-        yield Finding("text", "ok", kind)
+        yield Problem("text", "ok", kind)
     else:
         said = f"the terminal takes {kind}: names in other letters are spelt out as \\u escapes"
-        yield Finding("text", "remark", said, "set LC_ALL=C.UTF-8")
+        yield Problem("text", "remark", said, "set LC_ALL=C.UTF-8")
 
 
-def browser() -> Iterator[Finding]:
+def browser() -> Iterator[Problem]:
     """What opens reports and the review page."""
     found = next((name for name in _BROWSERS if shutil.which(name)), None)
     mac = Path("/Applications/Safari.app").exists()
     if found or mac:
-        yield Finding("browser", "ok", f"{found or 'Safari'}, for reports and review")
+        yield Problem("browser", "ok", f"{found or 'Safari'}, for reports and review")
     else:
         mend = "reports are files to copy; for review use ssh -L, or review --export"
-        yield Finding("browser", "remark", "none on this machine", mend)
+        yield Problem("browser", "remark", "none on this machine", mend)

@@ -44,9 +44,9 @@ def look() -> dict[str, Any]:
             )
     except Exception as error:
         facts["cuda_error"] = f"{type(error).__name__}: {error}"
-    from imgcollapse.core.device import choose
+    from imgcollapse.core.device import choose_device
 
-    facts["cpu_bfloat16"] = choose("cpu").dtype == torch.bfloat16
+    facts["cpu_bfloat16"] = choose_device("cpu").dtype == torch.bfloat16
     return facts
 
 

@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from imgcollapse.core.sanitize import one_line
-from imgcollapse.tools.doctor.findings import Finding
+from imgcollapse.tools.doctor.findings import Problem
 
 _MARKS = {"ok": ("✓", "green"), "remark": ("!", "yellow"), "broken": ("✗", "bold red")}
 _ASCII = {"ok": "+", "remark": "!", "broken": "x"}
 
 
-def show(findings: Sequence[Finding], console: Console) -> None:
+def show(findings: Sequence[Problem], console: Console) -> None:
     """Print what was found: a table on a terminal, a line each in a log."""
     if not console.is_terminal:
         for finding in findings:
@@ -40,7 +40,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     console.print(Text(f"\n{summary(findings)}", "bold"))
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Problem]) -> str:
     """All findings in one sentence."""
     broken = sum(finding.verdict == "broken" for finding in findings)
     remarks = sum(finding.verdict == "remark" for finding in findings)
@@ -51,7 +51,7 @@ def summary(findings: Sequence[Finding]) -> str:
     return "All is well."
 
 
-def as_json(findings: Sequence[Finding]) -> str:
+def as_json(findings: Sequence[Problem]) -> str:
     """The findings as a JSON object with `ok`, whether nothing is broken."""
     ok = all(finding.verdict != "broken" for finding in findings)
     return json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}, indent=2)

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.tools.doctor.findings import Finding
+from imgcollapse.tools.doctor.findings import Problem
 
 PATIENCE = 60
 """Seconds that importing torch may take, on a slow network drive."""
@@ -54,19 +54,19 @@ def _no_torch(why: str) -> dict[str, Any]:
     return {"torch": {"error": why}}
 
 
-def python() -> Iterator[Finding]:
+def python() -> Iterator[Problem]:
     """The interpreter."""
     said = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield Finding("python", "ok", said)
+    yield Problem("python", "ok", said)
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[Problem]:
     """What imgcollapse needs, in the versions it needs."""
     try:
         required = metadata.requires("imgcollapse") or []
         version = metadata.version("imgcollapse")
     except metadata.PackageNotFoundError:
-        yield Finding("packages", "remark", "imgcollapse is not installed", "pip install -e .")
+        yield Problem("packages", "remark", "imgcollapse is not installed", "pip install -e .")
         return
     wrong = []
     for line in required:
@@ -82,9 +82,9 @@ def packages() -> Iterator[Finding]:
             wrong.append(f"{name[0]} is {found}, not {line[name.end() :]}")
     if wrong:
         mend = "pip install -e . in imgcollapse's folder, or make install"
-        yield Finding("packages", "broken", "; ".join(wrong), mend)
+        yield Problem("packages", "broken", "; ".join(wrong), mend)
     else:
-        yield Finding("packages", "ok", f"imgcollapse {version} and all that it needs")
+        yield Problem("packages", "ok", f"imgcollapse {version} and all that it needs")
 
 
 def _satisfies(version: str, wanted: str) -> bool:
@@ -99,7 +99,7 @@ def _satisfies(version: str, wanted: str) -> bool:
         return True
 
 
-def pair(facts: dict[str, Any]) -> Iterator[Finding]:
+def pair(facts: dict[str, Any]) -> Iterator[Problem]:
     """torch and torchvision, which must be made for each other."""
     versions = {name: _version(name) for name in ("torch", "torchvision")}
     pair = " and ".join(f"{name} {found or 'missing'}" for name, found in versions.items())
@@ -116,16 +116,16 @@ def pair(facts: dict[str, Any]) -> Iterator[Finding]:
         first = (error.splitlines() or [""])[0]
         if _NMS in error:
             said = f"{pair} do not fit together ({first})"
-            yield Finding("torch", "broken", said, mend)
+            yield Problem("torch", "broken", said, mend)
         else:
             other = f"pip install --force-reinstall {name}" if name == "torch" else mend
-            yield Finding("torch", "broken", f"{name} cannot be imported ({first})", other)
+            yield Problem("torch", "broken", f"{name} cannot be imported ({first})", other)
         return
     if wants and not _satisfies((versions["torch"] or "").partition("+")[0], wants):
         said = f"{pair}: that torchvision was built for torch{wants}"
-        yield Finding("torch", "broken", said, mend)
+        yield Problem("torch", "broken", said, mend)
     else:
-        yield Finding("torch", "ok", f"{pair}, a matched pair")
+        yield Problem("torch", "ok", f"{pair}, a matched pair")
 
 
 def _version(name: str) -> str | None:
@@ -147,21 +147,21 @@ def _built_for() -> str | None:
     return None
 
 
-def fonts() -> Iterator[Finding]:
+def fonts() -> Iterator[Problem]:
     """What pictures are labelled with."""
     spec = importlib.util.find_spec("matplotlib")
     folder = Path(spec.origin).parent if spec and spec.origin else None
     fonts = [folder / "mpl-data/fonts/ttf" / name for name in _FONTS] if folder else []
     if fonts and all(font.is_file() for font in fonts):
-        yield Finding("fonts", "ok", "DejaVu Sans, from matplotlib")
+        yield Problem("fonts", "ok", "DejaVu Sans, from matplotlib")
     else:
         mend = "pip install --force-reinstall matplotlib"
-        yield Finding(
+        yield Problem(
             "fonts", "broken", "DejaVu Sans, which comes with matplotlib, is missing", mend
         )
 
 
-def weights(facts: dict[str, Any]) -> Iterator[Finding]:
+def weights(facts: dict[str, Any]) -> Iterator[Problem]:
     """Pretrained networks in torch.hub's cache."""
     if "hub" not in facts:
         return
@@ -173,7 +173,7 @@ def weights(facts: dict[str, Any]) -> Iterator[Finding]:
         if any(name.startswith(names) for name in held)
     ]
     if found:
-        yield Finding("weights", "ok", f"{', '.join(found)} in {folder}")
+        yield Problem("weights", "ok", f"{', '.join(found)} in {folder}")
     else:
         said = f"none in {folder}; metrics.features=oracle and oracle.kind=cnn need none"
-        yield Finding("weights", "ok", said)
+        yield Problem("weights", "ok", said)

@@ -18,17 +18,17 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder
-from imgcollapse.data.image_import import bring
+from imgcollapse.data.image_import import load_images
 from imgcollapse.data.safe_zip import DEFAULT
-from imgcollapse.experiment.evaluator import Known, Laboratory
-from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
+from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.experiment.setup import (
-    choose_device,
-    freeze_codebook,
-    freeze_oracle,
-    load_real,
-    made_with,
-    recall_real_side,
+    environment,
+    load_cached_reference,
+    load_real_data,
+    prepare_codebook,
+    prepare_oracle,
+    setup_device,
 )
 from imgcollapse.runs.run_dir import RECORD, Run
 from imgcollapse.runs.tables import census_table, metrics_table
@@ -47,7 +47,7 @@ def evaluate(
     out: Path | str | None = None,
     overrides: Sequence[str] = (),
     smoke: bool = False,
-    watcher: Watcher | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> Evaluation:
     """Compare any generator's images with a study's real images, and count their classes.
 
@@ -66,25 +66,25 @@ def evaluate(
     Raises:
         UserError: something about the images, the study or the folder must be mended first.
     """
-    watcher = watcher or Silent()
+    reporter = reporter or NullProgress()
     study, run = _opened(study, overrides, smoke)
     source = images if isinstance(images, Images) else Path(images)
     path = None if isinstance(source, Images) else str(source.expanduser().absolute())
     if out is not None:
         check_out(Path(out), path, study.resolved())
-    device = choose_device(study)
-    real = load_real(study, run, watcher)
+    device = setup_device(study)
+    real = load_real_data(study, run, reporter)
     limits = study.data.limits if isinstance(study.data, Folder) else DEFAULT
-    brought = bring(source, real.train.shape, real.classes, limits)
+    brought = load_images(source, real.train.shape, real.classes, limits)
     for remark in brought.remarks:
-        watcher.say(remark)
-    oracle = freeze_oracle(study, real, run, device, watcher)
-    codebook = freeze_codebook(study, real, run)
-    known = Known(recall_real_side(study, real, oracle, device, run))
-    laboratory = Laboratory(study, real, oracle, device, watcher, codebook, known)
+        reporter.log(remark)
+    oracle = prepare_oracle(study, real, run, device, reporter)
+    codebook = prepare_codebook(study, real, run)
+    known = CachedFindings(load_cached_reference(study, real, oracle, device, run))
+    evaluator = Evaluator(study, real, oracle, device, reporter, codebook, known)
     digest, samples = _shuffled(brought.images, Seed((study.seed, "evaluate")))
-    watcher.say(f"measuring {len(samples):,} images")
-    _, rows = laboratory.measure(GENERATION, samples, by_chance(real.shares, len(samples)))
+    reporter.log(f"measuring {len(samples):,} images")
+    _, rows = evaluator.measure(GENERATION, samples, by_chance(real.shares, len(samples)))
     found = Evaluation(
         census_table(rows["census"]),
         metrics_table(rows["metrics"]),
@@ -103,12 +103,12 @@ def evaluate(
             "shape": list(real.train.shape),
             "data": {"sha256": real.digest, "remarks": list(real.remarks)},
             "oracle": {
-                "sha256": oracle.digest(),
+                "sha256": oracle.sha256(),
                 "accuracy": oracle.accuracy,
                 "held_out": len(real.calibration),
                 "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             },
-            "made_with": made_with(device),
+            "made_with": environment(device),
         },
     )
     if out is not None:

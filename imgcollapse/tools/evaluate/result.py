@@ -47,7 +47,7 @@ class Evaluation:
             write_table(folder / METRICS, self.metrics)
             tables = {"census": rows(self.census), "metrics": rows(self.metrics)}
             atomic.write_json(folder / EVALUATION, self.record | tables)
-            with atomic.explained(out):
+            with atomic.wrap_os_errors(out):
                 if out.exists():
                     out.rename(former)
         shutil.rmtree(former, ignore_errors=True)
@@ -64,7 +64,7 @@ def check_out(out: Path, images: str | None, study: dict[str, Any]) -> None:
     Raises:
         UserError: it holds something else.
     """
-    with atomic.explained(out):
+    with atomic.wrap_os_errors(out):
         held = {path.name for path in out.iterdir()} if out.exists() else set()
     if foreign := sorted(held - {EVALUATION, CENSUS, METRICS}):
         raise UserError(

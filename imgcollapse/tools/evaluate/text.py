@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.census import UNRECOGNISED, wilson
+from imgcollapse.census import UNRECOGNIZED, wilson
 from imgcollapse.tools.evaluate.result import Evaluation, rows
 
 FLOOR = "_floor"
@@ -51,7 +51,7 @@ def _census(census: Sequence[Row], rejected: float) -> Table:
         ("class", "counted", "share", "95% interval", "limit", "real", "by chance"),
     )
     for row in census:
-        if row["class"] == UNRECOGNISED:
+        if row["class"] == UNRECOGNIZED:
             table.add_section()
             row |= {"expected": rejected}
         table.add_row(

@@ -6,7 +6,7 @@ compare.py   what must be the same in two runs
 result.py    what was hit, and what became of it
 """
 
-from imgcollapse.tools.fault_injection.drill import drill
-from imgcollapse.tools.fault_injection.fault_report import Damage, Drill, Hit
+from imgcollapse.tools.fault_injection.drill import inject_faults
+from imgcollapse.tools.fault_injection.fault_report import BitFlip, FaultReport, Kill
 
-__all__ = ["Damage", "Drill", "Hit", "drill"]
+__all__ = ["BitFlip", "FaultReport", "Kill", "inject_faults"]

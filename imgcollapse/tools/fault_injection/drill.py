@@ -10,20 +10,24 @@ from pathlib import Path
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.fault_injection.compare import differences
-from imgcollapse.tools.fault_injection.fault_report import Damage, Drill, Hit
-from imgcollapse.tools.fault_injection.killed_run import Victim
+from imgcollapse.tools.fault_injection.fault_report import BitFlip, FaultReport, Kill
+from imgcollapse.tools.fault_injection.killed_run import KilledRun
 from imgcollapse.tools.verify import verify
 
 RECORD = "chaos.json"
 
 
-def drill(
-    study: Study, out: Path | str, kills: int, seed: int = 0, watcher: Watcher | None = None
-) -> Drill:
+def inject_faults(
+    study: Study,
+    out: Path | str,
+    kills: int,
+    seed: int = 0,
+    reporter: ProgressReporter | None = None,
+) -> FaultReport:
     """Put a study to the drill.
 
     A run is killed at a moment drawn evenly from an unbroken run's length, goes on, is killed
@@ -40,25 +44,25 @@ def drill(
     Raises:
         UserError: the folder holds something, or the study does not run at all.
     """
-    out, watcher, chance = Path(out), watcher or Silent(), random.Random(seed)  # noqa: S311 - no secret
+    out, reporter, chance = Path(out), reporter or NullProgress(), random.Random(seed)  # noqa: S311 - no secret
     if kills < 1:
         raise UserError(f"--kills: {kills} is too few; ask for 1 or more")
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: is not empty; remove it, or choose another --out")
     unbroken, hits, wrong, twins = out / "unbroken", [], [], 0
-    Victim(study, unbroken).ends()
+    KilledRun(study, unbroken).ends()
     shutil.rmtree(unbroken)  # it warmed the caches up: its time says nothing
     began = time.monotonic()
-    Victim(study, unbroken).ends()
+    KilledRun(study, unbroken).ends()
     length = time.monotonic() - began
-    watcher.say(f"An unbroken run takes {length:.1f} s.")
+    reporter.log(f"An unbroken run takes {length:.1f} s.")
     broken = out / "broken"
     while len(hits) < kills:
         broken, twins = out / f"broken_{twins:03d}", twins + 1
         found, complaint = _broken(study, broken, length, kills - len(hits), chance)
         complaint = complaint or _compared(unbroken, broken)
         hits += [replace(hit, survived=not complaint) for hit in found]
-        watcher("chaos", len(hits), kills, len(hits))
+        reporter("chaos", len(hits), kills, len(hits))
         if complaint:
             wrong.append(complaint)
         elif len(hits) < kills:
@@ -69,24 +73,24 @@ def drill(
     for folder in (broken, whole):
         if not any(str(folder) in line for line in wrong):
             shutil.rmtree(folder)
-    result = Drill(out, length, twins, hits, damage, wrong)
+    result = FaultReport(out, length, twins, hits, damage, wrong)
     atomic.write_json(out / RECORD, result.record())
     return result
 
 
 def _broken(
     study: Study, folder: Path, length: float, kills: int, chance: random.Random
-) -> tuple[list[Hit], str | None]:
+) -> tuple[list[Kill], str | None]:
     """Run a study to its end with at most so many kills; what was hit, and what went wrong."""
-    hits: list[Hit] = []
+    hits: list[Kill] = []
     try:
         while len(hits) < kills:
             after = chance.uniform(0, length)
-            where = Victim(study, folder).killed_after(after)
+            where = KilledRun(study, folder).killed_after(after)
             if where is None:
                 return hits, None
-            hits.append(Hit(where, round(after, 3), False))
-        Victim(study, folder).ends()
+            hits.append(Kill(where, round(after, 3), False))
+        KilledRun(study, folder).ends()
     except UserError as error:
         return hits, f"{folder}: did not go on after a kill ({error})"
     return hits, None
@@ -102,7 +106,7 @@ def _compared(unbroken: Path, broken: Path) -> str | None:
 
 def _damaged(
     study: Study, unbroken: Path, folder: Path, chance: random.Random
-) -> tuple[Damage, list[str]]:
+) -> tuple[BitFlip, list[str]]:
     """Flip a bit of a committed generation, see that it is named, mend it as told, and compare."""
     lineage = chance.choice(Run.open(folder).lineages)
     g = chance.randrange(lineage.generations)
@@ -118,9 +122,9 @@ def _damaged(
     for later in range(g, lineage.generations):
         shutil.rmtree(lineage.folder(later), ignore_errors=True)
     try:
-        Victim(study, folder).ends()
+        KilledRun(study, folder).ends()
         complaint = _compared(unbroken, folder)
     except UserError as error:
         complaint = f"{folder}: did not go on after generation {g} was removed ({error})"
     wrong += [complaint] if complaint else []
-    return Damage(name, bit, named, not complaint), wrong
+    return BitFlip(name, bit, named, not complaint), wrong

@@ -11,7 +11,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True)
-class Hit:
+class Kill:
     """One kill.
 
     Attributes:
@@ -26,7 +26,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Damage:
+class BitFlip:
     """One flipped bit.
 
     Attributes:
@@ -43,7 +43,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Drill:
+class FaultReport:
     """All that was tried.
 
     Attributes:
@@ -58,8 +58,8 @@ class Drill:
     path: Path
     seconds: float
     twins: int
-    hits: Sequence[Hit]
-    damage: Damage
+    hits: Sequence[Kill]
+    damage: BitFlip
     wrong: Sequence[str]
 
     def record(self) -> dict[str, Any]:

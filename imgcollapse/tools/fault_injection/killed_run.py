@@ -23,7 +23,7 @@ _CONTEXT.set_forkserver_preload(
 _LONGEST = 64
 
 
-class Victim:
+class KilledRun:
     """A study at work in a process of its own."""
 
     def __init__(self, study: Study, folder: Path) -> None:
@@ -79,10 +79,10 @@ class _Teller:
     def __init__(self, place: Array[c_char]) -> None:
         self.place = place
 
-    def at(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
         self.place.value = b"between stages" if generation else b"oracle"
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         pass
 
     def __call__(
@@ -96,7 +96,7 @@ def _work(
     study: Mapping[str, Any], folder: Path, place: Array[c_char], complaints: Connection
 ) -> None:
     try:
-        run(Study.model_validate(dict(study)), folder, watcher=_Teller(place))
+        run(Study.model_validate(dict(study)), folder, reporter=_Teller(place))
     except UserError as error:
         cast(Connection, complaints).send(str(error))
         raise SystemExit(2) from None

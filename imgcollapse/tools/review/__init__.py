@@ -8,7 +8,7 @@ summary.py   people against the oracle, as text
 
 from imgcollapse.tools.review.page import export
 from imgcollapse.tools.review.server import Server, serve
-from imgcollapse.tools.review.session import Sitting
+from imgcollapse.tools.review.session import ReviewSession
 from imgcollapse.tools.review.summary import progress, summarise
 
-__all__ = ["Server", "Sitting", "export", "progress", "serve", "summarise"]
+__all__ = ["ReviewSession", "Server", "export", "progress", "serve", "summarise"]

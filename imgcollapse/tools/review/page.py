@@ -19,7 +19,7 @@ from torch import Tensor
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation.picks_file import milliseconds
 from imgcollapse.io import atomic
-from imgcollapse.tools.review.session import RANDOM_SIZE, Sitting
+from imgcollapse.tools.review.session import RANDOM_SIZE, ReviewSession
 
 COLUMNS, PER_SHEET = 16, 256
 """Samples lie side by side in sheets: hundreds of files would load one after another."""
@@ -42,7 +42,7 @@ def _sheet(pixels: Tensor) -> bytes:
     return data.getvalue()
 
 
-def render(sitting: Sitting, pictures: Sequence[str], served: bool) -> tuple[str, str]:
+def render(sitting: ReviewSession, pictures: Sequence[str], served: bool) -> tuple[str, str]:
     """The page, and the policy that it is to be shown under.
 
     Args:
@@ -77,7 +77,7 @@ def render(sitting: Sitting, pictures: Sequence[str], served: bool) -> tuple[str
     return page, policy
 
 
-def export(sitting: Sitting, out: Path) -> Path:
+def export(sitting: ReviewSession, out: Path) -> Path:
     """Write the page as one file that needs no server: it keeps verdicts in the browser.
 
     Raises:
@@ -93,7 +93,7 @@ def export(sitting: Sitting, out: Path) -> Path:
     return out
 
 
-def _data(sitting: Sitting, pictures: Sequence[str], served: bool) -> dict[str, Any]:
+def _data(sitting: ReviewSession, pictures: Sequence[str], served: bool) -> dict[str, Any]:
     subject, labels = sitting.subject, sitting.images.labels
     _, height, width = sitting.images.shape
     picks = sitting.picks.not_after(milliseconds()).model_dump(mode="json")
@@ -109,7 +109,7 @@ def _data(sitting: Sitting, pictures: Sequence[str], served: bool) -> dict[str, 
         "asked": labels.tolist() if bool((labels != UNKNOWN).any()) else None,
         "counted": sitting.counted.tolist(),
         "sure": [round(share, 4) for share in sitting.sure.tolist()],
-        "doubt": [round(doubt, 4) for doubt in sitting.doubt.tolist()],
+        "doubt": [round(doubt, 4) for doubt in sitting.uncertainty.tolist()],
         "groups": [{"name": group.name, "rows": group.rows} for group in sitting.groups],
         "random": sitting.random_order[:RANDOM_SIZE],
         "picks": picks,

@@ -25,7 +25,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Pick, Picks
 from imgcollapse.curation.picks_file import Milliseconds, Row, first, milliseconds
 from imgcollapse.tools.review.page import render, sheets
-from imgcollapse.tools.review.session import Sitting
+from imgcollapse.tools.review.session import ReviewSession
 
 LARGEST_POST = 2**20
 """Bytes of a request; a verdict is some hundred."""
@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = False  # so that server_close waits for them
 
-    def __init__(self, sitting: Sitting, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, sitting: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> None:
         """
         Args:
             sitting: what there is to review.
@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
                 said["finished_at"] = max(now, there.finished_at + 1)
             new = Picks.none(subject).model_copy(update=said)
             new.check(subject)
-            return there if said == {"picks": {}} else self.sitting.take_in(new, now)
+            return there if said == {"picks": {}} else self.sitting.accept_answer(new, now)
 
     def server_bind(self) -> None:
         """Take the port; the base would also ask a name server what this machine is called."""
@@ -224,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal is for people."""
 
 
-def serve(sitting: Sitting, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve(sitting: ReviewSession, host: str, port: int, say: Callable[[str], None]) -> None:
     """Show the page until Ctrl-C.
 
     Raises:

@@ -14,10 +14,10 @@ from torch import Tensor
 from imgcollapse.census import Agreement
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, UNRECOGNISED, Images
-from imgcollapse.curation import Picks, Subject
+from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED, Images
+from imgcollapse.curation import Picks, PicksTarget
 from imgcollapse.curation.picks_file import milliseconds, place
-from imgcollapse.io.lock import owned
+from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import Run
 
@@ -42,7 +42,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Sitting:
+class ReviewSession:
     """The samples of one generation, ready to review.
 
     Attributes:
@@ -57,14 +57,14 @@ class Sitting:
 
     run: Run
     lineage: Lineage
-    subject: Subject
+    subject: PicksTarget
     images: Images
     counted: Tensor
     sure: Tensor
     atypicality: Tensor
 
     @classmethod
-    def open(cls, folder: Path, generation: int | None = None, number: int = 0) -> Sitting:
+    def open(cls, folder: Path, generation: int | None = None, number: int = 0) -> ReviewSession:
         """Read a generation, and ask the run's oracle about it.
 
         Args:
@@ -87,13 +87,13 @@ class Sitting:
             raise UserError(f"--generation: {g} is not there; {folder} has 0 to {last}")
         images, classes = lineage.samples(g), run.record["classes"]
         study = run.study
-        where = device.choose(study.device, study.precision)
+        where = device.choose_device(study.device, study.precision)
         oracle = study.oracle.build(images.shape, len(classes), where).load(run.oracle())
-        answers = oracle.answer(images.pixels)
+        answers = oracle.predict(images.pixels)
         return cls(
             run=run,
             lineage=lineage,
-            subject=Subject.at(lineage.path, g),
+            subject=PicksTarget.at(lineage.path, g),
             images=images,
             counted=lineage.counted(g),
             sure=answers.probabilities.amax(1),
@@ -105,7 +105,7 @@ class Sitting:
         """What has been said so far, read from the folder."""
         return Picks.of(self.lineage.path, self.subject)
 
-    def take_in(self, picks: Picks, now: int) -> Picks:
+    def accept_answer(self, picks: Picks, now: int) -> Picks:
         """Merge picks with what is in the folder; returns what is there now.
 
         Args:
@@ -113,19 +113,19 @@ class Sitting:
             now: milliseconds since 1970; what is there is held to be no later either.
         """
         path = place(self.lineage.path, self.subject.generation)
-        with owned(path.parent, wait=PATIENCE):  # others may be reviewing too
+        with folder_lock(path.parent, wait=PATIENCE):  # others may be reviewing too
             both = self.picks.not_after(now).merged(picks)
             both.write(self.lineage.path)
         return both
 
-    def take_in_file(self, path: Path) -> Path:
+    def accept_file(self, path: Path) -> Path:
         """Merge a file, such as an exported page's picks.json; returns where the picks are.
 
         Raises:
             UserError: it is no picks file, or not about this generation.
         """
         now = milliseconds()
-        self.take_in(Picks.read(path, self.subject).not_after(now), now)
+        self.accept_answer(Picks.read(path, self.subject).not_after(now), now)
         return place(self.lineage.path, self.subject.generation)
 
     @property
@@ -135,14 +135,14 @@ class Sitting:
         rest = torch.ones(self.subject.size, dtype=torch.bool)
         rest[chosen] = False
         groups = [Group(RANDOM, chosen)]
-        for label, name in [*enumerate(self.subject.classes), (UNKNOWN, UNRECOGNISED)]:
+        for label, name in [*enumerate(self.subject.classes), (UNKNOWN, UNRECOGNIZED)]:
             rows = (rest & (self.counted == label)).nonzero().flatten()
-            order = self.doubt[rows].argsort(descending=True, stable=True)
+            order = self.uncertainty[rows].argsort(descending=True, stable=True)
             groups.append(Group(name, rows[order].tolist()))
         return [group for group in groups if group.rows]
 
     @property
-    def doubt(self) -> Tensor:
+    def uncertainty(self) -> Tensor:
         """float64[N], to be compared among samples of one name: the larger the less sure it is."""
         return torch.where(self.counted == UNKNOWN, self.atypicality, 1 - self.sure.double())
 

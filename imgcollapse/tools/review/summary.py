@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from imgcollapse.census import Agreement
-from imgcollapse.tools.review.session import Sitting
+from imgcollapse.tools.review.session import ReviewSession
 
 Share = tuple[float, float, float]
 
 
-def summarise(sitting: Sitting, console: Console) -> None:
+def summarise(sitting: ReviewSession, console: Console) -> None:
     """Print how far a sitting is, how often people agree with the oracle, and what they count.
 
     Shares of the generation and the oracle's accuracy are taken from the random sample alone;
@@ -47,7 +47,7 @@ def summarise(sitting: Sitting, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def progress(sitting: Sitting) -> str:
+def progress(sitting: ReviewSession) -> str:
     """How far a sitting is, in a line."""
     picks, g = sitting.picks, sitting.subject.generation
     kinds = [pick.verdict for pick in picks.reviewed.values()]
@@ -60,7 +60,7 @@ def progress(sitting: Sitting) -> str:
 
 
 def _lines(
-    sitting: Sitting, random: list[int], fair: Agreement, everything: Agreement
+    sitting: ReviewSession, random: list[int], fair: Agreement, everything: Agreement
 ) -> list[str]:
     lines = [progress(sitting)]
     if fair.accuracy:

@@ -27,14 +27,14 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.tools.validate.accumulation import Accumulation
 from imgcollapse.tools.validate.curation import Preference
 from imgcollapse.tools.validate.detection import Detection
 from imgcollapse.tools.validate.gaussian import SelfFittedGaussian
-from imgcollapse.tools.validate.laws import Digits, Law, Parts, Trial
+from imgcollapse.tools.validate.laws import Digits, Law, LawContext, Parts
 from imgcollapse.tools.validate.mnist import ShumailovVAE
 from imgcollapse.tools.validate.neutral import Drift, EffectiveSize
 from imgcollapse.tools.validate.page import summary, table, write
@@ -96,9 +96,9 @@ def validate(
     return [
         _tested(
             law,
-            Trial(
+            LawContext(
                 seed=Seed((seed, "validate", law.id)),
-                device=choose(device),
+                device=choose_device(device),
                 data=Path(data),
                 digits=AS_PUBLISHED if full else MINUTES,
                 scale=FULL_SCALE if full else 1.0,
@@ -111,7 +111,7 @@ def validate(
     ]
 
 
-def _tested(law: Law, trial: Trial, say: Callable[[str], Any]) -> Result:
+def _tested(law: Law, trial: LawContext, say: Callable[[str], Any]) -> Result:
     began = time.perf_counter()
     with _threads(law.threads):
         outcome = law.test(trial, say)

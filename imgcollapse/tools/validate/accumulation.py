@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import (
     heterozygosity_accumulate,
@@ -20,7 +20,15 @@ from imgcollapse.drift import (
     regression_replace,
 )
 from imgcollapse.regimes import Regime
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, heterozygosity, history
 
 N = 200
@@ -41,13 +49,13 @@ class Accumulation:
         "they replace, and stays under pi^2/6 sigma^2 d/(T-d-1) when they accumulate."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Let classes drift, and regressions learn from themselves."""
         classes, diversity = self._classes(trial)
         regression, errors = self._regression(trial)
         return Outcome([*classes, *regression], [diversity, errors])
 
-    def _classes(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _classes(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         parts, short, long = trial.parts, 40, 100
         kept, born = _diversity(trial, parts.accumulate, short, 100)
         _, some = _diversity(trial, parts.subsample, long, 100)
@@ -78,7 +86,7 @@ class Accumulation:
         ]
         return findings, Plot("Heterozygosity over its start", "generation", curves)
 
-    def _regression(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _regression(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         last, findings, curves = 10, [], []
         setting = POINTS, DIMENSION, NOISE
         fits = np.arange(1, last + 1)
@@ -120,7 +128,7 @@ def heterozygosity_subsample(n: int, generations: int) -> list[float]:
 
 
 def _diversity(
-    trial: Trial, regime: Regime, generations: int, replicates: int
+    trial: LawContext, regime: Regime, generations: int, replicates: int
 ) -> tuple[Array, Array]:
     """Heterozygosity over its start, of training sets and of samples: float64[S, G] each."""
     real = torch.arange(N, dtype=torch.int16)
@@ -144,7 +152,7 @@ def _errors(regime: Regime, fits: int, seed: Seed) -> list[float]:
     points = noise.standard_normal((POINTS, DIMENSION))
     answers = noise.normal(0, NOISE**0.5, POINTS)[None]
     rows = Labels(torch.zeros(POINTS, dtype=torch.int16))
-    archive, errors = Archive(rows, NO_RESERVE), []
+    archive, errors = LineageImages(rows, NO_RESERVE), []
     for t in range(1, fits + 1):
         chosen = regime.select(archive, t, seed / t)
         generation, row = chosen.generation.long().numpy(), chosen.row.long().numpy()

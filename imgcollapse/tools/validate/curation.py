@@ -10,10 +10,18 @@ import numpy as np
 import torch
 from scipy.special import rel_entr
 
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import preference_divergence_bound, preference_gain, preference_step
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, classes_of, counts, resampled
 
 REWARDS = np.array([0.0, 0.5, 1.0])
@@ -35,13 +43,13 @@ class Preference:
         "<= -ln(1 - lambda (K-1))."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Choose once among few and among many, then again and again."""
         start = counts(REAL, 3) / len(REAL)
         once, plot = self._once(trial, start)
         return Outcome([*once, *self._again(trial, start), *self._mixed(trial, start)], [plot])
 
-    def _once(self, trial: Trial, start: Array) -> tuple[list[Finding], Plot]:
+    def _once(self, trial: LawContext, start: Array) -> tuple[list[Measurement], Plot]:
         findings, seen, expected = [], [], []
         sizes = (2, 4, 16)
         for k in sizes:
@@ -71,7 +79,7 @@ class Preference:
         ]
         return findings, Plot("Share after one best of K", "K", curves, log_x=True)
 
-    def _again(self, trial: Trial, start: Array) -> list[Finding]:
+    def _again(self, trial: LawContext, start: Array) -> list[Measurement]:
         """Three generations of best of many, against p_t proportional to p_0 exp(t r)."""
         ends = []
         for i in range(trial.replicates(20)):
@@ -87,7 +95,7 @@ class Preference:
         what = f"share of the class of reward 1 after three of best of {MANY}"
         return [compare(what, np.array(ends)[:, 2], exact[2], f"{limit[2]:.4f}, K without end")]
 
-    def _mixed(self, trial: Trial, start: Array) -> list[Finding]:
+    def _mixed(self, trial: LawContext, start: Array) -> list[Measurement]:
         """Ten generations of real data and curated samples."""
         k, ratio, last = 2, 0.5, 10
         bound = preference_divergence_bound(ratio, k)
@@ -96,7 +104,7 @@ class Preference:
         ends = []
         for i in range(trial.replicates(20)):
             seed = trial.seed / "mixed" / i
-            archive = Archive(Labels(REAL), NO_RESERVE)
+            archive = LineageImages(Labels(REAL), NO_RESERVE)
             for g in range(1, last + 1):
                 training = archive.gather(regime.select(archive, g, seed / g / "select"))
                 kept = _kept(trial, training.labels, k, seed / g)
@@ -131,7 +139,7 @@ def best_of(p: Array, r: Array, k: int) -> Array:
     return np.array([k * p[c] * (chance @ (e / (e + against))) for c, e in enumerate(np.exp(r))])
 
 
-def _kept(trial: Trial, training: torch.Tensor, k: int, seed: Seed) -> Array:
+def _kept(trial: LawContext, training: torch.Tensor, k: int, seed: Seed) -> Array:
     """Shares of what is kept of K samples for each real image: float64[3]."""
     n = len(REAL)
     drawn = resampled(trial.parts.resample, Labels(training), n * k, seed).labels.view(n, k)

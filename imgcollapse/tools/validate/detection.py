@@ -10,12 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import curate
-from imgcollapse.curation.base import Candidates
+from imgcollapse.curation.base import FilterInput
 from imgcollapse.drift import detection_variance
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, counts, resampled
 
 CLASSES = 10
@@ -39,13 +47,13 @@ class Detection:
         "the mean, and drift settles as in T6 with a = R/(R+B), n = R+B: exact over R and B."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Count what is left, let shares drift, and let the real share vanish."""
         drift, course = self._drift(trial)
         vanishing, plot = self._vanishing(trial)
         return Outcome([*self._left(trial), *drift, *vanishing], [course, plot])
 
-    def _left(self, trial: Trial) -> list[Finding]:
+    def _left(self, trial: LawContext) -> list[Measurement]:
         n, ratio, tpr, fpr = 200, 2, 0.9, 0.05
         sets = [
             next(_later(trial, n, ratio, tpr, fpr, trial.seed / "left" / i))
@@ -59,7 +67,7 @@ class Detection:
             compare(f"samples in it, {rates}", born, ratio * (1 - tpr) * n),
         ]
 
-    def _drift(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _drift(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, ratio, generations = 200, 2, 24
         findings, curves = [], []
         for tpr, fpr in ((0.0, 0.0), (0.5, 0.05), (0.9, 0.05), (1.0, 0.0)):
@@ -76,7 +84,7 @@ class Detection:
             curves.append(Curve.of(f"tpr = {tpr:g}, fpr = {fpr:g}", x, theory, n * seen))
         return findings, Plot("n x drift in training sets", "generation", curves)
 
-    def _vanishing(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _vanishing(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         """Ever more samples for each real image; 2 R x drift goes to 1, or stays below."""
         n, generations, ratios = 40, 60, (1, 4, 16)
         findings, curves = [], []
@@ -105,7 +113,7 @@ class Detection:
 
 
 def _course(
-    trial: Trial, n: int, ratio: int, tpr: float, fpr: float, generations: int, seed: Seed
+    trial: LawContext, n: int, ratio: int, tpr: float, fpr: float, generations: int, seed: Seed
 ) -> Array:
     """Drift in training sets 1..G over that of one image, sum_k p_k (1 - p_k): float64[G]."""
     scale, course = 1 - 1 / CLASSES, np.zeros(generations)
@@ -118,7 +126,7 @@ def _course(
 
 
 def _later(
-    trial: Trial, n: int, ratio: int, tpr: float, fpr: float, seed: Seed
+    trial: LawContext, n: int, ratio: int, tpr: float, fpr: float, seed: Seed
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Of the second model and all later ones: the real labels that are left, and its training set.
 
@@ -128,12 +136,12 @@ def _later(
     regime = trial.parts.real_plus_synthetic(ratio=ratio)
     detector = (trial.parts.detector(tpr=tpr, fpr=fpr),)
     real = (torch.arange(n) % CLASSES).to(torch.int16)
-    archive = Archive(Labels(real), NO_RESERVE)
+    archive = LineageImages(Labels(real), NO_RESERVE)
     g = 0
     while True:
         g += 1
         seen = _seen(g - 1, archive.generations[g - 1].labels)
-        archive.admit(g - 1, curate(detector, seen, seed / g / "curate"))
+        archive.restrict(g - 1, curate(detector, seen, seed / g / "curate"))
         chosen = regime.select(archive, g, seed / g / "select")
         if g > 1:
             labels = archive.labels(chosen)
@@ -142,10 +150,10 @@ def _later(
         archive.append(born)
 
 
-def _seen(generation: int, labels: Tensor) -> Candidates:
+def _seen(generation: int, labels: Tensor) -> FilterInput:
     """What a detector that looks at nothing is shown."""
     n, none = len(labels), torch.empty(len(labels), 0)
-    return Candidates(
+    return FilterInput(
         generation,
         torch.arange(n, dtype=torch.int32),
         [str(k) for k in range(CLASSES)],

@@ -16,12 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.images import UNKNOWN, Images, unlabelled
+from imgcollapse.core.images import UNKNOWN, Images, unlabeled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators.base import Generator
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import CPU
 
 SIDE, PATTERNS = 16, 4
@@ -45,7 +53,7 @@ class SelfFittedGaussian:
         "bias lambda, E[Sigma_t | Sigma_{t-1}] = lambda Sigma_{t-1}."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Fit, draw, and fit again."""
         n, last = 100, 100
         means, sigmas = self._chains(trial, 1.0, n, last, trial.replicates(60))
@@ -83,7 +91,7 @@ class SelfFittedGaussian:
         ]
         return Outcome(findings, plots)
 
-    def steps(self, trial: Trial) -> list[Finding]:
+    def steps(self, trial: LawContext) -> list[Measurement]:
         """The mean factor of a variance from one generation to the next, with and without bias."""
         n, last, findings = 20, 10, []
         for bias in (1.0, 0.9):
@@ -94,7 +102,7 @@ class SelfFittedGaussian:
         return findings
 
     def _chains(
-        self, trial: Trial, bias: float, n: int, last: int, replicates: int
+        self, trial: LawContext, bias: float, n: int, last: int, replicates: int
     ) -> tuple[Array, Array]:
         """Fitted means and deviations in units of the first sigma: float64[S, G, J] each."""
         generator = trial.parts.gaussian(pca=PATTERNS, temperature=bias)
@@ -118,14 +126,14 @@ def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, 
     waves = patterns()
     amounts = seed.numpy().normal(0, SIGMA, (n, PATTERNS))
     levels = torch.from_numpy(LEVELS + amounts @ waves).round().clamp(0, 255)
-    images: Images = unlabelled(levels.to(torch.uint8).view(n, 1, SIDE, SIDE))
+    images: Images = unlabeled(levels.to(torch.uint8).view(n, 1, SIDE, SIDE))
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
     means, sigmas = [], []
     for k in range(1, last + 1):
-        model = generator.fit(images, 0, seed / k / "fit", CPU, Silent())
+        model = generator.fit(images, 0, seed / k / "fit", CPU, NullProgress())
         state: dict[str, Tensor] = model.state()
         means.append(waves @ state["means"][0].numpy() * LEVELS / SIGMA)
         spread = state["factors"][0].numpy() @ waves.T
         sigmas.append(np.sqrt((spread**2).sum(axis=0)) * LEVELS / SIGMA)
-        images = model.sample(asked, seed / k / "sample", Silent())
+        images = model.sample(asked, seed / k / "sample", NullProgress())
     return np.array(means), np.array(sigmas)

@@ -38,7 +38,7 @@ ALPHA = 5e-5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measurement:
     """One number that theory gives, and what this program makes of it.
 
     Attributes:
@@ -83,7 +83,7 @@ def compare(
     values: ArrayLike,
     theory: float | tuple[float, float],
     published: str | None = None,
-) -> Finding:
+) -> Measurement:
     """The finding that independent replicates, float64[S], S >= 2, make about a theory.
 
     Args:
@@ -95,7 +95,7 @@ def compare(
     seen = np.asarray(values, dtype=np.float64)
     low, high = theory if isinstance(theory, tuple) else (theory, theory)
     error = float(seen.std(ddof=1) / math.sqrt(len(seen)))
-    return Finding(what, low, high, float(seen.mean()), error, len(seen) - 1, published)
+    return Measurement(what, low, high, float(seen.mean()), error, len(seen) - 1, published)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Plot:
 class Outcome:
     """What came of a law's test: findings and plots, or the reason why it was not put to one."""
 
-    findings: Sequence[Finding] = ()
+    findings: Sequence[Measurement] = ()
     plots: Sequence[Plot] = ()
     skipped: str | None = None
 
@@ -184,7 +184,7 @@ class Digits:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LawContext:
     """Everything that decides a result.
 
     Attributes:
@@ -231,6 +231,6 @@ class Law(Protocol):
         """CPU threads it runs best with; None leaves the choice to torch."""
         ...
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Put this program to it."""
         ...

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.core.device import choose
+from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import Array
 
-CPU = choose("cpu", "float32")
+CPU = choose_device("cpu", "float32")
 
 
 class Labels(Images):
@@ -60,8 +60,10 @@ class Born:
 
 def resampled(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
     """Fit a generator to images and draw n samples."""
-    model = generator.fit(images, 0, seed / "fit", CPU, Silent())
-    return model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", Silent())
+    model = generator.fit(images, 0, seed / "fit", CPU, NullProgress())
+    return model.sample(
+        torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", NullProgress()
+    )
 
 
 def descend(
@@ -72,7 +74,7 @@ def descend(
     reserve: Labels = NO_RESERVE,
 ) -> Iterator[Born]:
     """Live without end from real labels, int16[n]; the first one born is model 1."""
-    archive = Archive(Labels(real), reserve)
+    archive = LineageImages(Labels(real), reserve)
     for g in count(1):
         training = archive.gather(regime.select(archive, g, seed / g / "select"))
         samples = resampled(generator, training, len(real), seed / g)

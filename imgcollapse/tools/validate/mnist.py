@@ -11,11 +11,19 @@ import torch
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.lineage_images import Archive
+from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.data.torchvision_sets import TorchvisionSet
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.generators.vae import Autoencoder
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.generators.vae import VAEModel
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import NO_RESERVE
 
 PUBLISHED = np.array([0.688, 0.603, 0.534, 0.483, 0.443])
@@ -40,7 +48,7 @@ class ShumailovVAE:
         "is tested is the factor, which must lie within the published runs' spread, and the fall."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Train chains of VAEs."""
         try:
             digits = TorchvisionSet(name="MNIST", root=trial.data).load().train
@@ -60,19 +68,19 @@ class ShumailovVAE:
         return judge(np.array(chains), trial.digits.images)
 
     def _chain(
-        self, trial: Trial, real: Images, number: int, say: Callable[[str], Any]
+        self, trial: LawContext, real: Images, number: int, say: Callable[[str], Any]
     ) -> list[float]:
         """sigma of published generations 0, 1, ...: one chain of VAEs."""
         seed = trial.seed / "mnist" / number
         generator = trial.parts.vae(epochs=trial.digits.epochs, batch=trial.digits.batch)
-        archive, asked = Archive(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
+        archive, asked = LineageImages(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
         original, sigmas = None, []
         for g in range(1, len(PUBLISHED) + 2):
             training = archive.gather(trial.parts.replace.select(archive, g, seed / g / "select"))
-            model = generator.fit(training, 0, seed / g / "fit", trial.device, Silent())
-            assert isinstance(model, Autoencoder)  # what encodes
+            model = generator.fit(training, 0, seed / g / "fit", trial.device, NullProgress())
+            assert isinstance(model, VAEModel)  # what encodes
             original = original or model
-            samples = model.sample(asked, seed / g / "sample", Silent())
+            samples = model.sample(asked, seed / g / "sample", NullProgress())
             archive.append(samples)
             if g > 1:
                 sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))
@@ -103,7 +111,9 @@ def judge(sigmas: Array, images: int) -> Outcome:
             (factor - reach, factor + reach),
             f"{factor:.3f}",
         ),
-        Finding("largest factor of a step: sigma falls in each", 0, 1, slowest, noise, images - 1),
+        Measurement(
+            "largest factor of a step: sigma falls in each", 0, 1, slowest, noise, images - 1
+        ),
     ]
     x = np.arange(len(PUBLISHED))
     spread = sigmas.std(axis=0, ddof=1) / math.sqrt(len(sigmas)) if len(sigmas) > 1 else 0 * mean

@@ -17,7 +17,15 @@ from imgcollapse.drift import (
     heterozygosity_replace,
     lost_in_one_generation,
 )
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import (
     Labels,
     classes_of,
@@ -46,13 +54,13 @@ class Drift:
         "chain."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Follow founders."""
         shares, mean = self._shares(trial)
         diversity, fall = self._heterozygosity(trial)
         return Outcome([*shares, *diversity, *self._absorption(trial)], [mean, fall])
 
-    def _shares(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _shares(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         real, last = classes_of(80, 60, 40, 20), 30
         courses = []
         for i in range(trial.replicates(400)):
@@ -69,7 +77,7 @@ class Drift:
         ]
         return findings, Plot("Mean share", "generation", curves)
 
-    def _heterozygosity(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _heterozygosity(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, last = 200, 100
         real = torch.arange(n, dtype=torch.int16)
         courses, lost = [], []
@@ -93,7 +101,7 @@ class Drift:
         curve = Curve.of("replace", t, theory, relative[:, 4::5])
         return findings, Plot("Heterozygosity over its start", "generation", [curve])
 
-    def _absorption(self, trial: Trial) -> list[Finding]:
+    def _absorption(self, trial: LawContext) -> list[Measurement]:
         n = 30
         real = torch.arange(n, dtype=torch.int16)
         waited = [
@@ -111,7 +119,7 @@ class Drift:
         ]
 
     def _absorbed(
-        self, trial: Trial, real: Tensor, sizes: tuple[int, ...], seed: Any
+        self, trial: LawContext, real: Tensor, sizes: tuple[int, ...], seed: Any
     ) -> dict[int, float]:
         """Mean time to absorption over the disjoint sets of m founders, for each m."""
         n = len(real)
@@ -138,7 +146,7 @@ class EffectiveSize:
         "sampling does not explain."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Estimate n where it is known."""
         n, apart = 500, (5, 10, 20)
         drift = np.array(
@@ -162,7 +170,7 @@ class EffectiveSize:
         curve = Curve.of("n / N_e", apart, theory, n * drift)
         return Outcome(findings, [Plot("n over its estimate", "generations apart", [curve])])
 
-    def _inverse_sizes(self, trial: Trial, apart: tuple[int, ...], seed: Any) -> Array:
+    def _inverse_sizes(self, trial: LawContext, apart: tuple[int, ...], seed: Any) -> Array:
         real, classes = classes_of(*[10] * 50), 50
         resample = trial.parts.resample
         before = counts(resampled(resample, Labels(real), 500, seed / "before").labels, classes)
@@ -175,5 +183,5 @@ class EffectiveSize:
         return np.array([0.0 if size is None else 1 / size for size in found])
 
 
-def _descend(trial: Trial, real: Tensor, seed: Any) -> Any:
+def _descend(trial: LawContext, real: Tensor, seed: Any) -> Any:
     return descend(trial.parts.replace, trial.parts.resample, real, seed)

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from imgcollapse.io import atomic
 from imgcollapse.report.chart import chart, label_ends, palette, to_svg
-from imgcollapse.tools.validate.laws import Finding, Plot
+from imgcollapse.tools.validate.laws import Measurement, Plot
 from imgcollapse.tools.validate.result import Result
 
 SURE = 1.96
@@ -145,7 +145,7 @@ def _log(axis: Axis, set_scale: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _cells(finding: Finding) -> tuple[str, str, str, str, str, str]:
+def _cells(finding: Measurement) -> tuple[str, str, str, str, str, str]:
     if finding.low == finding.high:
         theory = f"{finding.low:.4g}"
     elif math.isinf(finding.high):

@@ -10,7 +10,15 @@ import torch
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import no_copy, real_fraction_chi_square, real_fraction_variance
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import Born, Labels, counts, history
 
 
@@ -29,13 +37,13 @@ class RealShare:
         "(1-a)/[n (1-(1-a)^2) + (1-a)]. Over K classes, E sum (x-p)^2/p = (K-1) V/(pq)."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Let shares settle, and watch a rare class flicker."""
         stationary, variance = self._stationary(trial)
         flicker, none = self._flicker(trial)
         return Outcome([*stationary, *flicker], [variance, none])
 
-    def _stationary(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _stationary(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, fractions = 1000, (0.05, 0.1, 0.3)
         findings, curves = [], []
         for fresh, published in ((True, "0.00524"), (False, "0.00471")):
@@ -69,7 +77,7 @@ class RealShare:
         title = "Variance of a share over pq, log scales"
         return findings, Plot(title, "real fraction a", curves, log_x=True, log_y=True)
 
-    def _settled(self, trial: Trial, n: int, a: float, fresh: bool, seed: Seed) -> float:
+    def _settled(self, trial: LawContext, n: int, a: float, fresh: bool, seed: Seed) -> float:
         """Mean over later generations of sum_k (x_k - p_k)^2 / p_k, ten classes of a tenth each."""
         classes = 10
         # What is left of the start's even shares falls as (1-a)^2t: below 1e-4 from here on.
@@ -82,7 +90,7 @@ class RealShare:
         x = np.stack([counts(born.training, classes) / n for born in lineage[settled:]])
         return float((((x - 1 / classes) ** 2) * classes).sum(axis=1).mean())
 
-    def _flicker(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _flicker(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, classes, k = 1000, 500, 50
         real = torch.arange(n, dtype=torch.int16) % classes
         findings, curves = [], []

@@ -21,7 +21,15 @@ from imgcollapse.drift import (
 )
 from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
-from imgcollapse.tools.validate.laws import Array, Curve, Finding, Outcome, Plot, Trial, compare
+from imgcollapse.tools.validate.laws import (
+    Array,
+    Curve,
+    LawContext,
+    Measurement,
+    Outcome,
+    Plot,
+    compare,
+)
 from imgcollapse.tools.validate.lineages import Born, classes_of, counts, descend, history
 
 
@@ -37,13 +45,13 @@ class Survival:
         "classes of m copies are gone after about 2.9 m generations."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Count the classes that are still there."""
         findings, rare = self._alive(trial)
         medians, by_copies = self._medians(trial)
         return Outcome([*findings, *medians, self._lost(trial)], [rare, by_copies])
 
-    def _alive(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _alive(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, copies, last = 60_000, 30, 100
         real = classes_of(*[copies] * (n // copies))
         lineages = [
@@ -61,7 +69,7 @@ class Survival:
         curve = Curve.of("30 copies", k[4::5], theory[4::5], alive[:, 4::5])
         return findings, Plot("Share of classes alive", "generation", [curve])
 
-    def _medians(self, trial: Trial) -> tuple[list[Finding], Plot]:
+    def _medians(self, trial: LawContext) -> tuple[list[Measurement], Plot]:
         n, sizes = 20_000, (5, 10, 20, 50, 100)
         per_size = n // len(sizes)
         real = classes_of(*(m for m in sizes for _ in range(per_size // m)))
@@ -89,7 +97,7 @@ class Survival:
             curves.append(Curve.of(f"{m} copies", x, theory, share[:, x - 1]))
         return findings, Plot("Share alive, by copies at the start", "generation", curves, True)
 
-    def _lost(self, trial: Trial) -> Finding:
+    def _lost(self, trial: LawContext) -> Measurement:
         k = 50
         tail = np.geomspace(1, 40, 100).round().astype(int).tolist()
         n = 5_000
@@ -115,7 +123,7 @@ class FirstExtinction:
         "compete."
     )
 
-    def test(self, trial: Trial, say: Callable[[str], Any]) -> Outcome:
+    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
         """Wait for the first class to go missing."""
         n, p = 1000, np.array([0.6, 0.3, 0.06, 0.03, 0.01])
         real = classes_of(*(n * p).round().astype(int).tolist())
@@ -132,14 +140,14 @@ class FirstExtinction:
         plot = Plot("Chance that all five classes are alive", "generation", [curve])
         return Outcome([compare(what, waited, theory, "35.5 ± 0.9")], [plot])
 
-    def _wait(self, trial: Trial, real: Tensor, i: int) -> float:
+    def _wait(self, trial: LawContext, real: Tensor, i: int) -> float:
         lineage = descend(*_parts(trial), real, trial.seed / "first" / i)
         # Waiting without end would tell nothing more: the chance of 600 is below 1e-4.
         few = (g for g, born in enumerate(lineage, 1) if len(born.samples.unique()) < 5 or g == 600)
         return float(next(few))
 
 
-def _parts(trial: Trial) -> tuple[Regime, Generator]:
+def _parts(trial: LawContext) -> tuple[Regime, Generator]:
     return trial.parts.replace, trial.parts.resample
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import Silent, Watcher
+from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 from imgcollapse.tools.verify.files import check_files, check_page, check_tables
@@ -23,7 +23,9 @@ from imgcollapse.tools.verify.structure import check_structure
 __all__ = ["Check", "Verification", "verify"]
 
 
-def verify(folder: Path | str, quick: bool = False, watcher: Watcher | None = None) -> Verification:
+def verify(
+    folder: Path | str, quick: bool = False, reporter: ProgressReporter | None = None
+) -> Verification:
     """Look at everything in a run folder, or in all runs of a sweep's; writes nothing.
 
     Args:
@@ -34,15 +36,15 @@ def verify(folder: Path | str, quick: bool = False, watcher: Watcher | None = No
     Raises:
         UserError: it is neither.
     """
-    folder, watcher = Path(folder), watcher or Silent()
+    folder, reporter = Path(folder), reporter or NullProgress()
     if is_sweep(folder):
-        return Verification(folder, list(_sweep(folder, quick, watcher)))
+        return Verification(folder, list(_sweep(folder, quick, reporter)))
     if not (folder / RECORD).is_file():
         Run.open(folder)  # says what is wrong with that
-    return Verification(folder, list(_run(folder, quick, watcher)))
+    return Verification(folder, list(_run(folder, quick, reporter)))
 
 
-def _sweep(folder: Path, quick: bool, watcher: Watcher) -> Iterator[Check]:
+def _sweep(folder: Path, quick: bool, reporter: ProgressReporter) -> Iterator[Check]:
     record = Check("sweep", folder, "sweep.json")
     try:
         arms = list(open_sweep(folder))
@@ -54,12 +56,12 @@ def _sweep(folder: Path, quick: bool, watcher: Watcher) -> Iterator[Check]:
     yield record
     for arm in arms:
         if (folder / arm / RECORD).is_file():
-            yield from _run(folder / arm, quick, watcher)
+            yield from _run(folder / arm, quick, reporter)
         else:
             record.notes.append(f"{folder / arm}: has not begun")
 
 
-def _run(folder: Path, quick: bool, watcher: Watcher) -> Iterator[Check]:
+def _run(folder: Path, quick: bool, reporter: ProgressReporter) -> Iterator[Check]:
     try:
         run = Run.open(folder)
     except UserError as error:
@@ -67,7 +69,7 @@ def _run(folder: Path, quick: bool, watcher: Watcher) -> Iterator[Check]:
         record.blame(error)
         yield record
         return
-    yield check_files(run, watcher)
+    yield check_files(run, reporter)
     yield check_tables(run)
     if not quick:
         lineages = check_structure(run)

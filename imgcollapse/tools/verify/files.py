@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import Watcher
+from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.io import atomic, checksums
 from imgcollapse.runs.lineage_dir import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.runs.run_dir import REPORT, Run
@@ -15,7 +15,7 @@ from imgcollapse.runs.tables import csv
 from imgcollapse.tools.verify.result import Check
 
 
-def check_files(run: Run, watcher: Watcher) -> Check:
+def check_files(run: Run, reporter: ProgressReporter) -> Check:
     """Hash everything; what has no hash elsewhere carries its own."""
     check, size = Check("files", run.path), 0
     every = [*_beside_the_record(run), *(x for lineage in run.lineages for x in _of(lineage))]
@@ -25,7 +25,7 @@ def check_files(run: Run, watcher: Watcher) -> Check:
             size += path.stat().st_size if path.is_file() else 0
         except (UserError, OSError) as error:
             check.blame(str(error))
-        watcher("verify", done, len(every), 0)
+        reporter("verify", done, len(every), 0)
     check.extent = f"{len(every) + 1:,} files, {size / 1e6:,.1f} MB"  # run.json is one
     for lineage in run.lineages:
         try:
@@ -77,9 +77,9 @@ def check_page(page: Path) -> None:
     Raises:
         UserError: it is not.
     """
-    if not checksums.is_whole_page(page):
+    if not checksums.is_intact_page(page):
         mend = f"imgcollapse report {page.parent} writes it anew"
-        raise UserError(f"{page}: cannot be read ({checksums.BROKEN}); {mend}")
+        raise UserError(f"{page}: cannot be read ({checksums.MISMATCH}); {mend}")
 
 
 def _of(lineage: Lineage) -> Iterator[Test]:
@@ -104,7 +104,7 @@ def _of(lineage: Lineage) -> Iterator[Test]:
 
 def _check_log(lineage: Lineage) -> None:
     path, told = lineage.path / LOG, 0
-    for number, event in enumerate(checksums.lines(path) if path.is_file() else (), 1):
+    for number, event in enumerate(checksums.read_lines(path) if path.is_file() else (), 1):
         if event is None:
             raise UserError(
                 f"{path}: line {number} is not as it was written; nothing depends on it, remove it"
@@ -123,9 +123,9 @@ def _check_log(lineage: Lineage) -> None:
 
 def _check_picks(path: Path) -> None:
     try:
-        checksums.opened(path.read_bytes())
+        checksums.strip_checksum(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise atomic.damaged(path, error, "remove it and review again") from None
+        raise atomic.damaged_file_error(path, error, "remove it and review again") from None
 
 
 def _changed_picks(lineage: Lineage) -> Iterator[str]:

@@ -13,15 +13,15 @@ from torch import Tensor
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, Images, Stock
-from imgcollapse.core.lineage_images import RESERVE, Archive
+from imgcollapse.core.images import UNKNOWN, Images, ImageSet
+from imgcollapse.core.lineage_images import RESERVE, LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
-from imgcollapse.data.image_sets import InMemory
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.experiment.setup import choose_device, made_with
+from imgcollapse.data.image_sets import InMemoryImages
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.experiment.setup import environment, setup_device
 from imgcollapse.generators.base import Model
-from imgcollapse.io.checkpoints import FIRST_STEP, FirstStep, Scratch
+from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterFirstStep
 from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.verify.result import Check
@@ -67,7 +67,7 @@ class Bench:
 
     def model(self, g: int) -> Model:
         """The g-th model as it was saved, or as its training set makes it."""
-        if self.study.generator.by_heart:
+        if self.study.generator.stores_training_set:
             return _fit(self)
         shape = tuple(self.run.record["shape"])
         state = self.lineage.model(g)
@@ -90,18 +90,18 @@ class Bench:
         """
         chosen, lineage = self.lineage.training_set(self.g), self.lineage
         fresh = bool((chosen.generation == RESERVE).any())
-        archive = Archive(lineage.samples(0), self._reserve(fresh))
+        archive = LineageImages(lineage.samples(0), self._reserve(fresh))
         for g in range(self.g):
             if g > 0:
                 archive.append(lineage.samples(g))
-            if (kept := lineage.kept(g)) is not None:
-                archive.admit(g, kept)
+            if (kept := lineage.selection(g)) is not None:
+                archive.restrict(g, kept)
         return archive.gather(chosen)
 
-    def _reserve(self, needed: bool) -> Stock:
+    def _reserve(self, needed: bool) -> ImageSet:
         if not needed:
             shape = (0, *self.run.record["shape"])
-            return InMemory(torch.empty(shape, dtype=torch.uint8), torch.empty(0).short())
+            return InMemoryImages(torch.empty(shape, dtype=torch.uint8), torch.empty(0).short())
         try:
             real = self.study.real()
         except UserError as error:
@@ -112,7 +112,7 @@ class Bench:
 
     def excuse(self) -> str:
         """Why bits may come out otherwise than they did, in words; empty if they may not."""
-        then, now = self.manifest["made_with"], made_with(self.device)
+        then, now = self.manifest["made_with"], environment(self.device)
         said = [
             f"{name} {then.get(name)} then and {now[name]} now"
             for name in now
@@ -139,7 +139,7 @@ def check_replays(run: Run, sound: bool) -> Iterator[Check]:
             where = lineage.folder(lineage.generations - 1)
             try:
                 study = Study.model_validate(run.record["study"])
-                bench = Bench(run, study, choose_device(study), lineage)
+                bench = Bench(run, study, setup_device(study), lineage)
                 done.append(_put(bench, replay, check))
             except (NotReplayedError, UserError, ValidationError) as error:
                 why = str(error).splitlines()[0]
@@ -175,7 +175,7 @@ def _sampling(bench: Bench) -> tuple[str, bool]:
     n = min(getattr(generator, "sample_batch", None) or len(recorded), len(recorded))
     first = recorded[torch.arange(n)]
     asked = first.labels if generator.conditional else torch.full((n,), UNKNOWN, dtype=torch.int16)
-    drawn = bench.model(bench.g).sample(asked, bench.seed / "sample", Silent())
+    drawn = bench.model(bench.g).sample(asked, bench.seed / "sample", NullProgress())
     drawn = mark(bench.study.curation, drawn, bench.seed / "mark")
     same = torch.equal(drawn.pixels, first.pixels) and torch.equal(drawn.labels, first.labels)
     return f"{n:,} samples drawn again", same
@@ -184,12 +184,12 @@ def _sampling(bench: Bench) -> tuple[str, bool]:
 def _training(bench: Bench) -> tuple[str, bool]:
     """Take the first step again, or all if that is quick; says what, and whether it is the same."""
     bench.has(MODEL, TRAINING_SET)
-    if bench.study.generator.by_heart:
+    if bench.study.generator.stores_training_set:
         return "", True  # its model is its training set, from which the samples are drawn again
     if step := bench.manifest.get("training", {}).get(FIRST_STEP):
         try:
-            _fit(bench, FirstStep())
-        except FirstStep.Taken as taken:
+            _fit(bench, StopAfterFirstStep())
+        except StopAfterFirstStep.Taken as taken:
             return "the first step of a training", str(taken) == step
     seconds = bench.manifest.get("seconds", {}).get("fit", 0.0)
     if seconds > CHEAP:
@@ -198,12 +198,14 @@ def _training(bench: Bench) -> tuple[str, bool]:
     return "a model trained again", _alike(_fit(bench).state(), saved)
 
 
-def _fit(bench: Bench, scratch: Scratch | None = None) -> Model:
+def _fit(bench: Bench, checkpoints: CheckpointManager | None = None) -> Model:
     generator, images, previous = bench.study.generator, bench.training_images(), None
     if generator.needs_previous and bench.g > 1:
         previous = bench.model(bench.g - 1)
     seed = bench.seed / "fit"
-    return generator.fit(images, bench.classes, seed, bench.device, Silent(), previous, scratch)
+    return generator.fit(
+        images, bench.classes, seed, bench.device, NullProgress(), previous, checkpoints
+    )
 
 
 def _alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

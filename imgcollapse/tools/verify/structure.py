@@ -6,9 +6,16 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import UNKNOWN, UNRECOGNISED
-from imgcollapse.core.lineage_images import GAP, RESERVE
-from imgcollapse.runs.lineage_dir import KEPT, MANIFEST, SAMPLES, TRAIN_AGAIN, TRAINING_SET, Lineage
+from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED
+from imgcollapse.core.lineage_images import REMOVED, RESERVE
+from imgcollapse.runs.lineage_dir import (
+    MANIFEST,
+    SAMPLES,
+    SELECTION,
+    TRAIN_AGAIN,
+    TRAINING_SET,
+    Lineage,
+)
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.verify.result import Check
 
@@ -25,7 +32,7 @@ def check_structure(run: Run) -> Check:
                 if SAMPLES not in lineage.manifest(g).get("pruned", ()):
                     _check_samples(run, lineage, g)
                 if g > 0:
-                    if (kept := lineage.kept(g - 1)) is not None:
+                    if (kept := lineage.selection(g - 1)) is not None:
                         pools[g - 1] = kept.rows
                     if TRAINING_SET not in lineage.manifest(g).get("pruned", ()):
                         count += _check_training_set(run, lineage, g, sizes, pools)
@@ -51,7 +58,7 @@ def _check_samples(run: Run, lineage: Lineage, g: int) -> None:
     for name, values in (("labels", labels), ("counted", counted)):
         if len(values) and not UNKNOWN <= int(values.min()) <= int(values.max()) < len(classes):
             raise UserError(f"{path}: {name} has a class that the study has not; {TRAIN_AGAIN}")
-    names = {**dict(enumerate(classes)), UNKNOWN: UNRECOGNISED}
+    names = {**dict(enumerate(classes)), UNKNOWN: UNRECOGNIZED}
     there = {name: int((counted == label).sum()) for label, name in names.items()}
     said = {row["class"]: row["counted"] for row in lineage.manifest(g)["census"]}
     if said != there:
@@ -85,9 +92,9 @@ def _check_training_set(
             raise UserError(f"{path}: names a row that generation {source} has not; {TRAIN_AGAIN}")
         if source in pools:
             kept = pools[source]
-            if len(kept) and not (GAP <= int(kept.min()) <= int(kept.max()) < size):
-                place = lineage.folder(source + 1) / KEPT
+            if len(kept) and not (REMOVED <= int(kept.min()) <= int(kept.max()) < size):
+                place = lineage.folder(source + 1) / SELECTION
                 raise UserError(f"{place}: names a row that is not there; {TRAIN_AGAIN}")
-            if not torch.isin(rows, kept[kept != GAP]).all():
+            if not torch.isin(rows, kept[kept != REMOVED]).all():
                 raise UserError(f"{path}: names a row that no filter has kept; {TRAIN_AGAIN}")
     return len(chosen)

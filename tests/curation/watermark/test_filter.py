@@ -11,13 +11,13 @@ from scipy.stats import binom
 from imgcollapse import run
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import GAP, Archive
+from imgcollapse.core.lineage_images import REMOVED, LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.drift import detection_variance
-from imgcollapse.experiment.progress import Silent
+from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import RealPlusSynthetic
 from imgcollapse.tools.validate.lineages import CPU, NO_RESERVE, counts
@@ -63,7 +63,7 @@ def test_chance_sees_no_pixels_and_keeps_what_a_sure_detector_would():
     part = Watermark(fpr=0.1, weight=0.25)
     n = 4000
     for generation, share in ((0, 1 - 0.1 * 0.75), (1, 0.25)):
-        kept = part.blind(generation, n, SEED / generation)
+        kept = part.null_selection(generation, n, SEED / generation)
         assert abs(len(kept) / n - share) <= FOUR_SE * (share * (1 - share) / n) ** 0.5
 
 
@@ -80,7 +80,7 @@ def test_a_perfect_detector_lets_all_real_images_and_no_sample_in(shown):
     assert len(perfect.keep(shown([0, 1, 2], 0), SEED)) == 3
     assert len(perfect.keep(shown([0, 1, 2], 1), SEED)) == 0
     # A screen leaves gaps: a regime finds nothing there.
-    assert curate([perfect], shown([0, 1, 2], 1), SEED).rows.tolist() == [GAP] * 3
+    assert curate([perfect], shown([0, 1, 2], 1), SEED).rows.tolist() == [REMOVED] * 3
 
 
 def found(part, unmarked, samples, real=DOGS):
@@ -148,15 +148,15 @@ def test_a_study_marks_its_samples_and_trains_on_none(config, tmp_path):
 
 def drift(shown, filters, real, ratio, generations, seed):
     """Mean of sum_k (x_k - p_k)^2 / sum_k p_k (1 - p_k) over later training sets."""
-    archive, n, seen = Archive(real, NO_RESERVE), len(real), []
+    archive, n, seen = LineageImages(real, NO_RESERVE), len(real), []
     regime, p = RealPlusSynthetic(ratio=ratio), counts(real.labels, 10) / n
     for g in range(1, generations + 1):
         born = archive.generations[-1]
         offered = shown(born.labels, g - 1, classes="0123456789", images=born)
-        archive.admit(g - 1, curate(filters, offered, seed / g / "curate"))
+        archive.restrict(g - 1, curate(filters, offered, seed / g / "curate"))
         training = archive.gather(regime.select(archive, g, seed / g / "select"))
-        model = Resample().fit(training, 10, seed / g / "fit", CPU, Silent())
-        drawn = model.sample(torch.zeros(ratio * n), seed / g / "sample", Silent())
+        model = Resample().fit(training, 10, seed / g / "fit", CPU, NullProgress())
+        drawn = model.sample(torch.zeros(ratio * n), seed / g / "sample", NullProgress())
         for part in filters:
             drawn = part.mark(drawn, seed / g / "mark")
         archive.append(drawn)

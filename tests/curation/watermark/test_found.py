@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.watermark.attacks import ATTACKS
-from imgcollapse.curation.watermark.spread_transform import Mark
+from imgcollapse.curation.watermark.spread_transform import SpreadTransformMark
 from imgcollapse.data import TorchvisionSet
 
 SEED = Seed(("real",))
@@ -48,7 +48,7 @@ def drawn(name, root, most, size=None):
 
 
 def mark(pixels, key=0):
-    return Mark.of(key, tuple(pixels.shape[1:]), 35.0, 2)
+    return SpreadTransformMark.of(key, tuple(pixels.shape[1:]), 35.0, 2)
 
 
 @pytest.mark.parametrize("name", ["MNIST", "CIFAR-10", "dogs"])

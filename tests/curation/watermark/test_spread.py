@@ -11,7 +11,7 @@ from scipy.stats import binom, kstest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.spread_transform import CARRIERS, Mark
+from imgcollapse.curation.watermark.spread_transform import CARRIERS, SpreadTransformMark
 from imgcollapse.data import Digits, PaperDogs
 
 
@@ -27,7 +27,7 @@ SETS = {"digits": DIGITS, "dogs": DOGS, "gray": GRAY, "tall": TALL}
 
 
 def mark(pixels, key=0, psnr=35.0, search=2):
-    return Mark.of(key, tuple(pixels.shape[1:]), psnr, search)
+    return SpreadTransformMark.of(key, tuple(pixels.shape[1:]), psnr, search)
 
 
 def psnr(one, other):
@@ -92,7 +92,7 @@ def test_the_statistic_has_mean_0_and_variance_1_and_is_largest_on_the_lattice()
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 64, 64), (3, 32, 24)])
 def test_carriers_are_orthonormal_and_leave_the_margin_alone(shape):
-    made = Mark.of("key", shape, 35.0, 2)
+    made = SpreadTransformMark.of("key", shape, 35.0, 2)
     flat = made.carriers.reshape(len(made.carriers), -1)
     # Sums of up to 4,096 products of float64.
     np.testing.assert_allclose(flat @ flat.T, np.eye(len(flat)), atol=1e-12)
@@ -125,13 +125,13 @@ def test_no_images_are_no_trouble_and_too_small_ones_are_refused():
     none = DIGITS[:0]
     assert len(mark(none).embed(none)) == len(mark(none).p_values(none)) == 0
     assert len(mark(none).statistic(none)[0]) == 0
-    assert Mark.of(0, (1, 4, 4), 35.0, 2).carriers.any()
+    assert SpreadTransformMark.of(0, (1, 4, 4), 35.0, 2).carriers.any()
     with pytest.raises(UserError, match=r"^curation: images of 2x4 pixels are too small [^\n]+$"):
-        Mark.of(0, (1, 2, 4), 35.0, 2)
+        SpreadTransformMark.of(0, (1, 2, 4), 35.0, 2)
 
 
 def test_a_key_names_its_mark():
-    one, same, other = (Mark.of(key, (1, 16, 16), 35.0, 2) for key in (3, 3, "3x"))
+    one, same, other = (SpreadTransformMark.of(key, (1, 16, 16), 35.0, 2) for key in (3, 3, "3x"))
     assert (one.carriers == same.carriers).all()
     assert (one.dither == same.dither).all()
     assert (one.dither != other.dither).any()

@@ -15,10 +15,10 @@ from tempfile import mkdtemp
 import imgcollapse as ic
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
-from imgcollapse.curation import Subject
+from imgcollapse.curation import PicksTarget
 from imgcollapse.data import RealData
-from imgcollapse.experiment.progress import Silent
-from imgcollapse.experiment.setup import choose_device, freeze_oracle, recall_real_side
+from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.experiment.setup import load_cached_reference, prepare_oracle, setup_device
 from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.runs.run_dir import CHANCE, Run
@@ -57,7 +57,7 @@ def example() -> Path:
     atexit.register(shutil.rmtree, top)
     (top / "study.yaml").write_text(STUDY)
     run = Run.open(ic.run(top / "study.yaml", top / "run").path)
-    run.lineages[0].end_diverged(3, "its loss was no number")
+    run.lineages[0].mark_diverged(3, "its loss was no number")
     return run.path
 
 
@@ -76,25 +76,25 @@ def read_run(folder: Path) -> None:
             lineage.samples(g)
             lineage.counted(g)
             lineage.words(g)
-            Subject.at(lineage.path, g)
+            PicksTarget.at(lineage.path, g)
             if g:
                 lineage.training_set(g)
-                lineage.kept(g - 1)
+                lineage.selection(g - 1)
                 lineage.model(g)
     run.oracle()
     run.vocabulary()
     run.reserve_labels  # noqa: B018 - it is read from the disk
-    run.derived(CHANCE, run.made_with)
-    recall_real_side(*_judges(), run)
+    run.derived(CHANCE, run.environment)
+    load_cached_reference(*_judges(), run)
 
 
 @cache
 def _judges() -> tuple[Study, RealData, FrozenOracle, Device]:
     """Whoever would take over what the example's run has found about its real images."""
     run = Run.open(example())
-    study, device = run.study, choose_device(run.study)
+    study, device = run.study, setup_device(run.study)
     real = study.real()
-    return study, real, freeze_oracle(study, real, run, device, Silent()), device
+    return study, real, prepare_oracle(study, real, run, device, NullProgress()), device
 
 
 def put_in(folder: Path, name: str, data: bytes, fitting: bool) -> None:
@@ -103,13 +103,13 @@ def put_in(folder: Path, name: str, data: bytes, fitting: bool) -> None:
     if fitting and path.suffix == ".json":
         data = _sealed(data)
     elif fitting and path.suffix == ".jsonl":
-        data = b"".join(checksums.LINE.put(line) for line in data.split(b"\n"))
+        data = b"".join(checksums.LINE_CHECKSUM.append(line) for line in data.split(b"\n"))
     path.write_bytes(data)
     if fitting and path.suffix == ".safetensors":
         holder = path.with_name("run.json" if path.parent == folder else "manifest.json")
         record = json.loads(holder.read_bytes())
         record["files"][path.name] = sha256(data).hexdigest()
-        del record[checksums.KEY]
+        del record[checksums.CHECKSUM_KEY]
         checksums.write_json(holder, record)
 
 
@@ -117,8 +117,10 @@ def bare(folder: Path, name: str) -> bytes:
     """A file of a run without its seals, as `put_in` takes it."""
     data = (folder / name).read_bytes()
     if name.endswith(".jsonl"):
-        return b"\n".join(line[: line.rindex(checksums.LINE.opening)] for line in data.splitlines())
-    return checksums.opened(data) if name.endswith(".json") else data
+        return b"\n".join(
+            line[: line.rindex(checksums.LINE_CHECKSUM.opening)] for line in data.splitlines()
+        )
+    return checksums.strip_checksum(data) if name.endswith(".json") else data
 
 
 def run_target(names: Sequence[str]) -> Target:
@@ -154,9 +156,9 @@ def _sealed(data: bytes) -> bytes:
     with suppress(ValueError, RecursionError, UnicodeDecodeError):
         value = json.loads(data)
         if isinstance(value, dict):
-            value.pop(checksums.KEY, None)
+            value.pop(checksums.CHECKSUM_KEY, None)
             body = json.dumps(value, indent=2, ensure_ascii=False).removesuffix("\n}")
-            return checksums.JSON.put(body.encode("utf-8", "surrogatepass"))
+            return checksums.JSON_CHECKSUM.append(body.encode("utf-8", "surrogatepass"))
     return data
 
 

@@ -17,12 +17,12 @@ from safetensors.numpy import save
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.curation import Picks, Subject
+from imgcollapse.curation import Picks, PicksTarget
 from imgcollapse.data import Folder
 from imgcollapse.data.decode import UnusableError, decode, quietly
-from imgcollapse.data.image_import import bring
+from imgcollapse.data.image_import import load_images
 from imgcollapse.data.safe_zip import Limits
-from imgcollapse.io.pretrained import Weights
+from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.sweeps import load_plan
 
 SHAPE, CLASSES = (3, 8, 8), ("cat", "dog")
@@ -135,7 +135,7 @@ def _zip(path: Path) -> object:
     try:
         Folder(path=path, size=8, max_pixels=1_000_000, **limits).load()
     except UserError:
-        bring(path, SHAPE, CLASSES, SMALL)
+        load_images(path, SHAPE, CLASSES, SMALL)
 
 
 @cache
@@ -152,7 +152,7 @@ def arrays() -> list[bytes]:
 
 
 def _arrays(path: Path) -> object:
-    brought = bring(path, SHAPE, CLASSES, SMALL)
+    brought = load_images(path, SHAPE, CLASSES, SMALL)
     assert brought.images.shape == SHAPE
     return brought
 
@@ -168,7 +168,7 @@ def tensors() -> list[bytes]:
     ]
 
 
-SUBJECT = Subject(0, 1, "ab" * 32, 40, CLASSES)
+SUBJECT = PicksTarget(0, 1, "ab" * 32, 40, CLASSES)
 
 
 @cache
@@ -235,8 +235,8 @@ def weights() -> list[bytes]:
 
 
 def _weights(path: Path) -> object:
-    source = Weights("oracle.weights", path, [], "https://there", "another")
-    source.fill(torch.nn.Linear(2, 2), source.state(), assign=False)
+    source = PretrainedWeights("oracle.weights", path, [], "https://there", "another")
+    source.copy_into(torch.nn.Linear(2, 2), source.load_state(), assign=False)
 
 
 FILES = {

@@ -22,7 +22,7 @@ from torchvision import transforms
 from tqdm import tqdm
 
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import Progress
+from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.tools.bench.pictures import Pictures
 
 
@@ -46,7 +46,7 @@ def train(
     warmup: int,
     ema_decay: float,
     device: torch.device,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> list[float]:
     """Train, leave the averaged weights in `model`, and return the loss of every step.
 
