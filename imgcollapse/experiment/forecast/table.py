@@ -41,8 +41,8 @@ def show_arms(plans: Mapping[str, Forecast], jobs: int, console: Console) -> Non
     most = max((plan.memory or 0 for plan in plans.values()), default=0)
     console.print(
         Text(
-            f"With {jobs} at a time: about {format_duration(seconds / jobs)}, if they do not slow each "
-            f"other down, and {_bytes(jobs * most)} of memory."
+            f"With {jobs} at a time: about {format_duration(seconds / jobs)}, if they do not slow "
+            f"each other down, and {_bytes(jobs * most)} of memory."
         )
     )
     probes = {id(plan.profile): plan.profile.took for plan in plans.values()}
