@@ -17,6 +17,7 @@ streams.py        metrics that keep every feature vector
 """
 
 from imgcollapse.core.estimate import Estimate
+from imgcollapse.metrics.base import MetricInfo
 from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, fid
@@ -25,13 +26,22 @@ from imgcollapse.metrics.kernel_distance import KernelDistance, kid
 from imgcollapse.metrics.likelihood import bits_per_dim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.precision_recall import PrecisionRecall, prdc
+from imgcollapse.metrics.registry import metric_infos
 from imgcollapse.metrics.settings import MetricSettings
 from imgcollapse.metrics.suite import COLUMNS, RealReference, metric_row
 from imgcollapse.metrics.vendi_score import Vendi, vendi
-from imgcollapse.metrics.vocabulary import Codebook, Vocabulary, WordReference
+from imgcollapse.metrics.vocabulary import (
+    TAIL_MASS,
+    WORDS_LOST,
+    Codebook,
+    Vocabulary,
+    WordReference,
+)
 
 __all__ = [
     "COLUMNS",
+    "TAIL_MASS",
+    "WORDS_LOST",
     "AnyExtractor",
     "Codebook",
     "Estimate",
@@ -40,6 +50,7 @@ __all__ = [
     "FrechetInfinity",
     "KernelDistance",
     "MemorizedShare",
+    "MetricInfo",
     "MetricSettings",
     "PrecisionRecall",
     "RealReference",
@@ -51,6 +62,7 @@ __all__ = [
     "fid",
     "fid_infinity",
     "kid",
+    "metric_infos",
     "metric_row",
     "prdc",
     "vendi",

@@ -7,9 +7,10 @@ which is symmetric and positive semidefinite: they are real and come from a symm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
+from imgcollapse.metrics.base import MetricInfo
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
@@ -167,6 +169,18 @@ class FrechetDistance(Metric):
     feature vector once more.
     """
 
+    infos: ClassVar = (
+        MetricInfo(
+            "fid",
+            "FID",
+            "FID to real images",
+            higher_is_better=False,
+            limits=(0.0, math.inf),
+            per_class=True,
+            compared=True,
+            sentinel="above-floor",
+        ),
+    )
     is_differentiable = False
     higher_is_better = False
     full_state_update = False

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import TwoSampleMetric
+from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
 
 _BLOCK = 1 << 19
 """Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
@@ -98,6 +99,16 @@ def kid(
 class KernelDistance(TwoSampleMetric):
     """`kid` of streamed features."""
 
+    infos: ClassVar = (
+        MetricInfo(
+            "kid",
+            "KID",
+            "KID to real images",
+            higher_is_better=False,
+            per_class=True,
+            compared=True,
+        ),
+    )
     higher_is_better = False
 
     def compute(self) -> Estimate:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, t_interval, undefined
+from imgcollapse.metrics.base import MetricInfo
 from imgcollapse.metrics.suite import metric_row
+
+BITS_PER_DIM = MetricInfo(
+    "bits_per_dim",
+    "bits per dimension",
+    "Bits per dimension of held-out real images",
+    higher_is_better=False,
+    limits=(0.0, math.inf),
+    has_floor=False,
+)
 
 
 def bits_per_dim(generation: int, bits: Tensor, dimensions: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from scipy.stats import betabinom
@@ -19,6 +19,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
+from imgcollapse.metrics.base import MetricInfo
 
 _BLOCK = 1 << 22
 
@@ -79,6 +80,18 @@ class Copies:
 class MemorizedShare(Metric):
     """Memorised share of streamed images."""
 
+    # Generation 0 is the training set itself.
+    infos: ClassVar = (
+        MetricInfo(
+            "memorized",
+            "memorized share",
+            "Memorized share of samples",
+            higher_is_better=False,
+            limits=(0.0, 1.0),
+            per_class=True,
+            shows_real=False,
+        ),
+    )
     is_differentiable = False
     higher_is_better = False
     full_state_update = False

@@ -6,8 +6,9 @@ coverage: Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4. A ball holds i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from imgcollapse.core.estimate import (
     undefined,
     wilson_interval,
 )
-from imgcollapse.metrics.base import TwoSampleMetric
+from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
 METRICS = ("precision", "recall", "density", "coverage")
@@ -98,6 +99,47 @@ def prdc(
 class PrecisionRecall(TwoSampleMetric):
     """`prdc` of streamed features."""
 
+    infos: ClassVar = (
+        MetricInfo(
+            "precision",
+            "precision",
+            "Precision and recall",
+            higher_is_better=True,
+            limits=(0.0, 1.0),
+            per_class=True,
+            own_title="Precision",
+            full_axis=True,
+        ),
+        MetricInfo(
+            "recall",
+            "recall",
+            "Precision and recall",
+            higher_is_better=True,
+            limits=(0.0, 1.0),
+            per_class=True,
+            compared=True,
+            own_title="Recall of real images",
+            full_axis=True,
+        ),
+        MetricInfo(
+            "density",
+            "density",
+            "Density and coverage",
+            higher_is_better=True,
+            limits=(0.0, math.inf),
+            per_class=True,
+            own_title="Density",
+        ),
+        MetricInfo(
+            "coverage",
+            "coverage",
+            "Density and coverage",
+            higher_is_better=True,
+            limits=(0.0, 1.0),
+            per_class=True,
+            own_title="Coverage",
+        ),
+    )
     higher_is_better = True
 
     def __init__(self, k: int = 5, **kwargs: Any) -> None:

@@ -7,7 +7,8 @@ that have nothing in common.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
+from imgcollapse.metrics.base import MetricInfo
 from imgcollapse.metrics.jackknife import hash_order
 
 
@@ -49,6 +51,16 @@ def vendi(features: Tensor) -> Estimate:
 class Vendi(Metric):
     """`vendi` of streamed features."""
 
+    infos: ClassVar = (
+        MetricInfo(
+            "vendi",
+            "Vendi score",
+            "Vendi score: effective number of samples",
+            higher_is_better=True,
+            limits=(1.0, math.inf),
+            per_class=True,
+        ),
+    )
     is_differentiable = False
     higher_is_better = True
     full_state_update = False

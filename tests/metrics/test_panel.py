@@ -131,7 +131,7 @@ def test_floors_are_taken_over_from_rows_and_not_found_again(real_side, normal):
     samples, counted = normal(9, 250), (torch.arange(250) % 3).short()
     rows = measure(real_side, samples, counted)
     forgotten = replace(real_side, spare=real_side.spare + 5, _floors={}, _known={})
-    forgotten.recall(json.loads(json.dumps(rows)), ["a", "b", "c", "d"])
+    forgotten.load_cached(json.loads(json.dumps(rows)), ["a", "b", "c", "d"])
     assert measure(forgotten, samples, counted) == rows
     others = measure(forgotten, samples[:240], counted[:240])
     assert rows_by(others)["", "fid_floor"]["value"] > 2 * rows_by(rows)["", "fid_floor"]["value"]

@@ -21,6 +21,7 @@ from torch import Tensor
 from imgcollapse.core.estimate import Estimate, percentile_interval, t_interval, undefined
 from imgcollapse.core.images import ImageSet
 from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics.base import MetricInfo
 from imgcollapse.metrics.jackknife import BLOCKS, hash_order
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
@@ -38,6 +39,38 @@ from imgcollapse.metrics.vocabulary.tally import (
 
 AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
 BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
+
+
+def _info(name: str, label: str, has_chance: bool = True, **rest: Any) -> MetricInfo:
+    return MetricInfo(name, label, has_chance=has_chance, section="vocabulary", **rest)
+
+
+TAIL_MASS = _info(
+    "vocab_tail_mass",
+    "share of the rare words",
+    title="Share of the rare words",
+    limits=(0.0, 1.0),
+    sentinel="outside-chance",
+)
+WORDS_LOST = _info(
+    "vocab_words_lost",
+    "words lost",
+    title="Words lost",
+    higher_is_better=False,
+    limits=(0.0, math.inf),
+)
+WORD_METRICS = (
+    TAIL_MASS,
+    WORDS_LOST,
+    _info("vocab_entropy", "entropy of the words"),
+    _info("vocab_unseen_mass", "share of unseen words"),
+    _info("vocab_chao2", "words seen and unseen"),
+    _info("vocab_tv", "total variation of the words", higher_is_better=False),
+    _info("vocab_perplexity", "perplexity of the words", higher_is_better=False),
+    _info("vocab_perplexity_reverse", "perplexity of the real words", higher_is_better=False),
+    _info("vocab_bigram", "bigram perplexity", False, higher_is_better=False),
+    _info("vocab_bigram_reverse", "bigram perplexity, reverse", False, higher_is_better=False),
+)
 _FLOOR = "_floor"
 _NOTHING = 1e-12
 """A standard error of rounding alone."""
