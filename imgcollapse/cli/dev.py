@@ -100,7 +100,7 @@ def doctor(
     ] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Look at this machine and this installation; exit code 1 if something must be mended."""
+    """Check this machine and this installation; exit code 1 if something must be fixed."""
     from rich.console import Console
 
     from imgcollapse.tools import doctor as checks

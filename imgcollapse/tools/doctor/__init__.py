@@ -1,15 +1,11 @@
-"""What is wrong with this machine or this installation, and how to mend it.
+"""Finds what is wrong with this machine or installation, and says how to fix it.
 
-findings.py  what a check says
-probe.py     torch, looked at in a process of its own: importing it may fail, or end the process
-checks.py    all checks, one after another, without torch
-  software.py  of what is installed
-  machine.py   of the machine
-show.py      on a terminal, in a log, as JSON
+checks.py       all checks, without torch
+torch_probe.py  torch, imported in a process of its own
+show.py         results on a terminal or in a log
 """
 
-from imgcollapse.tools.doctor.checks import examine
-from imgcollapse.tools.doctor.findings import Problem, Verdict
-from imgcollapse.tools.doctor.show import as_json, show
+from imgcollapse.tools.doctor.checks import CheckResult, Verdict, as_json, examine
+from imgcollapse.tools.doctor.show import show
 
-__all__ = ["Problem", "Verdict", "as_json", "examine", "show"]
+__all__ = ["CheckResult", "Verdict", "as_json", "examine", "show"]

@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, says how to mend it, and needs nothing that may be broken."""
+"""The doctor finds what is wrong, says how to fix it, and needs nothing that may be broken."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from imgcollapse import cli
-from imgcollapse.tools.doctor import Problem, as_json, examine, show
+from imgcollapse.tools.doctor import CheckResult, as_json, examine, show
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_all_is_well_where_the_tests_run(tmp_path):
         "fonts",
         "weights",
     } <= topics
-    assert all(f.mend for f in found if f.verdict != "ok")
+    assert all(f.fix for f in found if f.verdict != "ok")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +61,7 @@ def broken_torch(tmp_path, code):
 
 
 @pytest.mark.parametrize(
-    ("code", "says", "mend"),
+    ("code", "message", "fix"),
     [
         (
             "raise RuntimeError('operator torchvision::nms does not exist')",
@@ -73,14 +73,14 @@ def broken_torch(tmp_path, code):
         ("raise SystemExit(0)", "cannot be imported", "torch"),
     ],
 )
-def test_a_torch_that_cannot_be_imported_is_found(tmp_path, code, says, mend):
+def test_a_torch_that_cannot_be_imported_is_found(tmp_path, code, message, fix):
     stub = broken_torch(tmp_path, code)
     done = doctor(tmp_path, "--json", path=[stub])
     assert done.returncode == 1
     found = findings(done)["torch"]
     assert found["verdict"] == "broken"
-    assert says in found["said"]
-    assert mend in found["mend"]
+    assert message in found["message"]
+    assert fix in found["fix"]
 
 
 def test_other_commands_point_to_the_doctor(tmp_path):
@@ -114,9 +114,9 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
 
 
 FOUND = [
-    Problem("python", "ok", "3.11"),
-    Problem("disk", "remark", "slow\x1b[31m", "use another"),
-    Problem("torch", "broken", "none", "install it"),
+    CheckResult("python", "ok", "3.11"),
+    CheckResult("disk", "remark", "slow\x1b[31m", "use another"),
+    CheckResult("torch", "broken", "none", "install it"),
 ]
 
 
@@ -126,7 +126,7 @@ def test_a_log_has_a_plain_line_for_each_and_a_terminal_a_table():
     lines = log.getvalue().splitlines()
     assert len(lines) == len(FOUND) + 1
     assert lines[1] == "remark  disk          slow\\x1b[31m; use another"
-    assert lines[-1] == "1 thing must be mended before a study can run."
+    assert lines[-1] == "1 thing must be fixed before a study can run."
     screen = io.StringIO()
     show(FOUND, Console(file=screen, force_terminal=True, width=60))
     assert "✗" in screen.getvalue()
