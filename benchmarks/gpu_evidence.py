@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from imgcollapse.experiment.progress import ConsoleProgress
+from imgcollapse.cli.progress import ConsoleProgress
 from imgcollapse.experiment.runner import run
 from imgcollapse.io.atomic import make_folder, write_bytes, write_json
 from imgcollapse.tools import bench

@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.sweeps import ProcessPool, SweepProgress, load_plan
 from imgcollapse.sweeps.tasks import TaskRunner, tasks_of
 

@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from imgcollapse.census import UNRECOGNIZED
+from imgcollapse.cli.progress import ConsoleProgress
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import ConsoleProgress, NullProgress
 from imgcollapse.experiment.runner import begin
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.noise_schedule import Sampler

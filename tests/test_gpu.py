@@ -6,8 +6,8 @@ import torch
 import imgcollapse as ic
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import sha256_of_tensors

@@ -10,8 +10,8 @@ import imgcollapse as ic
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 from imgcollapse.runs.tables import Tables
 

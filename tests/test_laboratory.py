@@ -8,8 +8,8 @@ import torch
 import imgcollapse as ic
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.grid import sample_grid
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.experiment import null_model, runner, setup
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
 from imgcollapse.metrics import WordReference, suite

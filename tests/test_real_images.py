@@ -17,9 +17,9 @@ from torchvision.transforms.functional import gaussian_blur
 from imgcollapse.census import HeldOut, prevalence
 from imgcollapse.core import device
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder, PaperDogs, TorchvisionSet
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import VAE
 from imgcollapse.oracle import CNN, FrozenOracle
 

@@ -27,7 +27,7 @@ def validate(
     """Put this program to the published laws; exit code 1 if it breaks one."""
     from rich.console import Console
 
-    from imgcollapse.experiment.progress import ConsoleProgress
+    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.io.atomic import check_writable
     from imgcollapse.tools import validate as laws
 
@@ -82,8 +82,8 @@ def chaos(
     seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
 ) -> None:
     """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
+    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.config.loader import load_study
-    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.tools.fault_injection import inject_faults
 
     study = load_study(config, overrides or [], smoke)

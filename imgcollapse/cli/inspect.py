@@ -28,7 +28,7 @@ def evaluate(
     """Count the classes of any generator's images, and compare them with real ones."""
     from rich.console import Console
 
-    from imgcollapse.experiment.progress import ConsoleProgress
+    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.tools.evaluate import evaluate as measure
     from imgcollapse.tools.evaluate import show
 
@@ -65,7 +65,7 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
 ) -> None:
     """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
-    from imgcollapse.experiment.progress import ConsoleProgress
+    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.tools.verify import verify as look
 
     with ConsoleProgress() as display:

@@ -47,8 +47,8 @@ def run(
         study = load_study(config, overrides or [], smoke)
         show(forecast(study, measure_cost(study)), Console(highlight=False))
         return
+    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.core import signals
-    from imgcollapse.experiment.progress import ConsoleProgress
     from imgcollapse.experiment.runner import run as launch
     from imgcollapse.parallel import process_group
     from imgcollapse.report import write_report

@@ -13,10 +13,10 @@ from imgcollapse import curation, metrics
 from imgcollapse.core import signals
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import LineageImages, Selection
+from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.base import FilterInput
 from imgcollapse.experiment.evaluator import Evaluator
-from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 

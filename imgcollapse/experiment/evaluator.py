@@ -13,10 +13,10 @@ from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
+from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment import data_parallel, null_model
-from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.generators.base import Likelihood, Model
 from imgcollapse.oracle import FrozenOracle, Predictions
 

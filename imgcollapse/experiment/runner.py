@@ -15,10 +15,10 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.data import RealData
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
 from imgcollapse.experiment.loop import run_lineage
-from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.experiment.setup import (
     environment,
     load_cached_null_model,

@@ -18,9 +18,9 @@ from imgcollapse.core import device as devices
 from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
-from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
@@ -33,7 +33,7 @@ PACKAGES = (
 )
 DECIDES_NOTHING = (
     *("__main__.py", "cli", "tools", "sweeps", "report"),
-    *("experiment/forecast", "experiment/progress.py"),
+    *("experiment/forecast", "core/progress.py"),
 )
 """What of this package no generation's bits depend on: it starts runs, or reads them."""
 

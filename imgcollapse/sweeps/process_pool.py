@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
-from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.progress import StudyLength
 from imgcollapse.sweeps.progress import Step, SweepProgress
 from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
@@ -170,7 +170,7 @@ class _Reporter:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
         self.tell(generation)
         signals.raise_if_stop_requested()
 

@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imgcollapse.experiment.progress import LOG_EVERY, format_duration
+from imgcollapse.core.progress import LOG_SECONDS, format_duration
 from imgcollapse.sweeps.tasks import Key, Task
 
 SHOW_EVERY = 0.2
@@ -139,7 +139,7 @@ class SweepProgress:
 
     def _show(self) -> None:
         now = time.monotonic()
-        if self.stream is None or now - self.shown < (SHOW_EVERY if self.is_live else LOG_EVERY):
+        if self.stream is None or now - self.shown < (SHOW_EVERY if self.is_live else LOG_SECONDS):
             return
         self.shown = now
         places = [str(place) for place in self.places.values()]

@@ -12,10 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.progress import StudyLength
 from imgcollapse.sweeps.progress import Step
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
@@ -60,7 +60,7 @@ class _Reporter:
     def about(self, key: Key, ear: Any, token: Path) -> None:
         self.key, self.ear, self.token = key, ear, token
 
-    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
         self._tell(generation)
         self._look()
         signals.raise_if_stop_requested()

@@ -13,9 +13,9 @@ from typing import Any
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import Stopped, UserError
+from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.experiment.loop import run_lineage
-from imgcollapse.experiment.progress import ProgressReporter
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage

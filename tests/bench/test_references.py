@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import to_float
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.noise_schedule import NoiseSchedule
 from imgcollapse.generators.unet import unet

@@ -10,9 +10,9 @@ import torch
 import imgcollapse as ic
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import ByHand, Pick, Picks, PicksTarget
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.io import checksums
 from imgcollapse.io.atomic import sha256
 

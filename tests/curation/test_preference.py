@@ -10,10 +10,10 @@ from scipy.stats import binom
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Preference, choose, curate
 from imgcollapse.drift import preference_step
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 
 SEED = Seed(("preference",))

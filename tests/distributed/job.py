@@ -9,9 +9,9 @@ from imgcollapse import metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
 from imgcollapse.parallel import process_group

@@ -5,7 +5,7 @@ import html
 import pytest
 
 import imgcollapse as ic
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.report import write_report
 from imgcollapse.tools.verify.files import check_files, check_tables
 

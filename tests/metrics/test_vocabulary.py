@@ -7,9 +7,9 @@ import torch
 from imgcollapse import metrics
 from imgcollapse.core import device
 from imgcollapse.core.images import unlabeled
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 from imgcollapse.metrics import Codebook, Vocabulary, WordReference
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram

@@ -5,8 +5,8 @@ from torchvision import models
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.oracle import CNN, Backbone
 from imgcollapse.oracle.calibration import calibrate
 

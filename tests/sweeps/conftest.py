@@ -1,6 +1,6 @@
 import pytest
 
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.sweeps.tasks import TaskRunner
 
 SWEEP = """

@@ -11,7 +11,7 @@ def test_what_failed_counts_neither_as_done_before_nor_as_to_be_done(
 ):
     done = {("replace", 0): 1, ("replace", 1): 9}
     monkeypatch.setattr(Task, "generations_done", lambda unit: done[unit.key])
-    monkeypatch.setattr("imgcollapse.sweeps.progress.LOG_EVERY", -1)
+    monkeypatch.setattr("imgcollapse.sweeps.progress.LOG_SECONDS", -1)
     units = tasks_of(load_plan(plan_file, ["generations=10"]), tmp_path)
     fails, lives = (unit for unit in units if unit.key in done)
     log = StringIO()

@@ -9,7 +9,7 @@ import pytest
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.report import write_report
 from imgcollapse.sweeps import ProcessPool, SweepProgress, sweep
 from imgcollapse.sweeps.task_queue import TaskQueue

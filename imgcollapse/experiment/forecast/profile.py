@@ -20,10 +20,10 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment.evaluator import Evaluator
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.setup import environment, load_real_data, prepare_codebook, setup_device
 from imgcollapse.generators.base import Model
 from imgcollapse.runs.tables import Tables

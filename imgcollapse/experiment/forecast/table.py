@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from imgcollapse.core.progress import format_duration
 from imgcollapse.experiment.forecast.estimate import Forecast
-from imgcollapse.experiment.progress import format_duration
 
 
 def show(plan: Forecast, console: Console) -> None:

@@ -13,8 +13,8 @@ import torch
 from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.progress import NullProgress, StudyLength
 from imgcollapse.data import split
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.runner import run
 from imgcollapse.experiment.setup import prepare_oracle
 from imgcollapse.metrics.frechet import Gaussian
@@ -166,7 +166,7 @@ class _Clock(NullProgress):
         memory.reset(device)
         self.begun = self.ended = time.perf_counter()
 
-    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
         if generation:
             self.starts.append(time.perf_counter())
             self._lap()

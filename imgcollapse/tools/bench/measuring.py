@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse import census, metrics
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.tools.bench.pairs import in_turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 
 SETTLED = 0.1
 """Share of the steps after which the clock starts: the first ones load and translate."""

@@ -9,7 +9,7 @@ import torch
 
 from imgcollapse.core.device import Device, choose_device
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.base import Generator
 from imgcollapse.tools.bench.pairs import in_turns

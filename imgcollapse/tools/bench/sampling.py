@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from imgcollapse import metrics
 from imgcollapse.core.images import to_uint8
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.data import Exponential, PaperDogs, Splits, split
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import without_classes
 from imgcollapse.generators.noise_schedule import Sampler

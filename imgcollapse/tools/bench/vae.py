@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.experiment.progress import NullProgress
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.generators import VAE
 from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench.pairs import in_turns

@@ -16,12 +16,12 @@ from imgcollapse.config.loader import load_study, with_overrides
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder
 from imgcollapse.data.image_import import load_images
 from imgcollapse.data.safe_zip import DEFAULT
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
-from imgcollapse.experiment.progress import NullProgress, ProgressReporter
 from imgcollapse.experiment.setup import (
     environment,
     load_cached_reference,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import NullProgress, ProgressReporter
+from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.fault_injection.compare import differences

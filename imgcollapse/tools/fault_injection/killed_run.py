@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.progress import StudyLength
 from imgcollapse.experiment.runner import run
 
 _HOW = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -79,7 +80,7 @@ class _Teller:
     def __init__(self, place: Array[c_char]) -> None:
         self.place = place
 
-    def start_generation(self, lineage: int, generation: int, study: Study) -> None:
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
         self.place.value = b"between stages" if generation else b"oracle"
 
     def log(self, line: str) -> None:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN, Images, unlabeled
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators.base import Generator
 from imgcollapse.tools.validate.laws import (
     Array,

@@ -17,8 +17,8 @@ from torch import Tensor
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import Array

@@ -12,8 +12,8 @@ import torch
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.data.torchvision_sets import TorchvisionSet
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators.vae import VAEModel
 from imgcollapse.tools.validate.laws import (
     Array,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import NullProgress, ProgressReporter
+from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 from imgcollapse.tools.verify.files import check_files, check_page, check_tables

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.experiment.progress import ProgressReporter
+from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.io import atomic, checksums
 from imgcollapse.runs.lineage_dir import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
 from imgcollapse.runs.run_dir import REPORT, Run

@@ -12,12 +12,12 @@ from imgcollapse import run
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import REMOVED, LineageImages
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.drift import detection_variance
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import RealPlusSynthetic
 from imgcollapse.tools.validate.lineages import CPU, NO_RESERVE, counts

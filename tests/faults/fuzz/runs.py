@@ -15,9 +15,9 @@ from tempfile import mkdtemp
 import imgcollapse as ic
 from imgcollapse.config.study import Study
 from imgcollapse.core.device import Device
+from imgcollapse.core.progress import NullProgress
 from imgcollapse.curation import PicksTarget
 from imgcollapse.data import RealData
-from imgcollapse.experiment.progress import NullProgress
 from imgcollapse.experiment.setup import load_cached_reference, prepare_oracle, setup_device
 from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
