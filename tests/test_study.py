@@ -7,8 +7,7 @@ from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import split
-from imgcollapse.data.base import SourceData
-from imgcollapse.data.image_sets import InMemoryImages
+from imgcollapse.data.base import InMemoryImages, SourceData
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 

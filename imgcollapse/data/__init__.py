@@ -1,16 +1,17 @@
-"""Real images: where they come from, how imbalanced they are, and who may see which.
+"""Real images: sources, long-tail profiles, and the disjoint sets of a study.
 
-torchvision_sets.py  MNIST, CIFAR10, OxfordIIITPet and the other sets torchvision knows
-folder.py            a folder or a zip of images, one folder a class
-  files.py           the files of either, never unpacked to disk
-  decode.py          one file to pixels, whatever is odd about it
+base.py              Source, and the image sets that sources return
+torchvision_sets.py  MNIST, CIFAR10, OxfordIIITPet and other sets of torchvision
+folder.py            a folder or a zip of images, one folder per class
 digits.py            scikit-learn's scanned digits
-paper_dogs.py        eight breeds of dogs, drawn without limit
-  kennel.py, breeds.py  how they are drawn
-stocks.py            images in memory, and a chosen few of somebody else's
+paper_dogs/          eight dog breeds, drawn in any number
 longtail.py          profiles from the most common class to the rarest
-allotment.py         how many images of each class every set gets
-splits.py            train, oracle, calibration, reference and reserve: disjoint
+splits.py            train, oracle, calibration, reference and reserve: sizes and draws
+image_import.py      images of other generators, for `evaluate`
+file_tree.py         files of a folder or a zip
+safe_zip.py          limits on zip files
+arrays.py            images in .npz and .safetensors files
+decode.py            one image file to pixels
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from imgcollapse.data.digits import Digits
 from imgcollapse.data.folder import Folder
 from imgcollapse.data.longtail import Explicit, Exponential, LongTailProfile, Step, Zipf
 from imgcollapse.data.paper_dogs.source import PaperDogs
-from imgcollapse.data.split_sizes import Splits
-from imgcollapse.data.splits import RealData, split
+from imgcollapse.data.splits import RealData, Splits, split
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 
 Data = Annotated[Source, ComponentUnion(TorchvisionSet, Folder, Digits, PaperDogs)]

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: real images without a network."""
+"""Handwritten digits included in scikit-learn: real images without a download."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from sklearn.datasets import load_digits
 
-from imgcollapse.data.base import Source, SourceData
-from imgcollapse.data.image_sets import InMemoryImages
+from imgcollapse.data.base import InMemoryImages, Source, SourceData
 
 
 class Digits(Source):
@@ -21,9 +20,9 @@ class Digits(Source):
     kind: Literal["digits"] = "digits"
 
     def load(self) -> SourceData:
-        """Open the source; its 0..16 levels become 0..255."""
-        scans, names = load_digits(return_X_y=True)
+        """Load the images, scaling their levels from 0..16 to 0..255."""
+        scans, targets = load_digits(return_X_y=True)
         levels = torch.from_numpy(scans).reshape(-1, 1, 8, 8)
         pixels = (levels * 255 / 16).round().to(torch.uint8)
-        labels = torch.from_numpy(names).to(torch.int16)
+        labels = torch.from_numpy(targets).to(torch.int16)
         return SourceData(tuple("0123456789"), InMemoryImages(pixels, labels))

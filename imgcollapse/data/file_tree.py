@@ -1,4 +1,4 @@
-"""The files of a folder, or of a zip as if it were one; a zip is never unpacked to disk."""
+"""Lists and reads the files of a folder, or of a zip without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from stat import S_ISREG
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import one_line
 from imgcollapse.data.decode import UnusableError
-from imgcollapse.data.safe_zip import Limits, TooMuchError, open_zip, too_long, unreadable
+from imgcollapse.data.safe_zip import (
+    LimitExceededError,
+    Limits,
+    open_zip,
+    refusal_reason,
+    too_large,
+)
 
 Parts = tuple[str, ...]
-"""A path below the top, folder by folder."""
+"""A path relative to the top folder, split at its slashes."""
 
 
 @dataclass(frozen=True)
 class SafeTree:
-    """What lies below a folder, hidden things left out.
+    """The files below a folder or in a zip, hidden ones left out.
 
     Attributes:
-        files: path of every file.
-        folders: path of every folder that is listed, which in a zip need not be all.
-        refused: names in a zip that are never read, and why: one points out of it, another is
-            there twice.
+        files: paths of all files.
+        folders: paths of all folders that are listed; a zip need not list its folders.
+        refused: (name, reason) of the members of a zip that are never read.
         read: path => content; raises `UnusableError`.
     """
 
@@ -38,54 +43,69 @@ class SafeTree:
 
 
 def expand_home(path: Path) -> Path:
-    """The path, with ~ for somebody's home made whole.
+    """Replace a leading ~ by the home folder.
 
     Raises:
-        UserError: nobody knows where that is.
+        UserError: the home folder is unknown.
     """
     try:
         return path.expanduser()
     except RuntimeError:
-        raise UserError(f"{path}: where ~ is cannot be told here; write the whole path") from None
+        raise UserError(f"{path}: the folder ~ is unknown here; write the whole path") from None
+
+
+def path_exists(path: Path) -> bool:
+    """Whether a path exists; False also for paths that cannot be looked up."""
+    return _is(path, os.path.exists)
 
 
 def display_path(parts: Parts | str) -> str:
-    """A path as it can be put into a line."""
+    """Format a path for a message: one printable line."""
     return one_line(parts if isinstance(parts, str) else "/".join(parts), 200)
 
 
+def left_out(name: Parts | str, reason: str) -> str:
+    """The remark on a file that is left out."""
+    return f"{display_path(name)}: left out, {reason}"
+
+
 @contextmanager
-def open_tree(path: Path, limits: Limits) -> Iterator[SafeTree]:
+def open_tree(path: Path, limits: Limits, setting: str = "data.path: ") -> Iterator[SafeTree]:
     """Open a folder or a zip.
 
+    Args:
+        path: the folder or zip.
+        limits: the most that is listed and read.
+        setting: prefix of error messages.
+
     Raises:
-        UserError: there is no such path, it is neither, or it holds more than the limits say.
+        UserError: there is no such path, it is neither a folder nor a zip, or it exceeds a limit.
     """
-    name = f"data.path: {path}"
-    if not _is(path, os.path.exists):
+    name = f"{setting}{path}"
+    if not path_exists(path):
         raise UserError(f"{name} does not exist; set it to a folder or zip of images")
     if path.is_dir():
-        yield _folder(path, limits)
+        yield _folder_tree(path, limits, setting)
         return
     if not _is(path, os.path.isfile) or not _is(path, zipfile.is_zipfile):
-        raise UserError(f"{name} is neither a folder nor a whole zip file; name one of these")
-    with _opened(path, name, limits) as archive:
-        yield _zip(archive, limits)
+        raise UserError(f"{name} is neither a folder nor a complete zip file; set it to one")
+    with _open_archive(path, name, limits) as archive:
+        yield _zip_tree(archive, limits)
 
 
 @contextmanager
-def _opened(path: Path, name: str, limits: Limits) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: Path, name: str, limits: Limits) -> Iterator[zipfile.ZipFile]:
     opening = True
     try:
         with open_zip(path, limits) as archive:
             opening = False
             yield archive
-    except TooMuchError as error:
-        raise UserError(f"{name}: {error}; raise the limit if you know where it is from") from None
+    except LimitExceededError as error:
+        raise UserError(f"{name}: {error}; raise the limit if you trust its source") from None
     except Exception as error:  # a damaged directory may raise anything
         if not opening:
             raise
-        raise UserError(f"{name} is a damaged zip ({error}); get it again") from None
+        raise UserError(f"{name} is a damaged zip ({error}); download or pack it again") from None
 
 
 def _is(path: Path, question: Callable[[Path], bool]) -> bool:
@@ -95,9 +115,11 @@ def _is(path: Path, question: Callable[[Path], bool]) -> bool:
         return False
 
 
-def _folder(top: Path, limits: Limits) -> SafeTree:
+def _folder_tree(top: Path, limits: Limits, setting: str) -> SafeTree:
     def refuse(error: OSError) -> None:
-        raise UserError(f"data.path: {error.filename} cannot be listed ({error.strerror})")
+        raise UserError(
+            f"{setting}{error.filename} cannot be listed ({error.strerror}); make it readable"
+        )
 
     def read(parts: Parts) -> bytes:
         try:
@@ -106,7 +128,7 @@ def _folder(top: Path, limits: Limits) -> SafeTree:
             if not S_ISREG(status.st_mode):
                 raise UnusableError("not a regular file")
             if status.st_size > limits.max_bytes:
-                raise UnusableError(too_long(status.st_size, limits))
+                raise UnusableError(too_large(status.st_size, limits))
             with path.open("rb") as file:
                 return file.read(limits.max_bytes)
         except OSError as error:
@@ -115,25 +137,25 @@ def _folder(top: Path, limits: Limits) -> SafeTree:
     files: list[Parts] = []
     folders: list[Parts] = []
     visited: set[Path] = set()
-    for place, below, names in os.walk(top, onerror=refuse, followlinks=True):
-        here = Path(place)
+    for folder, subfolders, names in os.walk(top, onerror=refuse, followlinks=True):
+        here = Path(folder)
         if (real := here.resolve()) in visited:  # a link to a folder above would never end
-            below.clear()
+            subfolders.clear()
             continue
         visited.add(real)
-        below[:] = [name for name in below if not _hidden(name)]
+        subfolders[:] = [name for name in subfolders if not _hidden(name)]
         parts = here.relative_to(top).parts
-        folders += [(*parts, name) for name in below]
+        folders += [(*parts, name) for name in subfolders]
         files += [(*parts, name) for name in names if not _hidden(name)]
         if len(files) + len(folders) > limits.max_files:
             raise UserError(
-                f"data.path: {top} holds more than max_files={limits.max_files} files; raise the "
+                f"{setting}{top} holds more than max_files={limits.max_files} files; raise the "
                 "limit, or name a smaller folder"
             )
     return SafeTree(files, folders, [], read)
 
 
-def _zip(archive: zipfile.ZipFile, limits: Limits) -> SafeTree:
+def _zip_tree(archive: zipfile.ZipFile, limits: Limits) -> SafeTree:
     members: dict[Parts, zipfile.ZipInfo] = {}
     refused: list[tuple[str, str]] = []
     for member in archive.infolist():
@@ -144,17 +166,17 @@ def _zip(archive: zipfile.ZipFile, limits: Limits) -> SafeTree:
             continue
         elif parts in members:
             if not member.is_dir():
-                refused.append((member.filename, "another file of this name is there before it"))
+                refused.append((member.filename, "an earlier file has the same name"))
         else:
             members[parts] = member
 
     def read(parts: Parts) -> bytes:
         member = members[parts]
-        if (why := unreadable(member, limits)) is not None:
+        if (why := refusal_reason(member, limits)) is not None:
             raise UnusableError(why)
         try:
             with archive.open(member) as file:
-                # Asked for a length, zipfile stops there even where the header lies about it.
+                # Given a length, zipfile stops there even if the header states a wrong size.
                 return file.read(member.file_size + 1)
         except Exception as error:  # damaged
             raise UnusableError(str(error) or type(error).__name__) from None

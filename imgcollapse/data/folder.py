@@ -1,7 +1,10 @@
-"""A folder, or a zip, of images: one folder a class."""
+"""Source: a folder, or a zip, of images with one folder per class."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -10,15 +13,31 @@ import numpy as np
 from pydantic import Field
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.base import Source, SourceData
-from imgcollapse.data.decode import UnusableError, decode, in_threads, quietly
-from imgcollapse.data.file_tree import Parts, SafeTree, display_path, expand_home, open_tree
-from imgcollapse.data.folder_layout import Place, detect_layout
-from imgcollapse.data.image_sets import InMemoryImages, stack
+from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
+from imgcollapse.data.decode import UnusableError, decode, map_threads, pillow_warnings_off
+from imgcollapse.data.file_tree import (
+    Parts,
+    SafeTree,
+    display_path,
+    expand_home,
+    left_out,
+    open_tree,
+)
 from imgcollapse.data.safe_zip import Limits
 
-MOST_CLASSES = 32_767
+MAX_CLASSES = 32_767
 """Labels are int16."""
+
+IMAGE_NAME = re.compile(
+    r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",
+    re.IGNORECASE,
+)
+"""Names of image files, including formats that cannot be read: those are listed as left out."""
+
+TRAIN_NAMES = frozenset(("train", "training"))
+TEST_NAMES = frozenset(("test", "testing", "val", "valid", "validation"))
+
+Part = Literal["train", "test"]
 
 
 class Folder(Source):
@@ -26,13 +45,13 @@ class Folder(Source):
 
     Attributes:
         path: the folder, or a zip of it.
-        size: side of the square every image is scaled and cropped to; None if all are of one size.
+        size: side of the square every image is scaled and cropped to; None if all have one size.
         channels: 1 (gray) or 3 (RGB).
-        max_bytes: a larger file is left out.
-        max_pixels: an image of more pixels is left out.
+        max_bytes: larger files are left out.
+        max_pixels: images of more pixels are left out.
         max_files: a folder or zip of more files is refused.
         max_total: bytes that a zip may unpack to, and that all decoded images may take.
-        max_ratio: a file in a zip that unpacks to more times its size is left out.
+        max_ratio: files in a zip with a larger compression ratio are left out.
     """
 
     kind: Literal["folder"] = "folder"
@@ -47,71 +66,71 @@ class Folder(Source):
 
     @property
     def limits(self) -> Limits:
-        """How much is read of its files."""
+        """The limits on its files."""
         return Limits(self.max_bytes, self.max_files, self.max_total, self.max_ratio)
 
     def load(self) -> SourceData:
-        """Decode every image; what cannot be used is left out and named in the remarks.
+        """Decode every image; images that cannot be used are left out and named in the remarks.
 
         Raises:
             UserError: the path is missing, holds no images, or a class has no usable one.
         """
-        with open_tree(expand_home(self.path), self.limits) as tree, quietly():
+        name = f"data.path: {self.path}"
+        with open_tree(expand_home(self.path), self.limits) as tree, pillow_warnings_off():
             layout = detect_layout(tree)
-            if not layout.places:
+            if not layout.files:
                 raise UserError(
-                    f"data.path: {self.path} holds no images in class folders; "
+                    f"{name} holds no images in class folders; "
                     "it needs <class>/<file>, such as cat/1.png"
                 )
-            if len(layout.classes) > MOST_CLASSES:
+            if len(layout.classes) > MAX_CLASSES:
                 raise UserError(
-                    f"data.path: {self.path} holds {len(layout.classes):,} class folders; "
-                    f"{MOST_CLASSES:,} are the most"
+                    f"{name} holds {len(layout.classes):,} class folders; "
+                    f"use at most {MAX_CLASSES:,}"
                 )
-            held = _Held(self.max_total)
-            decoded = in_threads(
-                lambda place: held.count(self._open(tree, place.file)), layout.places
+            memory = _DecodedBytes(self.max_total)
+            decoded = map_threads(
+                lambda file: memory.add(self._decode(tree, file.path)), layout.files
             )
 
-        usable: list[tuple[Place, np.ndarray]] = []
-        unusable: list[tuple[Place, str]] = []
-        for place, image in zip(layout.places, decoded, strict=True):
+        usable: list[tuple[ImageFile, np.ndarray]] = []
+        unusable: list[tuple[ImageFile, str]] = []
+        for file, image in zip(layout.files, decoded, strict=True):
             if isinstance(image, str):
-                unusable.append((place, image))
+                unusable.append((file, image))
             else:
-                usable.append((place, image))
+                usable.append((file, image))
         remarks = list(layout.remarks)
         if unusable:
             count = f"{len(unusable)} of {len(decoded)} images"
             remarks.append(f"{self.path}: {count} cannot be used and are left out")
-            remarks += [f"{display_path(place.file)}: left out, {why}" for place, why in unusable]
+            remarks += [left_out(file.path, why) for file, why in unusable]
 
-        train = self._stock([both for both in usable if both[0].stock == "train"])
-        test = self._stock([both for both in usable if both[0].stock == "test"])
+        def stacked(part: Part) -> InMemoryImages:
+            chosen = [(image, file.label) for file, image in usable if file.part == part]
+            return stack_images([image for image, _ in chosen], [k for _, k in chosen], name)
+
+        train, test = stacked("train"), stacked("test")
         self._refuse_empty(layout.classes, train, unusable)
         return SourceData(layout.classes, train, test if len(test) else None, tuple(remarks))
 
-    def _open(self, tree: SafeTree, file: Parts) -> np.ndarray | str:
-        """Its pixels, or why it cannot be used."""
+    def _decode(self, tree: SafeTree, path: Parts) -> np.ndarray | str:
+        """Its pixels, or the reason it cannot be used."""
         try:
-            return decode(tree.read(file), self.size, self.channels, self.max_pixels)
+            return decode(tree.read(path), self.size, self.channels, self.max_pixels)
         except UnusableError as error:
             return str(error)
 
-    def _stock(self, usable: list[tuple[Place, np.ndarray]]) -> InMemoryImages:
-        images = [image for _, image in usable]
-        return stack(images, [place.label for place, _ in usable], f"data.path: {self.path}")
-
     def _refuse_empty(
-        self, classes: tuple[str, ...], train: InMemoryImages, unusable: list[tuple[Place, str]]
+        self, classes: tuple[str, ...], train: InMemoryImages, unusable: list[tuple[ImageFile, str]]
     ) -> None:
         filled = set(train.labels.tolist())
         for label, name in enumerate(classes):
             if label not in filled:
                 bad = [
-                    f"{display_path(place.file)}: {why}"
-                    for place, why in unusable
-                    if place.label == label
+                    f"{display_path(file.path)}: {why}"
+                    for file, why in unusable
+                    if file.label == label
                 ]
                 because = f" ({bad[0]}{'; and others' if bad[1:] else ''})" if bad else ""
                 raise UserError(
@@ -120,21 +139,102 @@ class Folder(Source):
                 )
 
 
-class _Held:
-    """Counts what decoded images take, whichever thread has decoded them."""
+@dataclass(frozen=True)
+class ImageFile:
+    """One image file: the set it belongs to, its class number and its path."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.bytes = most, 0
+    part: Part
+    label: int
+    path: Parts
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """The classes in natural order, their image files, and a remark on every file left out."""
+
+    classes: tuple[str, ...]
+    files: list[ImageFile]
+    remarks: list[str]
+
+
+def detect_layout(tree: SafeTree) -> FolderLayout:
+    """Find `<class>/<file>`, below `train/` and `test/` where there is a `train/<class>/<file>`.
+
+    A folder that holds all the classes, as in a zip of a whole folder, is skipped. Files in deeper
+    folders belong to the class above them. A listed folder without images is a class, too.
+    """
+    images = [path for path in tree.files if IMAGE_NAME.search(path[-1])]
+    skipped = _wrapper_depth(images, tree.folders)
+    split = any(path[skipped].lower() in TRAIN_NAMES and len(path) > skipped + 2 for path in images)
+    depth = skipped + split  # of the class folders
+
+    def part_of(path: Parts) -> Part | None:
+        top = path[skipped].lower()
+        return "train" if not split or top in TRAIN_NAMES else "test" if top in TEST_NAMES else None
+
+    members: dict[str, list[tuple[Part, Parts]]] = {}
+    outside: list[Parts] = []
+    for folder in tree.folders:
+        if len(folder) == depth + 1 and part_of(folder):
+            members.setdefault(_composed(folder[depth]), [])
+    for path in images:
+        part = part_of(path)
+        if part is None or len(path) < depth + 2:
+            outside.append(path)
+        else:
+            members.setdefault(_composed(path[depth]), []).append((part, path))
+
+    classes = tuple(sorted(members, key=natural_key))
+    files = [
+        ImageFile(part, label, path)
+        for label, name in enumerate(classes)
+        for part, path in sorted(members[name], key=lambda member: natural_key("/".join(member[1])))
+    ]
+    remarks = [left_out(name, why) for name, why in tree.refused]
+    remarks += [left_out(path, "it is in no class folder") for path in outside]
+    if others := [path for path in tree.files if not IMAGE_NAME.search(path[-1])]:
+        count = f"{len(others)} file{'s' * (len(others) > 1)}"
+        remarks.append(f"{count} ignored, not named like an image: {display_path(others[0])}")
+    return FolderLayout(classes, files, remarks)
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key by which 2 comes before 10."""
+    pieces = re.split(r"([0-9]{1,18})", name.casefold())
+    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
+
+
+def _wrapper_depth(images: list[Parts], folders: list[Parts]) -> int:
+    """The number of folders around all classes."""
+    depth = 0
+    while images and all(len(path) > depth + 2 for path in images):
+        names = {path[depth].lower() for path in (*images, *folders) if len(path) > depth}
+        if len(names) > 1 or names & TRAIN_NAMES:
+            break
+        depth += 1
+    return depth
+
+
+def _composed(name: str) -> str:
+    # Some file systems store é as e and an accent; a configuration has it as one letter.
+    return unicodedata.normalize("NFC", name)
+
+
+class _DecodedBytes:
+    """Counts the bytes of decoded images across threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.bytes = limit, 0
         self.lock = Lock()
 
-    def count(self, image: np.ndarray | str) -> np.ndarray | str:
-        """The same image, counted."""
+    def add(self, image: np.ndarray | str) -> np.ndarray | str:
+        """Count an image and return it."""
         if isinstance(image, np.ndarray):
             with self.lock:
                 self.bytes += image.nbytes
-            if self.bytes > self.most:
+            if self.bytes > self.limit:
                 raise UserError(
-                    f"data.path: its images take more than data.max_total={self.most} bytes once "
+                    f"data.path: its images take more than data.max_total={self.limit} bytes once "
                     "decoded; set data.size to a smaller side, or raise the limit"
                 )
         return image

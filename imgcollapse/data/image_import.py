@@ -1,12 +1,11 @@
-"""Images that somebody brings, of any generator, as images of a study's shape."""
+"""Imports images of any generator, scaled and cropped to a study's shape."""
 
 from __future__ import annotations
 
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import prod
@@ -19,17 +18,32 @@ from torch import Tensor
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.data.arrays import MAX_PIXELS, Rows, blocks_of, open_arrays
-from imgcollapse.data.decode import FORMATS, UnusableError, decode, in_threads, quietly, to_array
-from imgcollapse.data.file_tree import Parts, SafeTree, display_path, expand_home, open_tree
-from imgcollapse.data.folder_layout import IMAGE
+from imgcollapse.data.arrays import MAX_PIXELS, ImageBlocks, open_arrays, split_blocks
+from imgcollapse.data.decode import (
+    FORMATS,
+    UnusableError,
+    decode,
+    map_threads,
+    pillow_warnings_off,
+    to_array,
+)
+from imgcollapse.data.file_tree import (
+    Parts,
+    SafeTree,
+    display_path,
+    expand_home,
+    left_out,
+    open_tree,
+    path_exists,
+)
+from imgcollapse.data.folder import IMAGE_NAME
 from imgcollapse.data.safe_zip import DEFAULT, Limits
 
 MAX_BYTES = 1 << 30
-"""All images together, at the study's shape, may take no more."""
+"""Largest size of all images together, at the study's shape."""
 
-SHOWN = 10
-"""So many of the images that are left out are named."""
+MAX_LISTED = 10
+"""Number of left-out images that are listed by name."""
 
 SAMPLES = "samples.safetensors"
 Shape = tuple[int, int, int]
@@ -40,8 +54,8 @@ class ImportedImages:
     """N images of a study's shape.
 
     Attributes:
-        images: uint8[N, C, H, W]; labels are the classes asked for, `UNKNOWN` where nobody says.
-        remarks: one line for everything that was done to them, and for each that was left out.
+        images: uint8[N, C, H, W]; labels are the classes asked for, `UNKNOWN` if not given.
+        remarks: one line for each conversion, and for each image that was left out.
     """
 
     images: Images
@@ -49,8 +63,8 @@ class ImportedImages:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One image as it is now, and how it came: (width, height), and whether it was gray."""
+class _Imported:
+    """One converted image, with its original (width, height) and whether it was gray."""
 
     pixels: np.ndarray
     size: tuple[int, int]
@@ -60,89 +74,94 @@ class _Seen:
 def load_images(
     source: Path | Images, shape: Shape, classes: Sequence[str], limits: Limits = DEFAULT
 ) -> ImportedImages:
-    """Open images and scale and crop them to a study's size, in gray or RGB as the study's are.
+    """Read images and scale, crop and convert them to a study's shape (gray or RGB).
 
     Args:
         source: a folder of images or a zip of one, at any depth; an .npz or .safetensors file
             (arrays.py); the folder of a generation of a run; or images in memory.
         shape: channels, height and width.
-        classes: K names; folders so called say which class was asked for, and so do labels.
-        limits: how much is read of files.
+        classes: K names; folders of these names give the class asked for, and so do labels.
+        limits: limits on the files that are read.
 
     Raises:
-        UserError: there is no such path, or nothing in it can be used.
+        UserError: there is no such path, or none of its images can be used.
     """
     if isinstance(source, Images):
         if not len(source):
-            raise UserError("images: there are none; hand over at least one")
-        rows = Rows(len(source), blocks_of(source.pixels.numpy()))
-        pixels, remarks = _from_rows("images", rows, shape)
+            raise UserError("images: there are none; pass at least one")
+        blocks = ImageBlocks(len(source), split_blocks(source.pixels.numpy()))
+        pixels, remarks = _from_blocks("images", blocks, shape)
         return ImportedImages(Images(pixels, source.labels), tuple(remarks))
     path = expand_home(source)
-    if not _exists(path):
+    if not path_exists(path):
         raise UserError(f"{path}: does not exist; name a folder, zip, npz or safetensors of images")
     if any(any(path.glob(f"{below}gen_*/{SAMPLES}")) for below in ("", "lineage_*/")):
         raise UserError(f"{path}: is a run folder; name one generation of it, such as gen_001")
     file = path / SAMPLES if (path / SAMPLES).is_file() else path
     if file.suffix in (".npz", ".safetensors"):
-        with open_arrays(file, limits) as rows:
-            pixels, remarks = _from_rows(str(file), rows, shape)
-        by_name = file.suffix == ".npz"  # in a safetensors file of ours labels are class numbers
-        labels, more = _from_array(rows.labels, len(pixels), classes, by_name)
+        with open_arrays(file, limits) as blocks:
+            pixels, remarks = _from_blocks(str(file), blocks, shape)
+        by_name = file.suffix == ".npz"  # in our own safetensors files labels are class numbers
+        labels, more = _class_numbers(blocks.labels, len(pixels), classes, by_name)
         return ImportedImages(Images(pixels, labels), (*remarks, *more))
     if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
-        raise UserError(f"{path}: is no folder, zip, npz or safetensors; name one of these")
-    with _said_of_images(), open_tree(path, limits) as tree, quietly():
+        raise UserError(f"{path}: is not a folder, zip, npz or safetensors; name one of these")
+    with open_tree(path, limits, setting="") as tree, pillow_warnings_off():
         return _from_tree(path, tree, shape, classes)
 
 
-def _from_rows(name: str, rows: Rows, shape: Shape) -> tuple[Tensor, list[str]]:
-    pixels, at, came = _room(name, rows.number, shape), 0, []
-    for block in rows.blocks:
-        seen = in_threads(lambda image: _Seen(_fitted(image, shape), *_looks(image)), list(block))
-        pixels[at : at + len(seen)] = [image.pixels for image in seen]
-        at, came = at + len(seen), came + [(image.size, image.gray) for image in seen]
-    return _channels_first(pixels), _what_was_done(came, shape)
+def _from_blocks(name: str, blocks: ImageBlocks, shape: Shape) -> tuple[Tensor, list[str]]:
+    pixels, at, originals = _allocate(name, blocks.number, shape), 0, []
+
+    def convert(image: np.ndarray) -> _Imported:
+        height, width, channels = image.shape
+        return _Imported(_resize(image, shape), (width, height), channels == 1)
+
+    for block in blocks.blocks:
+        converted = map_threads(convert, list(block))
+        pixels[at : at + len(converted)] = [image.pixels for image in converted]
+        at += len(converted)
+        originals += [(image.size, image.gray) for image in converted]
+    return _channels_first(pixels), _conversions(originals, shape)
 
 
 def _from_tree(path: Path, tree: SafeTree, shape: Shape, classes: Sequence[str]) -> ImportedImages:
-    files = sorted(parts for parts in tree.files if IMAGE.search(parts[-1]))
+    files = sorted(parts for parts in tree.files if IMAGE_NAME.search(parts[-1]))
     if not files:
-        raise UserError(f"{path}: holds no images, such as PNG or JPEG files; name what does")
-    pixels = _room(str(path), len(files), shape)
-    found = in_threads(lambda file: _open(tree, file, shape), files)
-    usable = [(file, s) for file, s in zip(files, found, strict=True) if isinstance(s, _Seen)]
-    unusable = [
-        f"{display_path(file)}: left out, {why}"
-        for file, why in zip(files, found, strict=True)
-        if isinstance(why, str)
-    ]
+        raise UserError(f"{path}: holds no images; name a folder of PNG, JPEG or other image files")
+    pixels = _allocate(str(path), len(files), shape)
+    results = list(zip(files, map_threads(lambda f: _decode(tree, f, shape), files), strict=True))
+    usable = [(file, image) for file, image in results if isinstance(image, _Imported)]
+    unusable = [left_out(file, reason) for file, reason in results if isinstance(reason, str)]
     if not usable:
         raise UserError(
-            f"{path}: none of {len(files)} images can be used ({unusable[0]}); mend or replace them"
+            f"{path}: none of {len(files)} images can be used ({unusable[0]}); replace them"
         )
     pixels = pixels[: len(usable)]
-    for row, (_, seen) in enumerate(usable):
-        pixels[row] = seen.pixels
-    remarks = [f"{display_path(name)}: left out, {why}" for name, why in tree.refused[:SHOWN]]
-    remarks += ["and so on"] * (len(tree.refused) > SHOWN)
+    for row, (_, image) in enumerate(usable):
+        pixels[row] = image.pixels
+    remarks = _first([left_out(name, why) for name, why in tree.refused])
     if unusable:
         remarks.append(f"{len(unusable):,} of {len(files):,} images cannot be used")
-        remarks += unusable[:SHOWN] + ["and so on"] * (len(unusable) > SHOWN)
-    remarks += _what_was_done([(seen.size, seen.gray) for _, seen in usable], shape)
-    named = [_class_of(file, classes) for file, _ in usable]
-    if 0 < named.count(UNKNOWN) < len(named):
+        remarks += _first(unusable)
+    remarks += _conversions([(image.size, image.gray) for _, image in usable], shape)
+    labels = [_class_of(file, classes) for file, _ in usable]
+    if 0 < labels.count(UNKNOWN) < len(labels):
         remarks.append(
-            f"{named.count(UNKNOWN)} of {len(named)} images lie in no folder named like a class: "
-            "the folders are not taken for the classes asked for"
+            f"{labels.count(UNKNOWN)} of {len(labels)} images are in no folder named like a class: "
+            "folder names are not used as the classes asked for"
         )
-        named = [UNKNOWN] * len(named)
-    labels = torch.tensor(named, dtype=torch.int16)
-    return ImportedImages(Images(_channels_first(pixels), labels), tuple(remarks))
+        labels = [UNKNOWN] * len(labels)
+    images = Images(_channels_first(pixels), torch.tensor(labels, dtype=torch.int16))
+    return ImportedImages(images, tuple(remarks))
 
 
-def _open(tree: SafeTree, file: Parts, shape: Shape) -> _Seen | str:
-    """One image, or why it cannot be used."""
+def _first(lines: list[str]) -> list[str]:
+    return lines[:MAX_LISTED] + ["and so on"] * (len(lines) > MAX_LISTED)
+
+
+def _decode(tree: SafeTree, file: Parts, shape: Shape) -> _Imported | str:
+    """One image, or the reason it cannot be used."""
     channels, height, width = shape
     try:
         data = tree.read(file)
@@ -151,52 +170,46 @@ def _open(tree: SafeTree, file: Parts, shape: Shape) -> _Seen | str:
         return str(error)
     with Image.open(BytesIO(data), formats=FORMATS) as header:
         gray = header.mode in ("1", "L", "LA", "I") or header.mode.startswith("I;16")
-        return _Seen(_fitted(image, shape), header.size, gray)
+        return _Imported(_resize(image, shape), header.size, gray)
 
 
-def _fitted(image: np.ndarray, shape: Shape) -> np.ndarray:
-    """uint8[h, w, 1 or 3] => uint8[H, W, C], with the filter that smooths before it shrinks."""
+def _resize(pixels: np.ndarray, shape: Shape) -> np.ndarray:
+    """uint8[h, w, 1 or 3] => uint8[H, W, C], scaled by antialiased bicubic interpolation."""
     channels, height, width = shape
-    if image.shape == (height, width, channels):
-        return image
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    picture = Image.fromarray(
-        to_array(picture, None, channels).squeeze(-1 if channels == 1 else ())
-    )
-    if picture.size != (width, height):
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-    return np.array(picture).reshape(height, width, channels)
+    if pixels.shape == (height, width, channels):
+        return pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image = Image.fromarray(to_array(image, None, channels).squeeze(-1 if channels == 1 else ()))
+    if image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    return np.array(image).reshape(height, width, channels)
 
 
-def _looks(image: np.ndarray) -> tuple[tuple[int, int], bool]:
-    height, width, channels = image.shape
-    return (width, height), channels == 1
-
-
-def _what_was_done(came: Sequence[tuple[tuple[int, int], bool]], shape: Shape) -> list[str]:
+def _conversions(originals: Sequence[tuple[tuple[int, int], bool]], shape: Shape) -> list[str]:
+    """Remarks on how many images changed in size or color."""
     channels, height, width = shape
     remarks = []
-    sizes = Counter(size for size, _ in came if size != (width, height))
+    sizes = Counter(size for size, _ in originals if size != (width, height))
     if sizes:
         (w, h), _ = sizes.most_common(1)[0]
         such = f"{w}x{h}" if len(sizes) == 1 else f"{len(sizes)} sizes, such as {w}x{h},"
         remarks.append(
-            f"{sizes.total():,} of {len(came):,} images scaled and cropped from {such} to "
+            f"{sizes.total():,} of {len(originals):,} images scaled and cropped from {such} to "
             f"{width}x{height}"
         )
-    if other := sum(gray != (channels == 1) for _, gray in came):
+    if recolored := sum(gray != (channels == 1) for _, gray in originals):
         change = "RGB to gray" if channels == 1 else "gray to RGB"
-        remarks.append(f"{other:,} of {len(came):,} images turned from {change}")
+        remarks.append(f"{recolored:,} of {len(originals):,} images converted from {change}")
     return remarks
 
 
-def _room(name: str, number: int, shape: Shape) -> np.ndarray:
+def _allocate(name: str, number: int, shape: Shape) -> np.ndarray:
     channels, height, width = shape
     if number * prod(shape) > MAX_BYTES:
         most = MAX_BYTES // prod(shape)
         raise UserError(
-            f"{name}: {number:,} images of {width}x{height} are more than fit into memory; "
-            f"hand over {most:,} at most"
+            f"{name}: {number:,} images of {width}x{height} do not fit into memory; "
+            f"use at most {most:,}"
         )
     return np.empty((number, height, width, channels), np.uint8)
 
@@ -206,47 +219,31 @@ def _channels_first(pixels: np.ndarray) -> Tensor:
 
 
 def _class_of(file: Parts, classes: Sequence[str]) -> int:
-    """The class that the innermost folder with a class's name says."""
+    """The class named by the innermost folder that has a class's name."""
     folders = [unicodedata.normalize("NFC", name) for name in file[-2::-1]]
     return next((classes.index(name) for name in folders if name in classes), UNKNOWN)
 
 
-def _from_array(
+def _class_numbers(
     labels: np.ndarray | None, number: int, classes: Sequence[str], by_name: bool
 ) -> tuple[Tensor, list[str]]:
-    """Class numbers int16[N] of labels, which are names of classes or else their numbers."""
+    """Class numbers int16[N] of labels that are class names or class numbers, and remarks."""
     unknown = torch.full((number,), UNKNOWN, dtype=torch.int16)
     if labels is None:
         return unknown, []
     if labels.shape != (number,):
-        there = " x ".join(map(str, labels.shape)) or "one"
-        return unknown, [f"labels: {there} for {number} images, so they are not used"]
+        shape = " x ".join(map(str, labels.shape)) or "one"
+        return unknown, [f"labels: {shape} for {number} images, so they are not used"]
     names = {name: label for label, name in enumerate(classes)}
-    values, where = np.unique(labels, return_inverse=True)
+    values, inverse = np.unique(labels, return_inverse=True)
     if by_name and all(str(value) in names for value in values):
-        known, remarks = [names[str(value)] for value in values], []
+        numbers, remarks = [names[str(value)] for value in values], []
     elif labels.dtype.kind in "iu" and UNKNOWN <= values.min() <= values.max() < len(classes):
-        known = values.tolist()
-        ours = f"labels: taken for class numbers of the study, where 0 is {classes[0]}"
-        remarks = [ours] if by_name else []
+        numbers = values.tolist()
+        used = f"labels: used as class numbers of the study, where 0 is {classes[0]}"
+        remarks = [used] if by_name else []
     else:
-        unknown_ones = [str(value) for value in values if str(value) not in names]
-        strange = display_path((unknown_ones or [str(values[-1])])[-1])
-        return unknown, [f"labels: {strange} is no class of the study, so they are not used"]
-    return torch.tensor(known, dtype=torch.int16)[torch.from_numpy(where)], remarks
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name too long, or below a folder that is closed to us
-        return False
-
-
-@contextmanager
-def _said_of_images() -> Iterator[None]:
-    """What is wrong with a tree is not said of a study's setting."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(error).removeprefix("data.path: ")) from None
+        others = [str(value) for value in values if str(value) not in names]
+        example = display_path((others or [str(values[-1])])[-1])
+        return unknown, [f"labels: {example} is not a class of the study, so they are not used"]
+    return torch.tensor(numbers, dtype=torch.int16)[torch.from_numpy(inverse)], remarks

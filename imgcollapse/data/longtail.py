@@ -1,4 +1,4 @@
-"""How many images each class gets: profiles from the most common class to the rarest."""
+"""Long-tail profiles: class frequencies from the most common class to the rarest."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from imgcollapse.core.errors import UserError
 
 
 class LongTailProfile(Component, ABC):
-    """What makes some classes common and others rare."""
+    """Decides the order of the classes and their frequencies."""
 
     # A class called 0 is a number in YAML.
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     @abstractmethod
     def ranked(self, classes: Sequence[str]) -> list[int]:
-        """Labels of the K classes from common to rare.
+        """Return the labels of the K classes from common to rare.
 
         Raises:
-            UserError: a class is named that is not there.
+            UserError: a named class does not exist.
         """
 
     @abstractmethod
     def weights(self, classes: int) -> Tensor:
-        """Frequencies by rank, up to a factor: float64[K], none larger than the one before.
+        """Return frequencies by rank, up to a factor: float64[K], non-increasing.
 
         Raises:
-            UserError: the settings do not fit that many classes.
+            UserError: the settings do not fit the number of classes.
         """
 
     @abstractmethod
     def total(self) -> int | None:
-        """Images in all, or None for as many as there are."""
+        """Return the size of the training set, or None for the largest possible."""
 
 
 class ShapedProfile(LongTailProfile):
-    """An imbalance given by a formula of the rank.
+    """A profile given by a formula of the rank.
 
     Attributes:
-        images: how many in all; None for the largest set that the source allows.
-        order: names from common to rare; classes not named follow in the source's order.
+        images: size of the training set; None for the largest that the source allows.
+        order: names from common to rare; other classes follow in the source's order.
     """
 
     images: int | None = Field(default=None, ge=1)
     order: tuple[str, ...] = ()
 
     def ranked(self, classes: Sequence[str]) -> list[int]:
-        """The classes of `order`, then the others."""
+        """Return the classes of `order`, then the others."""
         _check_names("longtail.order", self.order, classes)
         named = [list(classes).index(name) for name in self.order]
         return named + [label for label in range(len(classes)) if label not in named]
 
     def total(self) -> int | None:
-        """`images`."""
+        """Return `images`."""
         return self.images
 
 
 class Exponential(ShapedProfile):
-    """Class k of K has factor^(-k / (K-1)) times the images of class 0.
+    """Exponential profile: class k of K has factor^(-k / (K-1)) times the images of class 0.
 
     Cui et al. 2019, arXiv:1901.05555, with the exponent of Cao et al. 2019, arXiv:1906.07413.
 
@@ -77,18 +77,18 @@ class Exponential(ShapedProfile):
     factor: float = Field(default=100, ge=1)
 
     def weights(self, classes: int) -> Tensor:
-        """factor^(-k / (K-1))."""
+        """Return factor^(-k / (K-1))."""
         return self.factor ** -torch.linspace(0, 1, classes, dtype=torch.float64)
 
 
 class Step(ShapedProfile):
-    """Common classes have all the same number of images, rare ones `factor` times fewer.
+    """Step profile: common classes have equally many images, rare ones `factor` times fewer.
 
     Buda et al. 2018, arXiv:1710.05381.
 
     Attributes:
         factor: images of a common class over images of a rare one.
-        rare: how many classes are rare; None for half of them, rounded down.
+        rare: number of rare classes; None for half of them, rounded down.
     """
 
     kind: Literal["step"] = "step"
@@ -96,7 +96,7 @@ class Step(ShapedProfile):
     rare: int | None = Field(default=None, ge=1)
 
     def weights(self, classes: int) -> Tensor:
-        """1, and 1 / factor for the last `rare`."""
+        """Return 1, and 1 / factor for the last `rare` classes."""
         rare = classes // 2 if self.rare is None else self.rare
         if rare >= classes:
             raise UserError(
@@ -109,24 +109,24 @@ class Step(ShapedProfile):
 
 
 class Zipf(ShapedProfile):
-    """Class k has (k+1)^(-exponent) times the images of class 0: Zipf's law of ranks."""
+    """Zipf profile: class k has (k+1)^(-exponent) times the images of class 0."""
 
     kind: Literal["zipf"] = "zipf"
     exponent: float = Field(default=1, ge=0, le=16)
 
     def weights(self, classes: int) -> Tensor:
-        """(k+1)^(-exponent)."""
+        """Return (k+1)^(-exponent)."""
         return torch.arange(1, classes + 1, dtype=torch.float64) ** -self.exponent
 
 
 class Explicit(LongTailProfile):
-    """Every class's number of images by its name; the order is that of the numbers."""
+    """Explicit profile: the number of images of every class, by name."""
 
     kind: Literal["explicit"] = "explicit"
     counts: dict[str, int] = Field(min_length=1)
 
     def ranked(self, classes: Sequence[str]) -> list[int]:
-        """By falling count; classes of equal count in the source's order."""
+        """Return the classes by decreasing count, equal ones in the source's order."""
         names = tuple(self.counts)
         _check_names("longtail.counts", names, classes)
         for name in classes:
@@ -137,28 +137,28 @@ class Explicit(LongTailProfile):
         return sorted(range(len(classes)), key=lambda label: -self.counts[classes[label]])
 
     def weights(self, classes: int) -> Tensor:
-        """The counts, falling."""
+        """Return the counts in decreasing order."""
         return torch.tensor(sorted(self.counts.values(), reverse=True), dtype=torch.float64)
 
     def total(self) -> int:
-        """Their sum."""
+        """Return the sum of the counts."""
         return sum(self.counts.values())
 
 
 def round_to_total(weights: Tensor, images: int) -> Tensor:
-    """Whole numbers in proportion to float64[K] weights: int64[K] that sum to `images`.
+    """Round float64[K] weights to proportional counts int64[K] that sum to `images`.
 
-    Largest remainders, each class at least one, ties to the earlier class; so falling weights give
-    falling counts.
+    By largest remainders, each class at least one, ties to the earlier class: decreasing weights
+    give decreasing counts.
 
     Raises:
         ValueError: there are fewer images than classes.
     """
     if images < len(weights):
-        raise ValueError(f"{images} images cannot give {len(weights)} classes one each")
+        raise ValueError(f"{images} images are too few for {len(weights)} classes")
     quotas = weights * (images / weights.sum())
     single = torch.zeros(len(weights), dtype=torch.bool)
-    while (quotas[~single] < 1).any():  # what these gain the others lose, and may fall below one
+    while (quotas[~single] < 1).any():  # raising these to one may lower others below one
         single |= quotas < 1
         quotas[~single] = weights[~single] * ((images - single.sum()) / weights[~single].sum())
     quotas[single] = 1
@@ -172,7 +172,7 @@ def _check_names(key: str, names: Sequence[str], classes: Sequence[str]) -> None
     for at, name in enumerate(names):
         if name not in classes:
             near = difflib.get_close_matches(name, classes, n=1, cutoff=0.5)
-            mend = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(classes[:12])}"
-            raise UserError(f"{key}: the source has no class {name!r}; {mend}")
+            fix = f"did you mean {near[0]!r}?" if near else f"use {', '.join(classes[:12])}"
+            raise UserError(f"{key}: the source has no class {name!r}; {fix}")
         if name in names[:at]:
             raise UserError(f"{key}: class {name!r} is named twice; name it once")

@@ -1,4 +1,4 @@
-"""The classification sets that torchvision knows, by their names there."""
+"""Source: the classification data sets of torchvision, by their class names there."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.base import Source, SourceData
-from imgcollapse.data.decode import UnusableError, in_threads, quietly, to_array
+from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
+from imgcollapse.data.decode import UnusableError, map_threads, pillow_warnings_off, to_array
 from imgcollapse.data.file_tree import expand_home
-from imgcollapse.data.image_sets import InMemoryImages, stack
 
 Arguments = Mapping[str, Any]
-Parts = tuple[Sequence[Arguments], Sequence[Arguments]]
+SetArguments = tuple[Sequence[Arguments], Sequence[Arguments]]
 """Constructor arguments of the training images and of the test images."""
 
 
-def _split(train: Sequence[str], test: str) -> Parts:
+def _split(train: Sequence[str], test: str) -> SetArguments:
     return [{"split": name} for name in train], [{"split": test}]
 
 
-_FLAG: Parts = ([{"train": True}], [{"train": False}])
-_WHOLE: Parts = ([{}], [])
-SETS: dict[str, Parts] = {
+_FLAG: SetArguments = ([{"train": True}], [{"train": False}])
+_WHOLE: SetArguments = ([{}], [])
+SETS: dict[str, SetArguments] = {
     "MNIST": _FLAG,
     "FashionMNIST": _FLAG,
     "KMNIST": _FLAG,
@@ -59,17 +58,17 @@ SETS: dict[str, Parts] = {
     "SUN397": _WHOLE,
 }
 DIGITS = ("MNIST", "USPS", "SVHN")
-"""Sets whose classes are called by their digit."""
+"""Sets whose class names are their digits."""
 
 
 class TorchvisionSet(Source):
-    """A torchvision classification set.
+    """A classification data set of torchvision.
 
     Attributes:
         name: its class in torchvision.datasets.
-        root: the folder torchvision keeps it in.
-        download: fetch it where it is missing.
-        size: side of the square every image is scaled and cropped to; None if all are of one size.
+        root: the folder that torchvision stores it in.
+        download: download it if it is missing.
+        size: side of the square every image is scaled and cropped to; None if all have one size.
     """
 
     kind: Literal["torchvision"] = "torchvision"
@@ -84,52 +83,54 @@ class TorchvisionSet(Source):
         if name not in SETS:
             by_lower = {known.lower(): known for known in SETS}
             near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-            mend = f"did you mean {by_lower[near[0]]}?" if near else f"use {', '.join(SETS)}"
-            raise UserError(f"data.name: no torchvision set {name!r} is known here; {mend}")
+            fix = f"did you mean {by_lower[near[0]]}?" if near else f"use {', '.join(SETS)}"
+            raise UserError(f"data.name: {name!r} is not a supported torchvision set; {fix}")
         return name
 
     def load(self) -> SourceData:
-        """Open the set.
+        """Load the set.
 
         Raises:
             UserError: its files are missing or damaged.
         """
         root = expand_home(self.root)
         try:
-            train, test = ([self._open(root, each) for each in part] for part in SETS[self.name])
-            stocks = [self._stock(part) for part in (train, test) if part]
-            classes = _class_names(self.name, train[0], stocks[0].labels)
-            for stock in stocks:
+            train, test = (
+                [self._open(root, arguments) for arguments in part] for part in SETS[self.name]
+            )
+            image_sets = [self._images(part) for part in (train, test) if part]
+            classes = _class_names(self.name, train[0], image_sets[0].labels)
+            for images in image_sets:
                 most = 10 if self.name in DIGITS else len(classes)
-                if not 0 <= int(stock.labels.min()) <= int(stock.labels.max()) < most:
+                if not 0 <= int(images.labels.min()) <= int(images.labels.max()) < most:
                     raise ValueError("its labels are not those of its classes")
         except UserError:
             raise
-        except Exception as error:  # its readers, given other files, may raise anything
+        except Exception as error:  # torchvision's readers may raise anything on other files
             first = (str(error).splitlines() or [""])[0].partition(". ")[0]
             reason = first or type(error).__name__
-            mend = "set data.download=true, or data.root= to the folder that holds it"
+            fix = "set data.download=true, or data.root= to the folder that holds it"
             if self.download:
-                mend = "see to the network or the folder, or set data.root= to one that holds it"
+                fix = "check the network and the folder, or set data.root= to one that holds it"
             raise UserError(
-                f"data.root: {root} holds no whole {self.name} ({reason}); {mend}"
+                f"data.root: {root} holds no complete {self.name} ({reason}); {fix}"
             ) from None
-        return SourceData(classes, stocks[0], stocks[1] if test else None)
+        return SourceData(classes, image_sets[0], image_sets[1] if test else None)
 
     def _open(self, root: Path, arguments: Arguments) -> Any:
-        make = getattr(torchvision.datasets, self.name)
-        return make(root=str(root), download=self.download, **arguments)
+        data_set = getattr(torchvision.datasets, self.name)
+        return data_set(root=str(root), download=self.download, **arguments)
 
-    def _stock(self, parts: Sequence[Any]) -> InMemoryImages:
+    def _images(self, parts: Sequence[Any]) -> InMemoryImages:
         if hasattr(parts[0], "data"):
             (part,) = parts
             labels = torch.as_tensor(part.targets if hasattr(part, "targets") else part.labels)
             return InMemoryImages(self._pixels(part.data), labels.to(torch.int16))
-        places = [(part, row) for part in parts for row in range(len(part))]
-        with quietly():
-            read = in_threads(lambda place: self._read(*place), places)
-        images, labels = zip(*read, strict=True)
-        return stack(images, labels, f"data: {self.name}")
+        items = [(part, row) for part in parts for row in range(len(part))]
+        with pillow_warnings_off():
+            decoded = map_threads(lambda item: self._read(*item), items)
+        images, labels = zip(*decoded, strict=True)
+        return stack_images(images, labels, f"data: {self.name}")
 
     def _pixels(self, data: Any) -> Tensor:
         pixels = torch.as_tensor(data)
@@ -137,7 +138,7 @@ class TorchvisionSet(Source):
             pixels = pixels[:, None]
         elif pixels.shape[-1] == 3:
             pixels = pixels.permute(0, 3, 1, 2)
-        if self.name == "EMNIST":  # its files lie on their side
+        if self.name == "EMNIST":  # its images are stored transposed
             pixels = pixels.transpose(2, 3)
         if self.size not in (None, pixels.shape[-1]):
             pixels = resize(pixels, [self.size, self.size], antialias=True)
@@ -155,8 +156,8 @@ class TorchvisionSet(Source):
 
 
 def _class_names(name: str, part: Any, labels: Tensor) -> tuple[str, ...]:
-    """Names the set gives its classes, or their numbers where it gives none."""
+    """The set's class names, or the class numbers if it has no names."""
     given = getattr(part, "classes", None) or getattr(part, "categories", None)
     if given is None or name in DIGITS:
         return tuple(str(label) for label in range(int(labels.max()) + 1))
-    return tuple(each if isinstance(each, str) else each[0] for each in given)
+    return tuple(name if isinstance(name, str) else name[0] for name in given)

@@ -96,8 +96,8 @@ def test_what_is_hidden_or_no_image_is_skipped_and_a_stray_image_is_named(tmp_pa
         pool = Folder(path=path).load()
         assert pool.classes == ("a", "b")
         assert pool.remarks == (
-            "contact-sheet.png: left out, it lies in no class folder",
-            "1 file passed over, not called like an image: a/README.md",
+            "contact-sheet.png: left out, it is in no class folder",
+            "1 file ignored, not named like an image: a/README.md",
         )
 
 
@@ -171,7 +171,7 @@ UNUSABLE = {
     "cut.jpg": (file(noise(), "JPEG")[:1500], "truncated"),
     "header.jpg": (file(noise(), "JPEG")[:40], ""),
     "bomb.png": (bomb(), "decompression bomb|data.max_pixels"),
-    "float.tif": (file(Image.new("F", (8, 8)), "TIFF"), "no known range"),
+    "float.tif": (file(Image.new("F", (8, 8)), "TIFF"), "pixels is unknown"),
     "photo.heic": (b"\0\0\0\x18ftypheic", "not a readable PNG, JPEG"),
     "vector.psd": (b"8BPS", "not a readable PNG, JPEG"),
     "script.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a readable"),
@@ -301,7 +301,7 @@ def test_a_class_with_test_images_only_is_refused(tmp_path):
     ("make", "message"),
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.write_text("text"), "neither a folder nor a whole zip"),
+        (lambda path: path.write_text("text"), "neither a folder nor a complete zip"),
         (lambda path: path.mkdir(), "holds no images in class folders"),
         (lambda path: write(path, {"1.png": plain()}), "holds no images in class folders"),
         (lambda path: path.write_bytes(b"PK\x05\x06" + b"\xff" * 18), "zip"),

@@ -10,8 +10,7 @@ from torch import Tensor
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, Explicit, Exponential, Splits, Step, split
-from imgcollapse.data.base import SourceData
-from imgcollapse.data.image_sets import InMemoryImages
+from imgcollapse.data.base import InMemoryImages, SourceData
 
 SEED = Seed(("test",))
 SETS = ("train", "oracle", "calibration", "reference")
@@ -173,7 +172,12 @@ def test_a_huge_virtual_stock_is_read_only_where_it_is_used():
     ("longtail", "splits", "fresh", "message"),
     [
         (Exponential(images=400), Splits(), 0, r"'a' has 100 images but \d+ .* longtail\.images"),
-        (Exponential(images=2), Splits(), 0, r"longtail\.images: 2 images cannot hold 3 classes"),
+        (
+            Exponential(images=2),
+            Splits(),
+            0,
+            r"longtail\.images: 2 images are too few for 3",
+        ),
         (Exponential(), Splits(reference=2), 0, r"splits\.reference: 2 .* at least 3"),
         (Exponential(), Splits(oracle=500), 0, r"but 503 are needed .*oracle 500.* splits\.oracle"),
         (Exponential(), Splits(calibration=98), 0, r"lower splits\.calibration"),

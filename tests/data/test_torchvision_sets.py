@@ -84,7 +84,7 @@ def test_damaged_files_are_refused(tmp_path):
     small_mnist(tmp_path)
     path = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="holds no whole MNIST"):
+    with pytest.raises(UserError, match="holds no complete MNIST"):
         TorchvisionSet(name="MNIST", root=tmp_path).load()
 
 

@@ -149,7 +149,7 @@ def test_photographs_of_other_things(run, shared_data):
     result = ic.evaluate(shared_data / "stanford-dogs-12x64px.zip", run)
     remarks = " ".join(result.record["images"]["remarks"])
     assert "scaled and cropped from" in remarks
-    assert "turned from RGB to gray" in remarks
+    assert "converted from RGB to gray" in remarks
     assert frame(result).loc[UNRECOGNISED, "frequency"] > 0.5
 
 

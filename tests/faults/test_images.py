@@ -73,10 +73,11 @@ def test_a_thousand_images_are_read_as_they_are_or_listed(tmp_path, given, zippe
     order = {one_line(specimen.name): specimen for specimen in given}
     assert set(left) <= set(order)
     # The pool has no names: the order of the folder's own remains, less what was left out.
-    from imgcollapse.data.folder_layout import _natural
+    from imgcollapse.data.folder import natural_key
 
     kept = sorted(
-        (s for s in given if one_line(s.name) not in left), key=lambda s: _natural("odd/" + s.name)
+        (s for s in given if one_line(s.name) not in left),
+        key=lambda s: natural_key("odd/" + s.name),
     )
     wrong = [
         f"{s.name}: {said}" for s, p in zip(kept, images, strict=True) if (said := complaint(s, p))

@@ -1,4 +1,4 @@
-"""The eight breeds of the paper kennel, from common to rare."""
+"""The eight breeds of paper dogs, from common to rare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from imgcollapse.data.paper_dogs.drawing import (
     INK,
     Breed,
-    Colour,
+    Color,
     Frame,
     Limb,
     Points,
@@ -19,29 +19,29 @@ from imgcollapse.data.paper_dogs.drawing import (
 )
 
 TRUNK, HEAD, EAR, TAIL, FORE, FAR_FORE, HIND, FAR_HIND = Limb
-WHITE: Colour = (250, 247, 240)
-RED: Colour = (206, 62, 58)
-BLUE: Colour = (58, 108, 178)
+WHITE: Color = (250, 247, 240)
+RED: Color = (206, 62, 58)
+BLUE: Color = (58, 108, 178)
 
 
-def _far(colour: Colour) -> Colour:
+def _far(color: Color) -> Color:
     """The shade of the legs on the far side."""
-    red, green, blue = colour
+    red, green, blue = color
     return int(red * 0.78), int(green * 0.76), int(blue * 0.76)
 
 
-def _far_legs(frame: Frame, fore: Colour, hind: Colour) -> list[Shape]:
+def _far_legs(frame: Frame, fore: Color, hind: Color) -> list[Shape]:
     return [
         Shape(np.add(frame.thigh(), (0.07, -0.02)), FAR_HIND, _far(hind)),
         Shape(np.add(frame.forearm(), (0.06, -0.02)), FAR_FORE, _far(fore)),
     ]
 
 
-def _near_legs(frame: Frame, fore: Colour, hind: Colour) -> list[Shape]:
+def _near_legs(frame: Frame, fore: Color, hind: Color) -> list[Shape]:
     return [Shape(frame.thigh(), HIND, hind), Shape(frame.forearm(), FORE, fore)]
 
 
-def _head(frame: Frame, coat: Colour, muzzle: Colour, collar: Colour) -> list[Shape]:
+def _head(frame: Frame, coat: Color, muzzle: Color, collar: Color) -> list[Shape]:
     return [
         Shape(frame.crest(), HEAD, coat),
         Shape(frame.collar(), HEAD, collar),
@@ -50,9 +50,9 @@ def _head(frame: Frame, coat: Colour, muzzle: Colour, collar: Colour) -> list[Sh
     ]
 
 
-def _features(frame: Frame, ear: Points, colour: Colour) -> list[Shape]:
+def _features(frame: Frame, ear: Points, color: Color) -> list[Shape]:
     return [
-        Shape(ear, EAR, colour),
+        Shape(ear, EAR, color),
         Shape(frame.eye(), HEAD, INK),
         Shape(frame.glint(), HEAD, WHITE),
         Shape(frame.nose(), HEAD, INK),
@@ -99,15 +99,10 @@ def german_shepherd() -> Breed:
         (0.06, 0.14), at=frame.croup,
     )  # fmt: skip
     saddle = smooth(
-        (-half - 0.1, back + 0.12),
-        (-half, back - 0.01),
-        (0, back + 0.01),
-        (half, back - 0.03),
-        (half + 0.06, back + 0.1),
-        (half - 0.1, back + 0.22),
-        (-0.1, back + 0.26),
+        (-half - 0.1, back + 0.12), (-half, back - 0.01), (0, back + 0.01), (half, back - 0.03),
+        (half + 0.06, back + 0.1), (half - 0.1, back + 0.22), (-0.1, back + 0.26),
         (-half + 0.1, back + 0.16),
-    )
+    )  # fmt: skip
     return Breed(
         "German Shepherd",
         (
@@ -142,10 +137,10 @@ def poodle() -> Breed:
             Shape(stick, TAIL, coat),
             Shape(pompon(rump - 0.1, top - 0.3, 0.13), TAIL, curl),
             *_far_legs(frame, coat, coat),
-            *(Shape(pompon(foot, -0.15, 0.11), limb, colour) for foot, limb, colour in far),
+            *(Shape(pompon(foot, -0.15, 0.11), limb, color) for foot, limb, color in far),
             *_near_legs(frame, coat, coat),
             Shape(frame.trunk(), TRUNK, coat),
-            *(Shape(pompon(foot, -0.14, 0.12), limb, colour) for foot, limb, colour in feet),
+            *(Shape(pompon(foot, -0.14, 0.12), limb, color) for foot, limb, color in feet),
             Shape(frame.crest(), HEAD, coat),
             Shape(pompon(half - 0.02, back + 0.12, 0.27, 11), TRUNK, curl),
             Shape(frame.collar(), HEAD, RED),
@@ -189,14 +184,10 @@ def beagle() -> Breed:
                   (0.1, 0), at=frame.croup)  # fmt: skip
     tip = smooth((-0.11, -0.24), (-0.13, -0.42), (-0.03, -0.43), (-0.01, -0.26), at=(rump, top))
     blanket = smooth(
-        (-half - 0.1, back + 0.12),
-        (-half, back - 0.01),
-        (0, back + 0.01),
-        (half - 0.04, back - 0.02),
-        (half - 0.08, back + 0.2),
-        (-0.1, back + 0.24),
+        (-half - 0.1, back + 0.12), (-half, back - 0.01), (0, back + 0.01),
+        (half - 0.04, back - 0.02), (half - 0.08, back + 0.2), (-0.1, back + 0.24),
         (-half - 0.02, back + 0.28),
-    )
+    )  # fmt: skip
     return Breed(
         "Beagle",
         (
@@ -224,15 +215,9 @@ def husky() -> Breed:
         (-0.04, -0.22), (-0.04, -0.08), (0.12, 0), at=frame.croup,
     )  # fmt: skip
     cloak = smooth(
-        (-half - 0.1, back + 0.12),
-        (-half, back - 0.01),
-        (0, back + 0.01),
-        (half, back - 0.03),
-        (half + 0.12, back + 0.1),
-        (half, back + 0.24),
-        (0, back + 0.2),
-        (-half, back + 0.26),
-    )
+        (-half - 0.1, back + 0.12), (-half, back - 0.01), (0, back + 0.01), (half, back - 0.03),
+        (half + 0.12, back + 0.1), (half, back + 0.24), (0, back + 0.2), (-half, back + 0.26),
+    )  # fmt: skip
     cheek = smooth((0.3, -0.1), (0.62, -0.5), (0.9, 0), (0.7, 0.75), (-0.2, 0.9), (-0.5, 0.5))
     return Breed(
         "Siberian Husky",
@@ -301,7 +286,7 @@ def petit_basset_griffon_vendeen() -> Breed:
         "Petit Basset Griffon Vendéen",
         (
             Shape(shaggy(tail, 0.03), TAIL, cream),
-            *(Shape(shaggy(leg.corners, 0.025), leg.limb, leg.colour) for leg in legs),
+            *(Shape(shaggy(leg.corners, 0.025), leg.limb, leg.color) for leg in legs),
             Shape(shaggy(frame.trunk(), 0.05), TRUNK, cream),
             Shape(shaggy(disc(-half + 0.12, back + 0.13, 0.15, 1.3), 0.03), TRUNK, orange),
             Shape(shaggy(disc(0.14, back + 0.1, 0.11, 1.2), 0.03), TRUNK, orange),

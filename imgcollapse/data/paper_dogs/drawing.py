@@ -1,7 +1,7 @@
-"""Eight dog breeds as cut paper: flat coloured shapes on a jointed skeleton.
+"""Draws dogs as flat colored shapes on a jointed skeleton.
 
-A dog stands in side view and faces right; y points down, the ground is y = 0 and a tall dog is
-about one unit high at the withers.
+A dog is seen from the side and faces right; y points down, the ground is y = 0 and a tall dog is
+about one unit high at the shoulders.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-Colour = tuple[int, int, int]
-Place = tuple[float, float]
+Color = tuple[int, int, int]
+Point = tuple[float, float]
 
-INK: Colour = (40, 33, 38)
+INK: Color = (40, 33, 38)
 
 
 class Limb(IntEnum):
-    """What moves as one piece."""
+    """A body part that moves as one piece."""
 
     TRUNK = 0
     HEAD = 1
@@ -34,24 +34,24 @@ class Limb(IntEnum):
 
 @dataclass(frozen=True)
 class Shape:
-    """One piece of paper: float64[V, 2] corners of a polygon, its limb and its colour."""
+    """A polygon: float64[V, 2] corners, its limb and its color."""
 
     corners: Points
     limb: Limb
-    colour: Colour
+    color: Color
 
 
 @dataclass(frozen=True)
 class Breed:
-    """A dog to draw: shapes from back to front, and float64[8, 2] the joint of each limb."""
+    """A breed: shapes from back to front, and float64[8, 2] the joint of each limb."""
 
     name: str
     shapes: tuple[Shape, ...]
     joints: Points
 
 
-def smooth(*points: Place, at: Place = (0, 0)) -> Points:
-    """A closed Catmull-Rom curve through the points, given relative to a place."""
+def smooth(*points: Point, at: Point = (0, 0)) -> Points:
+    """Return a closed Catmull-Rom curve through points given relative to `at`."""
     p1 = np.array(points, dtype=np.float64) + at
     p0, p2, p3 = np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)
     p0, p1, p2, p3 = (p[:, None] for p in (p0, p1, p2, p3))
@@ -61,20 +61,20 @@ def smooth(*points: Place, at: Place = (0, 0)) -> Points:
 
 
 def disc(x: float, y: float, radius: float, wide: float = 1.0) -> Points:
-    """An ellipse with vertical half-axis `radius` and horizontal half-axis `radius * wide`."""
+    """Return an ellipse of vertical half-axis `radius` and horizontal half-axis `radius * wide`."""
     angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     return np.stack([x + radius * wide * np.cos(angle), y + radius * np.sin(angle)], 1)
 
 
 def pompon(x: float, y: float, radius: float, curls: int = 8) -> Points:
-    """A ball of curls."""
+    """Return a round outline with curls."""
     angle = np.linspace(0, 2 * np.pi, curls * 4, endpoint=False)
     bump = radius * (0.88 + 0.16 * np.abs(np.sin(angle * curls / 2)))
     return np.stack([x + bump * np.cos(angle), y + bump * np.sin(angle)], 1)
 
 
 def shaggy(outline: Points, hair: float) -> Points:
-    """The outline in locks of the given length, combed down."""
+    """Return the outline with locks of hair of the given length, pointing down."""
     locks = np.where(np.arange(len(outline)) % 2 == 0, hair, -hair / 3)[:, None]
     along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
     outward = along[:, ::-1] * [1, -1] / np.linalg.norm(along, axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def shaggy(outline: Points, hair: float) -> Points:
 
 @dataclass(frozen=True)
 class Frame:
-    """The measures of a breed, in dog units, and the shapes that follow from them."""
+    """The measurements of a breed, and the shapes computed from them."""
 
     length: float = 0.72
     leg: float = 0.48
@@ -100,18 +100,18 @@ class Frame:
         return -self.leg - self.depth
 
     @property
-    def poll(self) -> Place:
+    def poll(self) -> Point:
         """The middle of the skull."""
         return self.length / 2 + 0.12 + self.neck * 0.5, self.back - self.neck
 
     @property
-    def croup(self) -> Place:
-        """Where the tail is set on."""
+    def croup(self) -> Point:
+        """The base of the tail."""
         return -self.length / 2 - 0.04, self.back + 0.07
 
     @property
     def joints(self) -> Points:
-        """float64[8, 2], the place each limb turns about."""
+        """The point each limb turns about: float64[8, 2]."""
         half, hip = self.length / 2, self.back + self.depth * 0.5
         x, y = self.poll
         shoulder, ear = (half, self.back + 0.12), (x - self.skull * 0.3, y - self.skull * 0.6)
@@ -122,88 +122,59 @@ class Frame:
         """Chest, back and belly."""
         half, back, belly = self.length / 2, self.back, -self.leg
         return smooth(
-            (-half - 0.1, back + 0.14),
-            (-half, back),
-            (0, back + 0.02),
-            (half, back - 0.02),
-            (half + 0.14, back + self.depth * 0.4),
-            (half + 0.04, belly + 0.02),
-            (0, belly),
-            (-half + 0.12, belly - 0.05),
-            (-half - 0.08, back + self.depth * 0.75),
-        )
+            (-half - 0.1, back + 0.14), (-half, back), (0, back + 0.02), (half, back - 0.02),
+            (half + 0.14, back + self.depth * 0.4), (half + 0.04, belly + 0.02), (0, belly),
+            (-half + 0.12, belly - 0.05), (-half - 0.08, back + self.depth * 0.75),
+        )  # fmt: skip
 
     def crest(self) -> Points:
         """The neck, from the shoulders to the skull."""
         half, back, skull = self.length / 2, self.back, self.skull
         x, y = self.poll
         return smooth(
-            (half - 0.12, back + 0.03),
-            (x - skull * 0.85, y),
-            (x, y - skull * 0.4),
-            (x + skull * 0.45, y + skull * 0.7),
-            (half + 0.14, back + 0.2),
-            (half, back + 0.25),
-        )
+            (half - 0.12, back + 0.03), (x - skull * 0.85, y), (x, y - skull * 0.4),
+            (x + skull * 0.45, y + skull * 0.7), (half + 0.14, back + 0.2), (half, back + 0.25),
+        )  # fmt: skip
 
     def face(self) -> Points:
         """Skull and muzzle in one outline."""
         x, y = self.poll
         skull, tip, snout = self.skull, self.skull * 0.75 + self.muzzle, self.snout
         return smooth(
-            (-skull * 0.95, 0),
-            (-skull * 0.55, -skull * 0.8),
-            (skull * 0.2, -skull * 0.9),
-            (skull * 0.72, -skull * 0.35),
-            (tip - snout * 0.3, skull * 0.3 - snout),
-            (tip, skull * 0.35),
-            (tip - snout * 0.8, skull * 0.4 + snout),
-            (skull * 0.5, skull * 0.75),
-            (-skull * 0.4, skull * 0.85),
-            at=(x, y),
-        )
+            (-skull * 0.95, 0), (-skull * 0.55, -skull * 0.8), (skull * 0.2, -skull * 0.9),
+            (skull * 0.72, -skull * 0.35), (tip - snout * 0.3, skull * 0.3 - snout),
+            (tip, skull * 0.35), (tip - snout * 0.8, skull * 0.4 + snout),
+            (skull * 0.5, skull * 0.75), (-skull * 0.4, skull * 0.85), at=(x, y),
+        )  # fmt: skip
 
     def chops(self) -> Points:
         """The muzzle alone, to be painted over the face."""
         x, y = self.poll
         skull, tip, snout = self.skull, self.skull * 0.75 + self.muzzle, self.snout
         return smooth(
-            (skull * 0.85, -skull * 0.1),
-            (tip - snout * 0.3, skull * 0.3 - snout),
-            (tip, skull * 0.35),
-            (tip - snout * 0.8, skull * 0.4 + snout),
-            (skull * 0.5, skull * 0.75),
-            (skull * 0.4, skull * 0.3),
-            at=(x, y),
-        )
+            (skull * 0.85, -skull * 0.1), (tip - snout * 0.3, skull * 0.3 - snout),
+            (tip, skull * 0.35), (tip - snout * 0.8, skull * 0.4 + snout),
+            (skull * 0.5, skull * 0.75), (skull * 0.4, skull * 0.3), at=(x, y),
+        )  # fmt: skip
 
     def forearm(self) -> Points:
         """A foreleg."""
         x, y, bone = self.length / 2 - 0.02, self.back + self.depth * 0.5, self.bone
         return smooth(
-            (x - bone * 1.3, y),
-            (x + bone * 1.5, y),
-            (x + bone, -self.leg * 0.45),
-            (x + bone * 0.9, -0.07),
-            (x + bone * 1.7, 0),
-            (x - bone * 0.9, 0),
+            (x - bone * 1.3, y), (x + bone * 1.5, y), (x + bone, -self.leg * 0.45),
+            (x + bone * 0.9, -0.07), (x + bone * 1.7, 0), (x - bone * 0.9, 0),
             (x - bone * 0.8, -self.leg * 0.5),
-        )
+        )  # fmt: skip
 
     def thigh(self) -> Points:
         """A hind leg with its hock."""
         x, y, bone = -self.length / 2 + 0.04, self.back + self.depth * 0.35, self.bone
         return smooth(
-            (x - bone * 2.0, y),
-            (x + bone * 2.0, y),
-            (x + bone * 1.7, -self.leg * 0.85),
-            (x - bone * 0.2, -self.leg * 0.4),
-            (x - bone * 0.1, -0.07),
-            (x + bone * 0.9, 0),
-            (x - bone * 1.6, 0),
-            (x - bone * 1.9, -self.leg * 0.4),
+            (x - bone * 2.0, y), (x + bone * 2.0, y), (x + bone * 1.7, -self.leg * 0.85),
+            (x - bone * 0.2, -self.leg * 0.4), (x - bone * 0.1, -0.07), (x + bone * 0.9, 0),
+            (x - bone * 1.6, 0), (x - bone * 1.9, -self.leg * 0.4),
             (x - bone * 2.0, -self.leg * 0.9),
-        )
+        )  # fmt: skip
 
     def eye(self) -> Points:
         """The eye."""
@@ -234,23 +205,16 @@ class Frame:
         """A hanging ear."""
         x, y = self.poll
         return smooth(
-            (-self.skull * 0.5, -self.skull * 0.75),
-            (-self.skull * 0.05, -self.skull * 0.6),
-            (wide * 0.35, long * 0.4),
-            (-wide * 0.3, long * 0.75),
-            (-wide * 1.4, long * 0.6),
-            (-wide * 1.7, long * 0.1),
-            at=(x, y),
-        )
+            (-self.skull * 0.5, -self.skull * 0.75), (-self.skull * 0.05, -self.skull * 0.6),
+            (wide * 0.35, long * 0.4), (-wide * 0.3, long * 0.75), (-wide * 1.4, long * 0.6),
+            (-wide * 1.7, long * 0.1), at=(x, y),
+        )  # fmt: skip
 
     def prick_ear(self, high: float, forward: float = 0.0) -> Points:
         """A pricked ear; `forward` shows the one on the far side."""
         x, y = self.poll
         return smooth(
-            (-0.15, -self.skull * 0.3),
-            (-0.16, -self.skull * 0.6 - high * 0.5),
-            (-0.1, -self.skull * 0.7 - high),
-            (0.0, -self.skull * 0.6 - high * 0.45),
-            (0.05, -self.skull * 0.55),
-            at=(x + forward, y),
-        )
+            (-0.15, -self.skull * 0.3), (-0.16, -self.skull * 0.6 - high * 0.5),
+            (-0.1, -self.skull * 0.7 - high), (0.0, -self.skull * 0.6 - high * 0.45),
+            (0.05, -self.skull * 0.55), at=(x + forward, y),
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Paper dogs: eight breeds drawn with Pillow, deterministic by seed and without limit."""
+"""Source: paper dogs, eight breeds drawn with Pillow, deterministic by seed, in any number."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ SCENES = np.array(
     ],
     dtype=np.float64,
 )
-"""Colours of wall and ground: float64[4, 2, 3]."""
+"""Colors of wall and ground: float64[4, 2, 3]."""
 
 SWING = np.radians([2.5, 7, 10, 14, 11, 11, 10, 10])
-"""How far each limb may turn about its joint, in radians, one for each `Limb`."""
+"""Largest turn of each `Limb` about its joint, in radians."""
 
 STRETCH = (0.16, 0.1)
-"""How much longer or shorter ears and tail may be."""
+"""Largest relative change of the length of ears and tail."""
 
 
 @dataclass(frozen=True)
-class _Cutting:
-    """A breed's shapes laid end to end, so that one product poses them all."""
+class _BreedArrays:
+    """The corners of all shapes of a breed in one array, so that one product poses them all."""
 
     corners: Points
     limb: NDArray[np.int64]
     ends: tuple[int, ...]
-    colours: NDArray[np.float64]
+    colors: NDArray[np.float64]
     joints: Points
 
     @classmethod
-    def of(cls, breed: Breed) -> _Cutting:
+    def of(cls, breed: Breed) -> _BreedArrays:
         sizes = [len(shape.corners) for shape in breed.shapes]
         corners = np.concatenate([shape.corners for shape in breed.shapes])
         return cls(
             corners=corners,
             limb=np.repeat([shape.limb for shape in breed.shapes], sizes),
             ends=tuple(np.cumsum(sizes).tolist()),
-            colours=np.array([shape.colour for shape in breed.shapes], dtype=np.float64),
+            colors=np.array([shape.color for shape in breed.shapes], dtype=np.float64),
             joints=breed.joints,
         )
 
-    def posed(self, wobble: NDArray[np.float64]) -> Points:
-        """The corners with every limb turned about its joint; float64[10] wobble in [-1, 1]."""
-        turn = SWING * wobble[:8]
+    def pose(self, noise: NDArray[np.float64]) -> Points:
+        """Return the corners with all limbs turned by float64[10] noise in [-1, 1]."""
+        turn = SWING * noise[:8]
         turn[Limb.FAR_FORE] -= turn[Limb.FORE]
         turn[Limb.FAR_HIND] -= turn[Limb.HIND]
         stretch = np.ones(len(Limb))
-        stretch[[Limb.EAR, Limb.TAIL]] += STRETCH * wobble[8:10]
+        stretch[[Limb.EAR, Limb.TAIL]] += STRETCH * noise[8:10]
         joint, arm = self.joints[self.limb], self.corners - self.joints[self.limb]
         across = (stretch * np.cos(turn))[self.limb]
         along = (stretch * np.sin(turn))[self.limb]
@@ -72,39 +72,39 @@ class _Cutting:
         return joint + np.stack([x, y], 1)
 
 
-_CUTTINGS = tuple(map(_Cutting.of, BREEDS))
+_BREEDS = tuple(map(_BreedArrays.of, BREEDS))
 
 
 def draw(
     breed: int, size: int, rng: np.random.Generator, variety: float = 1.0
 ) -> NDArray[np.uint8]:
-    """One dog of one breed: uint8[H, W, 3].
+    """Draw one dog: uint8[H, W, 3].
 
     Args:
         breed: number of the breed in `BREEDS`.
         size: H and W, in pixels.
-        rng: what it is posed and coloured by.
-        variety: how much pose, tint, place and background vary, in [0, 1].
+        rng: source of pose and colors.
+        variety: variation of pose, tint, position and background, in [0, 1].
     """
-    cutting = _CUTTINGS[breed]
-    wobble = rng.uniform(-variety, variety, 22)
+    arrays = _BREEDS[breed]
+    noise = rng.uniform(-variety, variety, 22)
     facing = 1 if rng.random() < variety / 2 else -1
     scenery = SCENES[rng.integers(1 + round(variety * (len(SCENES) - 1)))]
 
-    dog = cutting.posed(wobble[:10])
+    dog = arrays.pose(noise[:10])
     low, high = dog.min(0), dog.max(0)
-    fill = 0.87 + 0.04 * wobble[10]
+    fill = 0.87 + 0.04 * noise[10]
     scale = fill / (high - low).max()
-    # A low dog stands a little further away, so that it is not all at the bottom of the frame.
-    floor = 0.955 - 0.35 * (fill - (high - low)[1] * scale) + 0.02 * wobble[11]
+    # A low dog is moved up a little, so that it is not at the very bottom of the frame.
+    floor = 0.955 - 0.35 * (fill - (high - low)[1] * scale) + 0.02 * noise[11]
     dog = (dog - [(low[0] + high[0]) / 2, high[1]]) * scale * [facing, 1]
-    dog += [0.5 + 0.02 * wobble[12], floor]
-    horizon = floor - 0.13 + 0.03 * wobble[13]
+    dog += [0.5 + 0.02 * noise[12], floor]
+    horizon = floor - 0.13 + 0.03 * noise[13]
 
-    light = 1 + 0.03 * wobble[14] + 0.02 * wobble[15:18]
-    wall, ground = (tuple(colour) for colour in (scenery * light).astype(int).tolist())
-    tint = 1 + 0.05 * wobble[18] + 0.03 * wobble[19:22]
-    colours = np.minimum(cutting.colours * tint, 255).astype(int).tolist()
+    light = 1 + 0.03 * noise[14] + 0.02 * noise[15:18]
+    wall, ground = (tuple(color) for color in (scenery * light).astype(int).tolist())
+    tint = 1 + 0.05 * noise[18] + 0.03 * noise[19:22]
+    colors = np.minimum(arrays.colors * tint, 255).astype(int).tolist()
 
     over = 2 if size >= 128 else 3
     canvas = size * over
@@ -112,16 +112,16 @@ def draw(
     pen = ImageDraw.Draw(image)
     pen.rectangle((0, horizon * canvas, canvas, canvas), ground)
     path = (dog * canvas).ravel().tolist()
-    begin = 0
-    for end, colour in zip(cutting.ends, colours, strict=True):
-        pen.polygon(path[2 * begin : 2 * end], tuple(colour))
-        begin = end
+    start = 0
+    for end, color in zip(arrays.ends, colors, strict=True):
+        pen.polygon(path[2 * start : 2 * end], tuple(color))
+        start = end
     return np.asarray(image.reduce(over))
 
 
 @dataclass(frozen=True)
 class PaperDogImages:
-    """Dogs that are drawn when they are read; row r shows breed r mod 8."""
+    """Dogs drawn when they are read; row r shows breed r mod 8."""
 
     labels: Tensor
     size: int
@@ -129,12 +129,12 @@ class PaperDogImages:
     seed: Seed
 
     def read(self, rows: Tensor) -> Tensor:
-        """int64[n] row numbers => uint8[n, 3, H, W]; a row is the same picture in any company."""
-        pictures = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
-        for picture, row in zip(pictures, rows.tolist(), strict=True):
+        """Draw int64[n] row numbers: uint8[n, 3, H, W]; a row always gives the same image."""
+        images = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
             rng = (self.seed / row).numpy()
-            picture[:] = draw(row % len(BREEDS), self.size, rng, self.variety)
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+            image[:] = draw(row % len(BREEDS), self.size, rng, self.variety)
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 class PaperDogs(Source):
@@ -142,10 +142,10 @@ class PaperDogs(Source):
 
     Attributes:
         size: height and width, in pixels.
-        stock: training images of each class; they cost nothing until they are read.
+        stock: training images of each class, drawn only when read.
         test_stock: test images of each class.
-        variety: how much pose, tint, place and background vary, 0 for not at all.
-        seed: another seed is another set of dogs.
+        variety: variation of pose, tint, position and background; 0 for none.
+        seed: another seed gives another set of dogs.
     """
 
     kind: Literal["paper_dogs"] = "paper_dogs"
@@ -156,7 +156,7 @@ class PaperDogs(Source):
     seed: int = 0
 
     def load(self) -> SourceData:
-        """Open the kennel."""
+        """Return the image sets, without drawing any image yet."""
         return SourceData(
             tuple(breed.name for breed in BREEDS),
             self._split("train", self.stock),

@@ -18,7 +18,7 @@ from imgcollapse.core.lineage_images import RESERVE, LineageImages
 from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
-from imgcollapse.data.image_sets import InMemoryImages
+from imgcollapse.data.base import InMemoryImages
 from imgcollapse.experiment.setup import environment, setup_device
 from imgcollapse.generators.base import Model
 from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterFirstStep

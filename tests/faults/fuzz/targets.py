@@ -19,7 +19,7 @@ from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Picks, PicksTarget
 from imgcollapse.data import Folder
-from imgcollapse.data.decode import UnusableError, decode, quietly
+from imgcollapse.data.decode import UnusableError, decode, pillow_warnings_off
 from imgcollapse.data.image_import import load_images
 from imgcollapse.data.safe_zip import Limits
 from imgcollapse.io.pretrained import PretrainedWeights
@@ -107,7 +107,7 @@ def pictures() -> list[bytes]:
 
 def _image(path: Path) -> object:
     try:
-        with quietly():
+        with pillow_warnings_off():
             for size, channels in ((8, 3), (None, 1)):
                 found = decode(path.read_bytes(), size, channels, 1_000_000)
                 assert found.dtype == np.uint8

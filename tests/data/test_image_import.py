@@ -81,7 +81,7 @@ def test_every_packing_gives_the_same_pixels(tmp_path, came, shape):
         assert (brought.images.labels == UNKNOWN).all()
         said = " ".join(brought.remarks)
         assert ("5 of 5 images scaled and cropped" in said) == (came[:2] != shape[1:])
-        assert ("5 of 5 images turned from" in said) == (came[2] != shape[0])
+        assert ("5 of 5 images converted from" in said) == (came[2] != shape[0])
 
 
 def test_gray_arrays_need_no_channel_axis(tmp_path):
@@ -100,7 +100,7 @@ def test_adm_reference_files_open(tmp_path):
     )
     brought = load_images(path, SHAPE, CLASSES)
     assert brought.images.labels.tolist() == [0, 1, 1, 0]
-    assert brought.remarks == ("labels: taken for class numbers of the study, where 0 is cat",)
+    assert brought.remarks == ("labels: used as class numbers of the study, where 0 is cat",)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_adm_reference_files_open(tmp_path):
     [
         (["dog", "cat"], CLASSES, [1, 0], ""),
         ([3, 7], ("7", "3"), [1, 0], ""),  # a digit is called by its name, not by its rank
-        ([1, -1], CLASSES, [1, -1], "taken for class numbers"),
-        ([0, 207], CLASSES, [-1, -1], "207 is no class"),
-        (["dog", "owl"], CLASSES, [-1, -1], "owl is no class"),
+        ([1, -1], CLASSES, [1, -1], "used as class numbers"),
+        ([0, 207], CLASSES, [-1, -1], "207 is not a class"),
+        (["dog", "owl"], CLASSES, [-1, -1], "owl is not a class"),
         ([0, 1, 0], CLASSES, [-1, -1], "3 for 2 images"),
         ([0.5, 1.0], CLASSES, [-1, -1], ""),
     ],
@@ -140,7 +140,7 @@ def test_class_folders_say_what_was_asked(tmp_path):
     folder(top, noise(1), ["4.png"])
     brought = load_images(top, SHAPE, CLASSES)
     assert brought.images.labels.tolist() == [UNKNOWN] * 4
-    assert "1 of 4 images lie in no folder named like a class" in brought.remarks[0]
+    assert "1 of 4 images are in no folder named like a class" in brought.remarks[0]
 
 
 def test_what_cannot_be_used_is_left_out_and_named(tmp_path):
@@ -190,7 +190,7 @@ BAD = {
     "missing": (lambda p: p / "none", "does not exist"),
     "name too long": (lambda p: p / ("x" * 300), "does not exist"),
     "empty folder": (lambda p: p, "holds no images"),
-    "text": (lambda p: (p / "a.txt", (p / "a.txt").write_text("x"))[0], "is no folder, zip"),
+    "text": (lambda p: (p / "a.txt", (p / "a.txt").write_text("x"))[0], "is not a folder, zip"),
     "damaged npz": (
         lambda p: (p / "a.npz", (p / "a.npz").write_text("x"))[0],
         r"cannot be read \(File is not a zip",
@@ -201,18 +201,21 @@ BAD = {
     ),
     "no pixels": (
         lambda p: (p / "a.safetensors", save_file({"x": noise(1)}, p / "a.safetensors"))[0],
-        "holds x, and no pixels",
+        "holds x, but no pixels",
     ),
-    "no key": (lambda p: npz(p / "a.npz", x=noise(1), y=noise(1)), "holds x, y, and no arr_0"),
-    "empty npz": (lambda p: npz(p / "a.npz"), "holds nothing, and no arr_0"),
+    "no key": (lambda p: npz(p / "a.npz", x=noise(1), y=noise(1)), "holds x, y, but no arr_0"),
+    "empty npz": (lambda p: npz(p / "a.npz"), "holds nothing, but no arr_0"),
     "floats": (lambda p: npz(p / "a.npz", arr_0=noise(2) / 255), "are float64, not uint8"),
     "pickle": (lambda p: npz(p / "a.npz", arr_0=np.array([Bomb()])), "are object, not uint8"),
     "pickled labels": (
         lambda p: npz(p / "a.npz", arr_0=noise(2) / 255, labels=np.array([Bomb()])),
         "are float64, not uint8",
     ),
-    "flat": (lambda p: npz(p / "a.npz", arr_0=noise(2).reshape(2, -1)), r"\[2, 192\] is none of"),
-    "channels": (lambda p: npz(p / "a.npz", arr_0=noise(2, channels=5)), "is none of"),
+    "flat": (
+        lambda p: npz(p / "a.npz", arr_0=noise(2).reshape(2, -1)),
+        r"\[2, 192\] is not \[",
+    ),
+    "channels": (lambda p: npz(p / "a.npz", arr_0=noise(2, channels=5)), "is not \\[N, H, W\\]"),
     "no rows": (lambda p: npz(p / "a.npz", arr_0=noise(0)), "holds no images"),
     "no width": (lambda p: npz(p / "a.npz", arr_0=noise(2)[:, :, :0]), "holds no images"),
     "negative": (lambda p: raw_npz(p / "a.npz", header((-1, 8, 8))), "holds no images"),
