@@ -1,47 +1,33 @@
-"""imgcollapse: a laboratory for image generators that are trained on their own samples.
+"""imgcollapse studies image generators that are trained on their own samples.
 
-A lineage is a chain of generations. Generation 0 is real images; generation g is what the g-th
-model drew. A regime picks each model's training set from everything born before it; an oracle,
-trained once on real images, names what the models draw; the census counts the names.
+A lineage is a chain of generations. Generation 0 is real images; generation g is the samples of
+the g-th model. A regime picks each model's training set from the generations before it. An oracle,
+trained once on real images, classifies the samples, and the census estimates class shares.
+docs/glossary.md defines the terms; docs/architecture.md follows images and settings through the
+code.
 
-The map of the house, from the door to the cellar:
+Packages; each imports only from those below it:
 
-    cli/            one verb per command
-    validate/       published laws, theory and this program side by side
-    bench/          speed, against what a user would otherwise run
-    doctor/         what is wrong with this machine, and how to mend it
-    chaos/          a fault drill: kill a study, damage it, compare with an unbroken twin
-    report/         the page, the curves, the vanishing grid
-    review/         the page on which people keep, reject and name samples
-    verification/   hashes and replays: whether a run is what it says
-    export.py       a trained DDPM as a diffusers pipeline
-    evaluation/     the census and all metrics of anybody's images
-    sweeps/         many studies side by side, in processes of this machine or a Ray cluster
-    launch.py       begin or resume a study
-    forecast/       what a study will take, before it starts
-    loop.py         one lineage, top to bottom
-    gate.py         a study's filters at work on a lineage
-    laboratory.py   what all lineages of a study share, and how they are measured
-    progress.py     how far the work is
-    prepare.py      a study's device, real images and oracle
-    run_folder.py   a study's folder: its record, its oracle, its lineages
-    pruning.py      removing what a study's retention does not keep
-    lineage.py      a lineage's folder: commit, resume, read back
-    config.py       reading a study from YAML
-    distributed.py  what all processes of a job do together
-    chance.py       what chance alone would do to a study's classes
-    study.py        what a study is
-    tables.py       rows of census and metrics as tables
-    data/           sources of real images, long tails, disjoint splits
-    generators/     vae, ddpm, autoregressive, gaussian, mixture, resample
-    regimes.py      what each model is trained on
-    labels.py       what a conditional model is asked for
-    oracle/         the frozen classifier
-    census/         class frequencies with intervals, detection limits, extinction
-    metrics/        distances to real images, precision, recall, diversity, memorisation, words
-    curation/       which samples go back into the pool
-    drift/          chance or the model: Wright-Fisher, selection, effective population size
-    core/           images, seeds, the archive, the pool, storage, what the rooms promise each other
+    cli/             one verb per command, and all terminal output
+    tools/           evaluate, review, verify, validate, bench, doctor, fault injection, export
+    report/          the report page over one or several runs, and image grids
+    sweeps/          many studies side by side, in processes or on a Ray cluster
+    experiment/      start or resume a study, the loop over generations, the evaluator
+    runs/            the run folder and the lineage folders
+    config/          the study's schema, and reading it from YAML
+    data/            sources of real images, long tails, disjoint splits
+    generators/      vae, ddpm, autoregressive, gaussian, mixture, resample
+    regimes.py       each model's training set, as row numbers
+    label_policy.py  the labels that a conditional model is asked for
+    oracle/          the frozen classifier and its calibration
+    census/          class frequencies with intervals, detection limits, extinction
+    metrics/         distances to real images, precision, recall, diversity, memorization, words
+    curation/        filters: the samples that may enter a training set
+    drift/           Wright-Fisher simulation, selection, effective population size
+    training/        the training loop
+    io/              atomic writes, checksums, schemas, checkpoints, the lock
+    parallel/        processes that share one training
+    core/            images, seeds, devices, estimates, errors
 
 From Python:
 
@@ -84,7 +70,7 @@ __all__ = [
     "write_report",
 ]
 
-_HOME = {
+_MODULES = {
     "Evaluation": "tools.evaluate",
     "Images": "core.images",
     "Lineage": "runs.lineage_dir",
@@ -104,6 +90,6 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     # torch and diffusers take seconds to import; `imgcollapse --help` should not wait for them.
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'imgcollapse' has no attribute {name!r}")
-    return getattr(import_module(f"imgcollapse.{_HOME[name]}"), name)
+    return getattr(import_module(f"imgcollapse.{_MODULES[name]}"), name)
