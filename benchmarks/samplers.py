@@ -27,11 +27,11 @@ from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.cli.progress import ConsoleProgress
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment.runner import begin
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.noise_schedule import Sampler
+from imgcollapse.training.context import RunContext
 
 CONFIG = Path(__file__).parents[1] / "configs/demo.yaml"
 WAYS: list[tuple[Sampler, int]] = [
@@ -59,9 +59,9 @@ def readings(
     assert isinstance(generator, DDPM)
     display.start_generation(0, 1, study)
     name = Seed((study.seed, 0, 1))  # of the study's first generation
-    model = generator.fit(
-        real.train, len(real.classes), name / "fit", evaluator.device, display, None
-    )
+    classes = len(real.classes)
+    context = RunContext(name / "fit", evaluator.device, real.train.shape, classes, display)
+    model = generator.fit(real.train, context)
     asked = torch.full((samples,), UNKNOWN, dtype=torch.int16)
     drawn = real.train[torch.randint(len(real.train), (samples,), generator=name.torch())]
     ways = [(sampler, steps) for sampler, steps in WAYS if steps <= most]
@@ -69,7 +69,7 @@ def readings(
         if steps:
             how = generator.model_copy(update={"sampler": sampler, "sample_steps": steps})
             drawn = replace(model, settings=how).sample(
-                asked, name / "sample" / sampler / steps, NullProgress()
+                asked, context.with_seed(name / "sample" / sampler / steps)
             )
         _, findings = evaluator.measure(1, drawn)
         rows = {row["class"]: row for row in findings["census"]}

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from contexts import run_context
 
 import imgcollapse as ic
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
 from imgcollapse.io.checkpoints import CheckpointManager
@@ -46,7 +46,7 @@ def test_the_steps_of_a_recording_are_those_that_are_taken_one_by_one():
         part, facts = DDPM(channels=(8, 24), steps=20, batch=8, compile=how), CheckpointManager()
         found.append(
             sha256_of_tensors(
-                part.fit(images, 1, seed, device, NullProgress(), checkpoints=facts).state()
+                part.fit(images, run_context(seed, device, checkpoints=facts, classes=1)).state()
             )
         )
         assert facts.metadata.get("replayed") == ("yes" if how == "auto" else None)

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import torch
+from contexts import run_context
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,6 @@ import imgcollapse as ic
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Resample
 from imgcollapse.runs.tables import Tables
@@ -55,8 +55,8 @@ def test_who_draws_a_few_of_many_reads_no_others():
         Images(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).short()), reserve
     )
     images = archive.gather(TrainingSet.from_generation(RESERVE, torch.arange(1000)))
-    model = Resample().fit(images, 1, Seed((0,)), choose_device("cpu"), NullProgress())
-    samples = model.sample(torch.zeros(7, dtype=torch.int16), Seed((0, "sample")), NullProgress())
+    model = Resample().fit(images, run_context(Seed((0,)), choose_device("cpu"), classes=1))
+    samples = model.sample(torch.zeros(7, dtype=torch.int16), run_context(Seed((0, "sample"))))
     assert len(samples) == len(reserve.read_rows) == 7
     assert torch.equal(images.pixels[:0], samples.pixels[:0])
     assert len(reserve.read_rows) == 1007, "all pixels are read for whoever asks for all"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from contexts import run_context
 from scipy.stats import beta
 from torchvision.transforms.functional import gaussian_blur
 
 from imgcollapse.census import HeldOut, prevalence
 from imgcollapse.core import device
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Folder, PaperDogs, TorchvisionSet
 from imgcollapse.generators import VAE
@@ -63,7 +63,9 @@ def bench(pool, learn, calibrate, rest, **settings: Any):
 
     learned, held_out, unseen = map(images, dealt)
     oracle = CNN(**settings).fit(
-        learned, held_out, len(pool.classes), Seed(("real",)), CPU, NullProgress()
+        learned,
+        held_out,
+        run_context(Seed(("real",)), shape=learned.shape, classes=len(pool.classes)),
     )
     answers = oracle.predict(unseen.pixels)
     return Bench(oracle, unseen, answers.counted, answers.probabilities)
@@ -229,8 +231,8 @@ def test_a_vae_that_fell_to_mush_has_no_class(digits):
     images = digits.images[long_tailed]
     for generation in range(5):
         seed = Seed(("over-recursed", generation))
-        model = VAE(epochs=12, width=32).fit(images, 10, seed / "fit", CPU, NullProgress())
-        images = model.sample(torch.zeros(len(images)), seed / "sample", NullProgress())
+        model = VAE(epochs=12, width=32).fit(images, run_context(seed / "fit", classes=10))
+        images = model.sample(torch.zeros(len(images)), run_context(seed / "sample"))
     answers = digits.oracle.answer(images.pixels)
     named = answers.probabilities.argmax(1).bincount(minlength=10) / len(images)
     assert named.max() > 0.5, "a plain count says that a class took over"

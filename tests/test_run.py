@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from contexts import run_context
 from PIL import Image
 from scipy.special import stdtrit
 from threadpoolctl import threadpool_info
@@ -13,7 +14,6 @@ from threadpoolctl import threadpool_info
 import imgcollapse as ic
 from imgcollapse import census, metrics
 from imgcollapse.config.loader import load_study
-from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io import checksums, schemas
@@ -67,8 +67,10 @@ def test_held_out_bits_are_those_of_the_model_that_was_kept(config, tmp_path):
     # The words of the first generation are handed down: one scale for all.
     assert rows.features.nunique() == 1
     study, (lineage,) = load_study(config, TINY["autoregressive"]), run.lineages
-    held_out, cpu = study.real().reference, choose_device("cpu", "float32")
-    model = study.generator.restore(lineage.model(3), held_out.shape, 10, cpu)
+    held_out = study.real().reference
+    model = study.generator.restore(
+        lineage.model(3), run_context(Seed(("likelihood",)), shape=held_out.shape, classes=10)
+    )
     bits = model.bits_per_dim(held_out)
     error = bits.std() / len(bits) ** 0.5
     half = stdtrit(len(bits) - 1, 0.975) * error

@@ -6,6 +6,7 @@ meanwhile. In a job of one process they are what they call and nothing more.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -14,27 +15,20 @@ from torch import Tensor
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.metrics import Extractor
 from imgcollapse.oracle import FrozenOracle, Oracle, Predictions
 from imgcollapse.parallel import process_group
-
-Shape = tuple[int, int, int]
+from imgcollapse.training.context import RunContext
 
 
 def fit(
     generator: Generator,
     images: Images,
-    classes: int,
-    seed: Seed,
-    device: Device,
-    progress: ProgressCallback,
+    context: RunContext,
     previous: Model | None = None,
-    checkpoints: CheckpointManager | None = None,
 ) -> Model:
     """Train a model; where the generator divides, by all.
 
@@ -42,11 +36,11 @@ def fit(
         UserError: as `generator.fit`, or the processes ended with different weights.
     """
     if not _divides(generator):
-        return generator.fit(images, classes, seed, device, progress, previous, checkpoints)
+        return generator.fit(images, context, previous)
     images = Images(images.pixels, images.labels)  # read once, wherever they are
     before = previous.state() if previous else None
-    with process_group.on_all_processes(_fit, generator, images, classes, seed, device, before):
-        model = generator.fit(images, classes, seed, device, progress, previous, checkpoints)
+    with process_group.on_all_processes(_fit, generator, images, _shared(context), before):
+        model = generator.fit(images, context, previous)
         _compare(model)
     return model
 
@@ -54,58 +48,44 @@ def fit(
 def _fit(
     generator: Generator,
     images: Images,
-    classes: int,
-    seed: Seed,
-    device: Device,
+    context: RunContext,
     before: dict[str, Tensor] | None,
 ) -> None:
-    device = _own(device)
-    previous = generator.restore(before, images.shape, classes, device) if before else None
-    _compare(generator.fit(images, classes, seed, device, _nobody, previous))
+    context = _own_device(context)
+    previous = generator.restore(before, context) if before else None
+    _compare(generator.fit(images, context, previous))
 
 
 def sample(
     generator: Generator,
     model: Model,
-    shape: Shape,
-    classes: int,
     labels: Tensor,
-    seed: Seed,
-    device: Device,
-    progress: ProgressCallback,
-    checkpoints: CheckpointManager | None = None,
+    context: RunContext,
 ) -> Images:
     """Draw one image for each label; where the generator divides, a batch here and a batch there.
 
     Args:
         generator: whose model it is.
         model: draws.
-        shape: channels, height, width.
-        classes: that it may be asked for.
         labels: int16[N].
-        seed: names the draws.
-        device: where.
-        progress: is told how far it is.
-        scratch: where those drawn so far are kept.
+        context: of the sampling.
     """
     if not _divides(generator):
-        return model.sample(labels, seed, progress, checkpoints)
+        return model.sample(labels, context)
     with process_group.on_all_processes(
-        _sample, generator, model.state(), shape, classes, labels, seed, device
+        _sample, generator, model.state(), labels, _shared(context)
     ):
-        return model.sample(labels, seed, progress, checkpoints)
+        return model.sample(labels, context)
 
 
 def _sample(
     generator: Generator,
     state: dict[str, Tensor],
-    shape: Shape,
-    classes: int,
     labels: Tensor,
-    seed: Seed,
-    device: Device,
+    context: RunContext,
 ) -> None:
-    generator.restore(state, shape, classes, _own(device)).sample(labels, seed, _nobody)
+    context = _own_device(context)
+    generator.restore(state, context).sample(labels, context)
 
 
 def classify(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Predictions:
@@ -119,22 +99,20 @@ def classify(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device)
     """
     if process_group.world_group().size == 1:
         return oracle.predict(pixels)
-    shape, classes = tuple(pixels.shape[1:]), oracle.head.out_features
-    with process_group.on_all_processes(
-        _answer, kind, shape, classes, oracle.state(), pixels, device
-    ):
+    _, channels, height, width = pixels.shape
+    shape, classes = (channels, height, width), oracle.head.out_features
+    context = RunContext(Seed(("classify",)), device, shape, classes)
+    with process_group.on_all_processes(_answer, kind, _shared(context), oracle.state(), pixels):
         return oracle.predict(pixels)
 
 
 def _answer(
     kind: Oracle,
-    shape: Shape,
-    classes: int,
+    context: RunContext,
     state: dict[str, Tensor],
     pixels: Tensor,
-    device: Device,
 ) -> None:
-    kind.build(shape, classes, _own(device)).load(state).predict(pixels)
+    kind.build(_own_device(context)).load(state).predict(pixels)
 
 
 def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
@@ -169,6 +147,15 @@ def _divides(part: Generator | Extractor) -> bool:
     return part.supports_data_parallel and process_group.world_group().size > 1
 
 
+def _shared(context: RunContext) -> RunContext:
+    """The context for the other processes, which neither report progress nor save checkpoints."""
+    return RunContext(context.seed, context.device, context.shape, context.classes)
+
+
+def _own_device(context: RunContext) -> RunContext:
+    return replace(context, device=_own(context.device))
+
+
 def _own(device: Device) -> Device:
     """The same kind of device, but this process's own."""
     return Device(torch.empty(0, device=device.torch.type).device, device.dtype)
@@ -181,7 +168,3 @@ def _compare(model: Model) -> None:
             "processes: they ended with different weights, for they do not calculate alike; use "
             "machines with equal processors, GPUs and software"
         )
-
-
-def _nobody(stage: str, step: int, steps: int, images: int, loss: float | None = None) -> None:
-    """Is told how far the work is, and does not pass it on."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse import metrics
+from imgcollapse.config.study import Study
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.grid import sample_grid
@@ -26,6 +27,7 @@ from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
 from imgcollapse.runs.retention import expired, prune
+from imgcollapse.training.context import RunContext
 
 
 def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None = None) -> None:
@@ -67,12 +69,16 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
             )
         images = archive.gather(training_set)
         checkpoints = _checkpoints(evaluator, lineage, g, archive, training_set)
+        shape, classes = real.train.shape, len(real.classes)
+        context = RunContext(seed, evaluator.device, shape, classes, reporter, checkpoints)
         with _saved_or_ended(lineage, g, checkpoints):
-            model = _inherited(evaluator, archive, training_set, checkpoints, sibling, g)
-            model = model or _fit(evaluator, lineage, g, images, seed / "fit", checkpoints)
+            model = _inherited(evaluator, archive, training_set, context, sibling, g)
+            model = model or _fit(study, lineage, g, images, context.with_seed(seed / "fit"))
             clock.lap("fit")
             labels = _asked(evaluator, archive, training_set, seed / "labels")
-            drawn = _sample(evaluator, model, labels, seed / "sample", checkpoints)
+            drawn = data_parallel.sample(
+                study.generator, model, labels, context.with_seed(seed / "sample")
+            )
         samples = gate.watermark(drawn, seed / "mark")
         clock.lap("sample")
         reporter("measure", 0, 1, 0)
@@ -99,34 +105,12 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
             reporter.log(f"{place}generation {g}: {line}")
 
 
-def _fit(
-    evaluator: Evaluator,
-    lineage: Lineage,
-    g: int,
-    images: Images,
-    seed: Seed,
-    checkpoints: CheckpointManager,
-) -> Model:
-    """Train the g-th model, with what the generator needs of the previous one."""
-    generator, classes = evaluator.study.generator, len(evaluator.real.classes)
-    device, previous = evaluator.device, None
+def _fit(study: Study, lineage: Lineage, g: int, images: Images, context: RunContext) -> Model:
+    """Trains the g-th model, with the previous one if the generator needs it."""
+    generator, previous = study.generator, None
     if generator.needs_previous and g > 1:
-        previous = generator.restore(lineage.model(g - 1), images.shape, classes, device)
-    reporter = evaluator.reporter
-    return data_parallel.fit(
-        generator, images, classes, seed, device, reporter, previous, checkpoints
-    )
-
-
-def _sample(
-    evaluator: Evaluator, model: Model, labels: Tensor, seed: Seed, checkpoints: CheckpointManager
-) -> Images:
-    """Draw from a model."""
-    real, device, reporter = evaluator.real, evaluator.device, evaluator.reporter
-    generator, shape = evaluator.study.generator, real.train.shape
-    return data_parallel.sample(
-        generator, model, shape, len(real.classes), labels, seed, device, reporter, checkpoints
-    )
+        previous = generator.restore(lineage.model(g - 1), context)
+    return data_parallel.fit(generator, images, context, previous)
 
 
 def _checkpoints(
@@ -181,7 +165,7 @@ def _inherited(
     evaluator: Evaluator,
     archive: LineageImages,
     training_set: TrainingSet,
-    checkpoints: CheckpointManager,
+    context: RunContext,
     sibling: Lineage | None,
     g: int,
 ) -> Model | None:
@@ -207,9 +191,8 @@ def _inherited(
         state = sibling.model(1)
     except PrunedError:
         return None
-    checkpoints.metadata |= sibling.manifest(1).get("training", {})
-    generator, classes = evaluator.study.generator, len(real.classes)
-    return generator.restore(state, real.train.shape, classes, evaluator.device)
+    context.checkpoints.metadata |= sibling.manifest(1).get("training", {})
+    return evaluator.study.generator.restore(state, context)
 
 
 def _asked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ from imgcollapse.metrics import Codebook
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
 from imgcollapse.runs.run_dir import CHANCE, REAL_SIDE, Run
+from imgcollapse.training.context import RunContext
 
 PACKAGES = (
     *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),
@@ -92,12 +94,12 @@ def prepare_oracle(
     Raises:
         UserError: the run's oracle cannot be read.
     """
-    classes = len(real.classes)
+    seed = Seed((study.seed, "oracle"))
+    context = RunContext(seed, device, real.train.shape, len(real.classes), reporter)
     same = begun or (_same_oracle(study, real, device, sibling) if sibling else None)
     if same:
-        return study.oracle.build(real.train.shape, classes, device).load(same.oracle())
+        return study.oracle.build(context).load(same.oracle())
     reporter.start_generation(0, 0, study)
-    seed = Seed((study.seed, "oracle"))
     belongs = {
         "seed": study.seed,
         "oracle": study.oracle.model_dump(mode="json"),
@@ -105,9 +107,8 @@ def prepare_oracle(
         "made_with": environment(device),
     }
     checkpoints = CheckpointManager(work, study.checkpoint_seconds, belongs, reporter.log)
-    return study.oracle.fit(
-        real.oracle, real.calibration, classes, seed, device, reporter, checkpoints
-    )
+    context = replace(context, checkpoints=checkpoints)
+    return study.oracle.fit(real.oracle, real.calibration, context)
 
 
 def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:

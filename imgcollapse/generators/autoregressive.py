@@ -14,15 +14,13 @@ from torch import Tensor
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabeled
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.sampling import require_finite, sample_in_batches
 from imgcollapse.generators.token_sampling import probabilities, sample_token
 from imgcollapse.generators.tokens import AnyTokens, PixelTokens, Tokenizer
 from imgcollapse.generators.transformer import Transformer
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.loop import check_images, cpu_state, load_weights, train
 from imgcollapse.training.training_config import TrainingConfig
 
@@ -95,14 +93,7 @@ class Autoregressive(Generator):
         return self.steps or math.ceil(self.epochs * images / self.batch)
 
     def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
+        self, images: Images, context: RunContext, previous: Model | None = None
     ) -> LanguageModel:
         """Train on `images`; learned tokens are those of the `previous` model, if there is one.
 
@@ -117,8 +108,8 @@ class Autoregressive(Generator):
             if handed
             else self.tokens.fit(images)
         )
-        with (seed / "init").seed_torch():
-            model = self._model(alphabet, classes, device)
+        with (context.seed / "init").seed_torch():
+            model = self._model(alphabet, context)
         if self.warm_start and handed:
             load_weights(model.network, handed["network"])
         plan = TrainingConfig(
@@ -132,26 +123,24 @@ class Autoregressive(Generator):
             replay=True,
         )
         tokens = alphabet.encode(images.pixels)
-        train(model.network, images, model.loss, plan, seed, device, progress, tokens, checkpoints)
+        train(model.network, images, model.loss, plan, context, tokens)
         return model
 
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> LanguageModel:
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> LanguageModel:
         """The model whose `state` was saved.
 
         Raises:
             UserError: it is another network's.
         """
         saved = _parts(state)
-        alphabet = self.tokens.restore(saved["alphabet"], shape)
+        alphabet = self.tokens.restore(saved["alphabet"], context.shape)
         with torch.random.fork_rng(devices=[]):
-            model = self._model(alphabet, classes, device)
+            model = self._model(alphabet, context)
         load_weights(model.network, saved["network"])
         return model
 
-    def _model(self, alphabet: Tokenizer, classes: int, device: Device) -> LanguageModel:
-        starts = classes if self.conditional else 1
+    def _model(self, alphabet: Tokenizer, context: RunContext) -> LanguageModel:
+        starts, device = context.classes if self.conditional else 1, context.device
         network = Transformer(
             alphabet.size, alphabet.length, starts, self.width, self.layers, self.heads
         )
@@ -173,15 +162,9 @@ class LanguageModel:
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
     @torch.inference_mode()
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Write one image for each of `labels`; only a conditional model reads them."""
-        draws, where = (seed / "tokens").torch(), self.device.torch
+        draws, where = (context.seed / "tokens").torch(), self.device.torch
 
         def luck() -> Tensor:
             return torch.rand(self.tokenizer.length, generator=draws, dtype=torch.float64)
@@ -191,7 +174,7 @@ class LanguageModel:
             return self.tokenizer.decode(tokens).cpu()
 
         batch = self.settings.sample_batch
-        pixels = sample_in_batches(len(labels), batch, luck, draw, progress, checkpoints)
+        pixels = sample_in_batches(len(labels), batch, luck, draw, context)
         return Images(pixels, labels) if self.settings.conditional else unlabeled(pixels)
 
     def _write(self, labels: Tensor, luck: Tensor) -> Tensor:

@@ -8,28 +8,19 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from imgcollapse.core.components import Component
-from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.training.context import RunContext
 
 
 class Model(Protocol):
     """A trained generator."""
 
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw one image for each label.
 
         Args:
             labels: int16[N], the class asked for; an unconditional model uses only their number.
-            scratch: where those drawn so far may be kept; none keeps nothing.
+            context: the seed of the draws, progress, and checkpoints of the images drawn so far.
 
         Returns:
             N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model;
@@ -82,31 +73,15 @@ class Generator(Component, ABC):
         return None
 
     @abstractmethod
-    def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Model:
+    def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> Model:
         """Train on `images`, from the start or from the `previous` generation's model.
 
         Args:
             images: the training set.
-            classes: how many there are; labels are below.
-            seed: names every draw.
-            device: where.
-            progress: is told how far it is.
-            previous: the model before, where `needs_previous` asks for it and there is one.
-            scratch: where steps may be kept, and what is to be known of the training is noted; none
-                keeps nothing.
+            context: seed, device, classes, progress and checkpoints of the training.
+            previous: the previous generation's model, if `needs_previous` and there is one.
         """
 
     @abstractmethod
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> Model:
-        """The model whose `state` was saved; `shape` is channels, height, width."""
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> Model:
+        """Returns the model whose `state` was saved."""

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.noise_schedule import NoiseSchedule, Sampler
 from imgcollapse.generators.optimize import (
@@ -27,9 +25,9 @@ from imgcollapse.generators.optimize import (
 )
 from imgcollapse.generators.sampling import require_finite, sample_in_batches
 from imgcollapse.generators.unet import PadToMultiple, unet
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.loop import check_images, cpu_state, load_weights, train
 from imgcollapse.training.training_config import TrainingConfig
 
@@ -115,14 +113,7 @@ class DDPM(Generator):
         return (self.warm_steps or self.steps) if warm and self.warm_start else self.steps
 
     def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
+        self, images: Images, context: RunContext, previous: Model | None = None
     ) -> DiffusionModel:
         """Train on `images`.
 
@@ -131,8 +122,8 @@ class DDPM(Generator):
                 a class, or the network cannot be compiled as asked.
         """
         check_images(images, self.conditional)
-        with (seed / "init").seed_torch():
-            model = self._model(images.shape, classes, device)
+        with (context.seed / "init").seed_torch():
+            model = self._model(images.shape, context)
         if self.warm_start and previous is not None:
             load_weights(model.network, previous.state())
         plan = TrainingConfig(
@@ -145,7 +136,7 @@ class DDPM(Generator):
             ema=self.ema,
             replay=self.compile != "off",
         )
-        self._train(model, images, plan, seed, progress, checkpoints or CheckpointManager())
+        self._train(model, images, plan, context)
         return model
 
     def _train(
@@ -153,26 +144,15 @@ class DDPM(Generator):
         model: DiffusionModel,
         images: Images,
         plan: TrainingConfig,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager,
+        context: RunContext,
     ) -> list[float]:
         if model.device.torch.type == "cuda" and self._fuses:
-            checkpoints.add_metadata("fused", fusion_obstacle(model.device.torch) or "yes")
-        loss_of = self._learner(model, images, seed, checkpoints).loss
-        return train(
-            model.network,
-            images,
-            loss_of,
-            plan,
-            seed,
-            model.device,
-            progress,
-            checkpoints=checkpoints,
-        )
+            context.checkpoints.add_metadata("fused", fusion_obstacle(model.device.torch) or "yes")
+        loss_of = self._learner(model, images, context).loss
+        return train(model.network, images, loss_of, plan, context)
 
     def _learner(
-        self, model: DiffusionModel, images: Images, seed: Seed, checkpoints: CheckpointManager
+        self, model: DiffusionModel, images: Images, context: RunContext
     ) -> DiffusionModel:
         """The model itself, or the same weights compiled where that is asked for."""
         if self.compile != "on":
@@ -180,7 +160,7 @@ class DDPM(Generator):
         learner = replace(model, network=compiled(model.network))
         where = model.device.torch
         model.network.train()
-        draws = BatchRNG(seed / "compile", self.batch, where)
+        draws = BatchRNG(context.seed / "compile", self.batch, where)
         rows = draws.integers(len(images)).to("cpu")
         pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
         with model.device.deterministic():  # as it is trained: what is translated depends on it
@@ -189,19 +169,17 @@ class DDPM(Generator):
             )
         if why:
             raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
-        checkpoints.add_metadata("compiled", "yes")
+        context.checkpoints.add_metadata("compiled", "yes")
         return learner
 
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> DiffusionModel:
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> DiffusionModel:
         """The model whose `state` was saved.
 
         Raises:
             UserError: it is another network's.
         """
         with torch.random.fork_rng(devices=[]):
-            model = self._model(shape, classes, device)
+            model = self._model(context.shape, context)
         load_weights(model.network, state)
         return model
 
@@ -210,10 +188,11 @@ class DDPM(Generator):
         """Whether a GPU replays its steps: taken one by one, fused kernels wait for each launch."""
         return self.compile == "auto" and current_group().size == 1
 
-    def _model(self, shape: tuple[int, int, int], classes: int, device: Device) -> DiffusionModel:
+    def _model(self, shape: tuple[int, int, int], context: RunContext) -> DiffusionModel:
+        device = context.device
         canvas = PadToMultiple(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
         # The last condition is "any class".
-        conditions = classes + 1 if self.conditional else None
+        conditions = context.classes + 1 if self.conditional else None
         network = unet(canvas.padded_shape, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
         _, height, width = canvas.padded_shape
@@ -256,15 +235,10 @@ class DiffusionModel:
         return F.mse_loss(answer, self.schedule.target(clean, drawn, t))
 
     @torch.inference_mode()
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw one image for each of `labels`; only a conditional model reads them."""
-        start, where = (seed / "start").torch(), self.device.torch
+        seed, where = context.seed, self.device.torch
+        start = (seed / "start").torch()
 
         def draw(noise: Tensor, rows: slice) -> Tensor:
             ancestral = (seed / "ancestral" / rows.start).torch(where)
@@ -275,7 +249,7 @@ class DiffusionModel:
             return torch.randn(self.padding.padded_shape, generator=start)
 
         batch = self.settings.sample_batch
-        pixels = sample_in_batches(len(labels), batch, noise, draw, progress, checkpoints)
+        pixels = sample_in_batches(len(labels), batch, noise, draw, context)
         return Images(pixels, labels) if self.settings.conditional else unlabeled(pixels)
 
     def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:

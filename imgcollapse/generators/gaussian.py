@@ -15,13 +15,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
-from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.training.context import RunContext
 
 BATCH = 4096
 
@@ -41,14 +39,7 @@ class DensityGenerator(Generator):
     temperature: float = Field(default=1.0, ge=0)
 
     def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
+        self, images: Images, context: RunContext, previous: Model | None = None
     ) -> FittedMixture:
         """Fit in float64 on the CPU.
 
@@ -62,12 +53,12 @@ class DensityGenerator(Generator):
             )
         points = to_float(images.pixels).flatten(1).double().numpy()
         kept = None if self.pca is None else min(self.pca, *points.shape)
-        axes = PCA(kept, random_state=int(seed / "pca") % 2**32)
+        axes = PCA(kept, random_state=int(context.seed / "pca") % 2**32)
         # Images that are all alike have no variance to take shares of.
         with np.errstate(invalid="ignore"):
             coordinates = axes.fit_transform(points)
-        weights, means, factors = self._components(axes, coordinates, seed)
-        progress("train", 1, 1, len(images))
+        weights, means, factors = self._components(axes, coordinates, context.seed)
+        context.progress("train", 1, 1, len(images))
         return FittedMixture(
             images.shape,
             self.temperature,
@@ -82,11 +73,9 @@ class DensityGenerator(Generator):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Fit the Gaussians to coordinates [N, R]: weights [M], means [M, R], factors [M, R, R]."""
 
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> FittedMixture:
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> FittedMixture:
         """The model whose `state` was saved."""
-        return FittedMixture(shape, self.temperature, **state)
+        return FittedMixture(context.shape, self.temperature, **state)
 
 
 class Gaussian(DensityGenerator):
@@ -156,19 +145,13 @@ class FittedMixture:
     means: Tensor
     factors: Tensor
 
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
-        n, noise, parts = len(labels), seed.torch(), []
+        n, noise, parts = len(labels), context.seed.torch(), []
         for start in range(0, n, BATCH):
             size = min(BATCH, n - start)
             parts.append(to_uint8(self._draw(size, noise)).view(size, *self.shape))
-            progress("sample", start + size, n, start + size)
+            context.progress("sample", start + size, n, start + size)
         return unlabeled(torch.cat(parts))
 
     def _draw(self, size: int, noise: torch.Generator) -> Tensor:

@@ -8,13 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.checkpoints import CheckpointManager
+from imgcollapse.training.context import RunContext
 
 
 class Resample(Generator):
@@ -30,16 +27,7 @@ class Resample(Generator):
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
-    ) -> StoredSet:
+    def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> StoredSet:
         """Remember the images.
 
         Raises:
@@ -49,9 +37,7 @@ class Resample(Generator):
             raise UserError("training set: it is empty; give the generator at least one image")
         return StoredSet(images)
 
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> StoredSet:
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> StoredSet:
         """The model whose `state` was saved."""
         return StoredSet(Images(state["pixels"], state["labels"]))
 
@@ -62,18 +48,12 @@ class StoredSet:
 
     images: Images
 
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many training images as there are `labels`; each keeps the label it has."""
         rows = torch.randint(
-            len(self.images), (len(labels),), generator=seed.torch(), dtype=torch.int64
+            len(self.images), (len(labels),), generator=context.seed.torch(), dtype=torch.int64
         )
-        progress("sample", 1, 1, len(rows))
+        context.progress("sample", 1, 1, len(rows))
         return self.images[rows]
 
     def state(self) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
-from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.oom_retry import sample_with_oom_retry
 
 STAGE = "sample"
@@ -23,8 +23,7 @@ def sample_in_batches(
     batch: int,
     luck: Callable[[], Tensor],
     draw: Callable[[Tensor, slice], Tensor],
-    progress: ProgressCallback,
-    checkpoints: CheckpointManager | None,
+    context: RunContext,
 ) -> Tensor:
     """Draw n images, or what is left of them; processes that are here take a batch each.
 
@@ -33,8 +32,7 @@ def sample_in_batches(
         batch: images at a time.
         luck: the next image's random numbers. Image i has the i-th, in a batch of any size.
         draw: luck of b images, and their rows among the n => uint8[b, C, H, W].
-        progress: is told how far it is.
-        scratch: where those drawn so far are kept.
+        context: progress, and checkpoints of the images drawn so far.
 
     Returns:
         uint8[n, C, H, W].
@@ -42,7 +40,7 @@ def sample_in_batches(
     Raises:
         UserError: there is not memory enough for one image.
     """
-    checkpoints = checkpoints or CheckpointManager()
+    checkpoints = context.checkpoints
     kept = checkpoints.load_latest(STAGE)
     done, parts = (kept.step, [kept.tensors["pixels"]]) if kept else (0, [])
     for _ in range(done):
@@ -58,7 +56,7 @@ def sample_in_batches(
     for part in current_group().scatter_map(draw_all, batches()):
         parts.append(part)
         done += len(part)
-        progress("sample", done, n, done)
+        context.progress("sample", done, n, done)
         if checkpoints.should_save(ends=done == n):
             checkpoints.save(STAGE, done, {"pixels": torch.cat(parts)})
             signals.raise_if_stop_requested()

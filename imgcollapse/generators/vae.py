@@ -13,13 +13,11 @@ from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.sampling import require_finite
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.loop import cpu_state, load_weights, train
 from imgcollapse.training.training_config import TrainingConfig
 
@@ -63,22 +61,13 @@ class VAE(Generator):
         """`steps`, or epochs * n / batch."""
         return self.steps or math.ceil(self.epochs * images / self.batch)
 
-    def fit(
-        self,
-        images: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        previous: Model | None = None,
-        checkpoints: CheckpointManager | None = None,
-    ) -> VAEModel:
+    def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> VAEModel:
         """Train on `images`.
 
         Raises:
             UserError: there are none, or training diverges.
         """
-        with (seed / "init").seed_torch():
+        with (context.seed / "init").seed_torch():
             network = self._network(images.shape)
         if self.warm_start and previous is not None:
             load_weights(network, previous.state())
@@ -93,21 +82,19 @@ class VAE(Generator):
             weight_decay=self.weight_decay,
             replay=True,
         )
-        train(network, images, loss, plan, seed, device, progress, checkpoints=checkpoints)
-        return VAEModel(self, network, device)
+        train(network, images, loss, plan, context)
+        return VAEModel(self, network, context.device)
 
-    def restore(
-        self, state: dict[str, Tensor], shape: tuple[int, int, int], classes: int, device: Device
-    ) -> VAEModel:
+    def restore(self, state: dict[str, Tensor], context: RunContext) -> VAEModel:
         """The model whose `state` was saved.
 
         Raises:
             UserError: it is another network's.
         """
         with torch.random.fork_rng(devices=[]):
-            network = self._network(shape).to(device.torch).eval()
+            network = self._network(context.shape).to(context.device.torch).eval()
         load_weights(network, state)
-        return VAEModel(self, network, device)
+        return VAEModel(self, network, context.device)
 
     def _network(self, shape: tuple[int, int, int]) -> ConvVAE:
         # Convolutions with a stride want the channels of a pixel side by side, on a CPU too.
@@ -176,24 +163,21 @@ class VAEModel:
     device: Device
 
     @torch.inference_mode()
-    def sample(
-        self,
-        labels: Tensor,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> Images:
+    def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n = len(labels)
         latent = (n, self.settings.latent)
-        z = torch.randn(latent, generator=(seed / "latent").torch()) * self.settings.temperature
-        uniform, parts, done = (seed / "pixels").torch(), [], 0
+        z = (
+            torch.randn(latent, generator=(context.seed / "latent").torch())
+            * self.settings.temperature
+        )
+        uniform, parts, done = (context.seed / "pixels").torch(), [], 0
         for means in current_group().scatter_map(self._means, z.split(BATCH)):
             if self.settings.decode == "sample":
                 means = (torch.rand(means.shape, generator=uniform) < means).float()
             parts.append(to_uint8(2 * means - 1))
             done += len(means)
-            progress("sample", done, n, done)
+            context.progress("sample", done, n, done)
         return unlabeled(torch.cat(parts))
 
     def _means(self, z: Tensor) -> Tensor:

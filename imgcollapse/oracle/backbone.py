@@ -12,13 +12,10 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms.functional import normalize
 
-from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
+from imgcollapse.training.context import RunContext
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
@@ -49,24 +46,18 @@ class Backbone(Oracle):
             raise ValueError(f"unknown network; choose one of {', '.join(known)}")
         return name
 
-    def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:
+    def build(self, context: RunContext) -> FrozenOracle:
         """The network without weights and an untrained head."""
+        device = context.device
         net: Any = models.get_model(self.name, weights=None)
-        head = nn.Linear(net.fc.in_features, classes)
+        head = nn.Linear(net.fc.in_features, context.classes)
         net.fc = nn.Identity()
         body = nn.Sequential(_Prepare(self.size), net).to(device.torch)
         stages = ("layer1", "layer2") if hasattr(net, "layer2") else _REGNET_STAGES
         watched = [net.get_submodule(stage) for stage in stages]
         return FrozenOracle(body, head.to(device.torch), watched, device)
 
-    def train(
-        self,
-        oracle: FrozenOracle,
-        images: Images,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> None:
+    def train(self, oracle: FrozenOracle, images: Images, context: RunContext) -> None:
         """Load the weights, then fit the head on features by L-BFGS: a convex problem."""
         self._load(oracle.body.get_submodule("1"))
         features = []
@@ -74,7 +65,7 @@ class Backbone(Oracle):
             batch = images.pixels[start : start + BATCH]
             features.append(oracle.features(batch))
             done = start + len(batch)
-            progress("look", done, len(images), done)
+            context.progress("look", done, len(images), done)
         seen = torch.cat(features).to(oracle.device.torch)
         truth = images.labels.long().to(oracle.device.torch)
         head = oracle.head.requires_grad_(True)

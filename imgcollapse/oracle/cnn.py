@@ -11,13 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from imgcollapse.core import signals
-from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import pack_training_state, unpack_training_state
 from imgcollapse.oracle.frozen import FrozenOracle, Oracle
+from imgcollapse.training.context import RunContext
 
 STAGE = "oracle"
 
@@ -43,9 +40,9 @@ class CNN(Oracle):
     lr: Annotated[float, Field(gt=0)] = 3e-3
     flip: bool = False
 
-    def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:
+    def build(self, context: RunContext) -> FrozenOracle:
         """Layers with torch's own initial weights."""
-        channels, height, _ = shape
+        (channels, height, _), device = context.shape, context.device
         widths = (self.width, 2 * self.width, 4 * self.width)
         layers: list[nn.Module] = [_Scale()]
         for index, width in enumerate(widths):
@@ -64,17 +61,10 @@ class CNN(Oracle):
         # but the classes.
         watched = [layer for layer in layers if isinstance(layer, nn.ReLU)][1:4:2]
         body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device.torch)
-        head = nn.Linear(channels, classes).to(device.torch)
+        head = nn.Linear(channels, context.classes).to(device.torch)
         return FrozenOracle(body, head, watched, device)
 
-    def train(
-        self,
-        oracle: FrozenOracle,
-        images: Images,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> None:
+    def train(self, oracle: FrozenOracle, images: Images, context: RunContext) -> None:
         """Minimise cross-entropy; each step's batch and shifts are drawn from its own seed."""
         device = oracle.device
         net = nn.Sequential(oracle.body, oracle.head).train().requires_grad_(True)
@@ -82,8 +72,7 @@ class CNN(Oracle):
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
         pixels, labels = images.pixels.to(device.torch), images.labels.long().to(device.torch)
         batch = min(self.batch, len(images))
-        checkpoints = checkpoints or CheckpointManager()
-        done = 0
+        checkpoints, progress, done = context.checkpoints, context.progress, 0
         if kept := checkpoints.load_latest(STAGE):
             unpack_training_state(kept.tensors, net, optimizer)
             done = kept.step
@@ -92,7 +81,7 @@ class CNN(Oracle):
                 rate.step()  # before any step of this optimizer, which it takes for a mistake
         with device.deterministic():
             for step in range(done, self.steps):
-                draw = (seed / "step" / step).torch()
+                draw = (context.seed / "step" / step).torch()
                 rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
                 with device.autocast():
                     scores = net(self._moved(pixels[rows], draw))

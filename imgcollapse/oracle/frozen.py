@@ -15,13 +15,11 @@ from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.progress import ProgressCallback
-from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import sha256_of_tensors
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature
 from imgcollapse.parallel.process_group import current_group
+from imgcollapse.training.context import RunContext
 
 BATCH = 500
 
@@ -221,36 +219,17 @@ class Oracle(Component, ABC):
     reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
 
     @abstractmethod
-    def build(self, shape: tuple[int, int, int], classes: int, device: Device) -> FrozenOracle:
-        """An untrained oracle for images of `shape` (channels, height, width)."""
+    def build(self, context: RunContext) -> FrozenOracle:
+        """Returns an untrained oracle for images of the context's shape."""
 
     @abstractmethod
-    def train(
-        self,
-        oracle: FrozenOracle,
-        images: Images,
-        seed: Seed,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> None:
-        """Train it on balanced real images; what is done so far may be kept in `scratch`."""
+    def train(self, oracle: FrozenOracle, images: Images, context: RunContext) -> None:
+        """Trains it on balanced real images."""
 
-    def fit(
-        self,
-        images: Images,
-        held_out: Images,
-        classes: int,
-        seed: Seed,
-        device: Device,
-        progress: ProgressCallback,
-        checkpoints: CheckpointManager | None = None,
-    ) -> FrozenOracle:
-        """Train on `images`, then judge on `held_out`; both are real, balanced and disjoint.
-
-        What is done so far is kept in `scratch`, if there is one.
-        """
-        with seed.seed_torch():
-            oracle = self.build(images.shape, classes, device)
-        self.train(oracle, images, seed, progress, checkpoints)
+    def fit(self, images: Images, held_out: Images, context: RunContext) -> FrozenOracle:
+        """Trains on `images`, then calibrates on `held_out`; both real, balanced and disjoint."""
+        with context.seed.seed_torch():
+            oracle = self.build(context)
+        self.train(oracle, images, context)
         oracle.calibrate(images, held_out, self.reject)
         return oracle

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, export_pipeline
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
+from imgcollapse.training.context import RunContext
 
 
 def export(
@@ -58,9 +60,12 @@ def export(
     channels, height, width = run.record["shape"]
     model = study.generator.restore(
         chosen.model(g),
-        (channels, height, width),
-        len(classes),
-        device.choose_device("cpu", "float32"),
+        RunContext(
+            Seed((study.seed,)),
+            device.choose_device("cpu", "float32"),
+            (channels, height, width),
+            len(classes),
+        ),
     )
     label = None if class_name is None else classes.index(class_name)
     with atomic.new_folder(out) as folder, atomic.wrap_os_errors(out):

@@ -9,14 +9,13 @@ from typing import cast
 from torch import Tensor, nn
 
 from imgcollapse.core import signals
-from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.progress import ProgressCallback
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.batch_rng import BatchRNG
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.cuda_graph import Gradient, record_step
 from imgcollapse.training.oom_retry import accumulate_gradients
 from imgcollapse.training.train_state import TrainState
@@ -36,11 +35,8 @@ def train(
     images: Images,
     loss_of: Loss,
     plan: TrainingConfig,
-    seed: Seed,
-    device: Device,
-    progress: ProgressCallback,
+    context: RunContext,
     tokens: Tensor | None = None,
-    checkpoints: CheckpointManager | None = None,
 ) -> list[float]:
     """Minimise a loss over images, and leave the averaged weights in `network`.
 
@@ -52,11 +48,8 @@ def train(
         images: what it learns from.
         loss_of: what is minimised.
         plan: how long and how fast.
-        seed: names the draws.
-        device: where.
-        progress: is told how far it is.
+        context: seed, device, progress and checkpoints.
         tokens: int64[N, T], what the loss is given in place of the pixels; none gives it those.
-        scratch: where its steps are kept; none keeps nothing.
 
     Returns:
         The loss of every step taken here that led to where it ended.
@@ -66,7 +59,7 @@ def train(
         Diverged: the loss or a weight is no number, and with other batches again.
     """
     check_images(images)
-    checkpoints = checkpoints or CheckpointManager()
+    seed, device, checkpoints = context.seed, context.device, context.checkpoints
     network.to(device.torch).train()
     seen = (images.pixels if tokens is None else tokens).to(device.torch)
     labels = images.labels.long().to(device.torch)
@@ -86,7 +79,7 @@ def train(
     with device.deterministic():
         course = TrainState(network, plan, checkpoints)
         step = record_step(network, plan, loss, seed, device, checkpoints) or by_parts
-        _follow(course, step, seed, progress)
+        _follow(course, step, seed, context.progress)
     network.zero_grad()
     return course.losses
 

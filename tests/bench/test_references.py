@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from contexts import run_context
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 from torch.utils.data import DataLoader
@@ -57,7 +58,7 @@ def test_diffusers_default_process_is_the_one_this_program_is_set_to():
 def test_both_train_the_same_diffusion_network():
     images = digits(32)
     part = DDPM(channels=(8,), steps=2, batch=16, schedule="linear", prediction="epsilon")
-    ours = part.fit(images, 10, SEED, FLOAT32, NullProgress()).network
+    ours = part.fit(images, run_context(SEED, FLOAT32, classes=10)).network
     with (SEED / "init").seed_torch():
         theirs = unet(images.shape, part.channels, part.layers, part.attention, None)
     start = {name: weight.detach().clone() for name, weight in theirs.named_parameters()}
@@ -76,7 +77,7 @@ def test_both_train_the_same_diffusion_network():
 
 def test_both_train_the_same_vae():
     images = dogs(16, 28, gray=True)
-    ours = VAE(width=4, steps=1, batch=8).fit(images, 0, SEED, FLOAT32, NullProgress()).network
+    ours = VAE(width=4, steps=1, batch=8).fit(images, run_context(SEED, FLOAT32, classes=0)).network
     network = ConvVAE(images.shape, LATENT, 4)
     theirs = plain_vae.PlainVAE(network.encoder, network.decoder)
     assert shapes(ours) == shapes(network) == shapes(theirs)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from contexts import run_context
 from scipy.stats import binom
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Preference, choose, curate
 from imgcollapse.drift import preference_step
@@ -77,8 +77,8 @@ def test_retrained_on_what_is_kept_classes_follow_the_replicator_law(shown, k):
         for t in range(3):
             seed = SEED / "law" / k / i / t
             images = Images(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), labels)
-            model = Resample().fit(images, 2, seed / "fit", CPU, NullProgress())
-            drawn = model.sample(torch.full((n * k,), -1).short(), seed / "sample", NullProgress())
+            model = Resample().fit(images, run_context(seed / "fit"))
+            drawn = model.sample(torch.full((n * k,), -1).short(), run_context(seed / "sample"))
             kept = curate([judge], shown(drawn.labels, classes=classes), seed / "curate")
             assert len(kept) == n
             before, labels = float(labels.double().mean()), drawn.labels[kept.rows.long()]

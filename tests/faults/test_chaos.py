@@ -32,8 +32,9 @@ from imgcollapse.generators import VAE
 class Forgetful(VAE):
     kind: Literal["forgetful:Forgetful"] = "forgetful:Forgetful"
 
-    def fit(self, images, classes, seed, *rest):
-        return super().fit(images, classes, seed / int.from_bytes(os.urandom(4)), *rest)
+    def fit(self, images, context, previous=None):
+        luck = int.from_bytes(os.urandom(4))
+        return super().fit(images, context.with_seed(context.seed / luck), previous)
 """
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from contexts import run_context
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Stopped
@@ -40,7 +41,10 @@ def images(n=12):
 
 
 def fit(generator, checkpoints=None, told=None, device=CPU):
-    return generator.fit(images(), 2, SEED / "fit", device, told or Told(), None, checkpoints)
+    return generator.fit(
+        images(),
+        run_context(SEED / "fit", device, progress=told or Told(), checkpoints=checkpoints),
+    )
 
 
 @ON_A_GPU_TOO
@@ -63,15 +67,25 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(generator, devic
 @pytest.mark.parametrize("kind", ["ddpm", "dpm++", "autoregressive"])
 def test_sampling_stopped_between_batches_draws_the_same_images(kind, tmp_path):
     model = fit(GENERATORS[kind])
-    unbroken = model.sample(ASKED, SEED / "sample", Told()).pixels
+    unbroken = model.sample(ASKED, run_context(SEED / "sample")).pixels
     batch = GENERATORS[kind].sample_batch
     told = Told(sample=batch)
     with signals.catch_signals(), pytest.raises(Stopped):
-        model.sample(ASKED, SEED / "sample", told, CheckpointManager(tmp_path / "work", HOUR))
+        model.sample(
+            ASKED,
+            run_context(
+                SEED / "sample",
+                progress=told,
+                checkpoints=CheckpointManager(tmp_path / "work", HOUR),
+            ),
+        )
     assert told.seen[-1] == ("sample", batch)
     told = Told()
     broken = model.sample(
-        ASKED, SEED / "sample", told, CheckpointManager(tmp_path / "work", HOUR)
+        ASKED,
+        run_context(
+            SEED / "sample", progress=told, checkpoints=CheckpointManager(tmp_path / "work", HOUR)
+        ),
     ).pixels
     assert told.seen[0] == ("sample", 2 * batch)
     assert broken.equal(unbroken)
@@ -81,7 +95,9 @@ def test_an_oracle_stopped_in_training_ends_with_the_same_bits(tmp_path):
     oracle, real = CNN(width=4, steps=60, batch=8), images(24)
 
     def trained(told, checkpoints=None):
-        return oracle.fit(real, real, 2, SEED, CPU, told, checkpoints)
+        return oracle.fit(
+            real, real, run_context(SEED, progress=told, checkpoints=checkpoints, shape=real.shape)
+        )
 
     with signals.catch_signals(), pytest.raises(Stopped):
         trained(Told(train=50), CheckpointManager(tmp_path / "work", HOUR))
@@ -107,5 +123,5 @@ def test_the_first_step_is_known_by_its_weights_and_can_be_taken_again(generator
         fit(generator, StopAfterFirstStep())
     assert str(taken.value) == checkpoints.metadata[FIRST_STEP]
     with pytest.raises(StopAfterFirstStep.Taken) as other:
-        generator.fit(images(), 2, SEED / "other", CPU, Told(), None, StopAfterFirstStep())
+        generator.fit(images(), run_context(SEED / "other", checkpoints=StopAfterFirstStep()))
     assert str(other.value) != checkpoints.metadata[FIRST_STEP]

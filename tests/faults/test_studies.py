@@ -73,11 +73,11 @@ def test_a_lineage_that_diverges_ends_and_the_others_go_on(
 ):
     whole = VAE.fit
 
-    def fit(self, images, classes, seed, *rest):
-        _, lineage, generation, _ = seed.path
+    def fit(self, images, context, previous=None):
+        _, lineage, generation, _ = context.seed.path
         if (lineage, generation) == (1, 2):
             raise Diverged("planted")
-        return whole(self, images, classes, seed, *rest)
+        return whole(self, images, context, previous)
 
     reporter, settings = Lines(), [*small_vae, "lineages=2"]
     monkeypatch.setattr(VAE, "fit", fit)

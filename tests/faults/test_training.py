@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from contexts import run_context
 from torch import nn
 
 from imgcollapse.core.errors import Diverged, UserError
@@ -16,7 +17,7 @@ from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.loop import train
 from imgcollapse.training.training_config import TrainingConfig
 
-from .told import CPU, ON_A_GPU_TOO, SEED, Told
+from .told import CPU, ON_A_GPU_TOO, SEED
 
 
 class Line(nn.Module):
@@ -46,7 +47,7 @@ def learn(poison=None, checkpoints=None, steps=10, batch=8, seed=SEED, ema=0.0):
         return poison(len(seen), found) if poison else found
 
     plan = TrainingConfig(steps, batch, lr=0.1, ema=ema)
-    train(network, pictures(), loss, plan, seed, CPU, Told(), checkpoints=checkpoints)
+    train(network, pictures(), loss, plan, run_context(seed, checkpoints=checkpoints))
     return network.at.detach(), seen
 
 
@@ -60,10 +61,10 @@ def test_losses_are_of_the_steps_that_led_to_the_end(tmp_path):
         found = (network.at.sum() - pixels.mean()) ** 2
         return found * float("nan") if len(calls) == 5 else found
 
-    losses = train(network, pictures(), loss, plan, SEED, CPU, Told(), checkpoints=checkpoints)
+    losses = train(network, pictures(), loss, plan, run_context(SEED, checkpoints=checkpoints))
     assert len(losses) == 10
     assert all(loss == loss for loss in losses)
-    again = train(Line(), pictures(), loss, plan, SEED, CPU, Told(), checkpoints=checkpoints)
+    again = train(Line(), pictures(), loss, plan, run_context(SEED, checkpoints=checkpoints))
     assert again == []
 
 
@@ -125,7 +126,9 @@ def test_a_batch_without_number_is_gone_back_from_however_its_step_is_taken(devi
 
     checkpoints = CheckpointManager(tmp_path / "work", interval=0)
     plan = TrainingConfig(10, 8, lr=0.1)
-    losses = train(network, pictures(), loss, plan, seed, device, Told(), checkpoints=checkpoints)
+    losses = train(
+        network, pictures(), loss, plan, run_context(seed, device, checkpoints=checkpoints)
+    )
     why = f"the loss is nan in step {step + 1} of 10"
     assert checkpoints.metadata["retried"] == {"from_step": step, "why": why}
     assert checkpoints.metadata.get("replayed") == (None if device is CPU else "yes")
@@ -206,11 +209,11 @@ def test_out_of_memory_halves_what_is_shown_at_once_and_trains_the_same(
         torch.randint(0, 256, (12, 1, 8, 8), generator=SEED.torch(), dtype=torch.uint8),
         torch.arange(12, dtype=torch.int16) % 2,
     )
-    undisturbed = generator.fit(images, 2, SEED, device, Told()).state()
+    undisturbed = generator.fit(images, run_context(SEED, device)).state()
     limit_memory(monkeypatch, most)
     lines = []
     checkpoints = CheckpointManager(tmp_path / "work", interval=0, log=lines.append)
-    state = generator.fit(images, 2, SEED, device, Told(), None, checkpoints).state()
+    state = generator.fit(images, run_context(SEED, device, checkpoints=checkpoints)).state()
     size = max(s for s in (1, 2, 4) if s <= most)
     assert checkpoints.metadata["micro_batch"] == size
     assert lines[-1].startswith(f"out of memory: going on with {size} images at a time")
@@ -268,9 +271,9 @@ def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
         "ddpm": DDPM(channels=(8,), steps=3, batch=8, sample_steps=4, sample_batch=8),
         "autoregressive": Autoregressive(width=8, layers=1, heads=2, steps=3, sample_batch=8),
     }[kind]
-    model = generator.fit(images, 2, SEED, CPU, Told())
+    model = generator.fit(images, run_context(SEED))
     asked = torch.zeros(11, dtype=torch.int16)
-    undisturbed = model.sample(asked, SEED / "sample", Told()).pixels
+    undisturbed = model.sample(asked, run_context(SEED / "sample")).pixels
     owner, name = {"ddpm": (DiffusionModel, "_draw"), "autoregressive": (LanguageModel, "_write")}[
         kind
     ]
@@ -284,7 +287,7 @@ def test_out_of_memory_in_sampling_draws_fewer_at_a_time(kind, monkeypatch):
     monkeypatch.setattr(owner, name, limited)
     lines = []
     checkpoints = CheckpointManager(log=lines.append)
-    pixels = model.sample(asked, SEED / "sample", Told(), checkpoints).pixels
+    pixels = model.sample(asked, run_context(SEED / "sample", checkpoints=checkpoints)).pixels
     assert checkpoints.metadata["sample_batch"] == 2
     assert [line.split(" images")[0] for line in lines] == [
         "out of memory: drawing 4",
@@ -305,11 +308,11 @@ def test_samples_that_are_no_numbers_are_not_made_into_pixels(monkeypatch):
         DDPM(channels=(8,), steps=1, sample_steps=2),
         Autoregressive(width=8, layers=1, heads=2, steps=1),
     ):
-        model = generator.fit(images, 2, SEED, CPU, Told())
+        model = generator.fit(images, run_context(SEED))
         for weight in model.network.parameters():
             weight.data.fill_(float("nan"))
         with pytest.raises(Diverged, match="samples: some are not numbers"):
-            model.sample(images.labels, SEED, Told())
+            model.sample(images.labels, run_context(SEED))
 
 
 def test_facts_lie_beside_every_checkpoint(tmp_path):

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
+from contexts import run_context
 from scipy.stats import chi2
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ CPU = Device(torch.device("cpu"), torch.float32)
 
 def fitted(settings: Autoregressive, shape: tuple[int, int, int] = (1, 4, 4)) -> LanguageModel:
     """A network that has seen noise: logits that differ, and none far off."""
-    return settings.fit(noise_images(20, shape, Seed(("noise",))), 2, Seed(("f",)), CPU, Watcher())
+    return settings.fit(noise_images(20, shape, Seed(("noise",))), run_context(Seed(("f",))))
 
 
 def with_settings(model: LanguageModel, **changes: object) -> LanguageModel:
@@ -102,9 +103,9 @@ def test_all_generations_go_by_the_first_one_s_words(seed: Seed, reporter: Watch
     assert settings.needs_previous
     assert not SMALL.needs_previous
     first, later = (noise_images(9, (1, 4, 4), seed / name) for name in ("first", "later"))
-    one = settings.fit(first, 2, seed / 1, CPU, reporter)
-    two = settings.fit(later, 2, seed / 2, CPU, reporter, one)
-    alone = settings.fit(later, 2, seed / 2, CPU, reporter)
+    one = settings.fit(first, run_context(seed / 1, progress=reporter))
+    two = settings.fit(later, run_context(seed / 2, progress=reporter), one)
+    alone = settings.fit(later, run_context(seed / 2, progress=reporter))
     assert two.state()["alphabet/codebook"].equal(one.state()["alphabet/codebook"])
     assert two.dimensions == one.dimensions != alone.dimensions
     # Handing words down is no warm start: one step of Adam moves a weight by 1e-3 at most.
@@ -138,9 +139,11 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
     seed: Seed, reporter: Watcher
 ) -> None:
     model = fitted(SMALL)
-    whole = model.sample(labels(60), seed, reporter).pixels
+    whole = model.sample(labels(60), run_context(seed, progress=reporter)).pixels
     assert (
-        with_settings(model, sample_batch=7).sample(labels(60), seed, reporter).pixels.equal(whole)
+        with_settings(model, sample_batch=7)
+        .sample(labels(60), run_context(seed, progress=reporter))
+        .pixels.equal(whole)
     )
     # 16 tokens of nearly 2 bits each: two images that are alike would be copies.
     assert len(whole.flatten(1).unique(dim=0)) == 60
@@ -151,7 +154,11 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
 )
 def test_the_likeliest_token_alone(greedy: dict[str, float], seed: Seed, reporter: Watcher) -> None:
     model = fitted(SMALL)
-    drawn = with_settings(model, **greedy).sample(labels(3), seed, reporter).pixels
+    drawn = (
+        with_settings(model, **greedy)
+        .sample(labels(3), run_context(seed, progress=reporter))
+        .pixels
+    )
     assert (drawn == drawn[0]).all()
     tokens = model.tokenizer.encode(drawn)
     with torch.inference_mode():
@@ -226,7 +233,9 @@ def test_samples_come_as_often_as_their_likelihood_says(seed: Seed, reporter: Wa
     expected = n * 2 ** (-4 * model.bits_per_dim(unlabeled(pixels)))
     assert expected.min() > 5  # where chi-square holds
     assert expected.max() > 2 * expected.min()  # not every image alike
-    drawn = model.tokenizer.encode(model.sample(labels(n), seed, reporter).pixels)
+    drawn = model.tokenizer.encode(
+        model.sample(labels(n), run_context(seed, progress=reporter)).pixels
+    )
     counts = torch.bincount(drawn @ torch.tensor([8, 4, 2, 1]), minlength=16)
     misfit = ((counts - expected) ** 2 / expected).sum()
     assert misfit < chi2.ppf(1 - 1e-4, 15)
@@ -236,7 +245,7 @@ def test_images_without_a_class_are_refused(seed: Seed, reporter: Watcher) -> No
     settings = SMALL.model_copy(update={"conditional": True})
     nameless = unlabeled(noise_images(4, (1, 4, 4), seed).pixels)
     with pytest.raises(UserError, match="4 of 4 images have no class"):
-        settings.fit(nameless, 2, seed, CPU, reporter)
+        settings.fit(nameless, run_context(seed, progress=reporter))
     with pytest.raises(UserError, match="4 of 4 images have no class"):
         fitted(settings).bits_per_dim(nameless)
 
@@ -278,7 +287,7 @@ def test_trains_as_a_plain_loop_does(seed: Seed) -> None:
     settings = SMALL.model_copy(update={"conditional": True, "steps": 10, "ema": 0.0})
     images = noise_images(12, (1, 4, 4), seed)
     losses: list[float] = []
-    model = settings.fit(images, 2, seed / "fit", CPU, Watcher())
+    model = settings.fit(images, run_context(seed / "fit"))
 
     with (seed / "fit" / "init").seed_torch():
         network = Transformer(4, 16, 2, width=16, layers=2, heads=2)
@@ -294,7 +303,8 @@ def test_trains_as_a_plain_loop_does(seed: Seed) -> None:
         chosen = logits.log_softmax(2).gather(2, tokens[rows][..., None])
         loss = -chosen.mean()
         own = model.settings.restore(
-            LanguageModel(settings, network, model.tokenizer, CPU).state(), images.shape, 2, CPU
+            LanguageModel(settings, network, model.tokenizer, CPU).state(),
+            run_context(seed, shape=images.shape),
         )
         torch.testing.assert_close(own.loss(tokens[rows], images.labels[rows].long(), draws), loss)
         losses.append(loss.item())
@@ -318,9 +328,11 @@ def test_learns_a_grammar_to_its_entropy(seed: Seed, reporter: Watcher) -> None:
     coins = torch.randint(0, 2, (64, 1, 1, 1), generator=seed.torch()) * 255
     images = unlabeled(coins.expand(-1, 1, 2, 2).byte().contiguous())
     settings = SMALL.model_copy(update={"tokens": PixelTokens(levels=2), "steps": 150, "batch": 32})
-    model = settings.fit(images, 2, seed, CPU, reporter)
+    model = settings.fit(images, run_context(seed, progress=reporter))
     assert 0.24 < model.bits_per_dim(images).mean() < 0.27
-    drawn = model.sample(labels(200), seed / "sample", reporter).pixels.flatten(1)
+    drawn = model.sample(
+        labels(200), run_context(seed / "sample", progress=reporter)
+    ).pixels.flatten(1)
     assert (drawn == drawn[:, :1]).all(dim=1).float().mean() > 0.95
     assert drawn.unique().tolist() == [0, 255]
 
@@ -332,8 +344,12 @@ def test_bfloat16_trains_draws_and_judges(tokens: object, seed: Seed, reporter: 
     mixed = Device(torch.device("cpu"), torch.bfloat16)
     settings = SMALL.model_copy(update={"tokens": tokens, "steps": 3})
     images = noise_images(8, (3, 5, 4), seed)
-    model = settings.fit(images, 2, seed / "fit", mixed, reporter)
+    model = settings.fit(images, run_context(seed / "fit", mixed, progress=reporter))
     weights = {k: w for k, w in model.state().items() if k.startswith("network/")}
     assert all(weight.dtype == torch.float32 for weight in weights.values())
-    assert model.sample(labels(5), seed / "sample", reporter).shape == (3, 5, 4)
+    assert model.sample(labels(5), run_context(seed / "sample", progress=reporter)).shape == (
+        3,
+        5,
+        4,
+    )
     assert model.bits_per_dim(images).isfinite().all()

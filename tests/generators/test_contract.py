@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from contexts import run_context
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
@@ -60,8 +61,8 @@ def images(request: pytest.FixtureRequest, seed: Seed) -> Images:
 def test_draws_one_image_for_each_label_asked(
     generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
-    model = generator.fit(images, 2, seed / "fit", cpu, reporter)
-    samples = model.sample(ASKED, seed / "sample", reporter)
+    model = generator.fit(images, run_context(seed / "fit", progress=reporter))
+    samples = model.sample(ASKED, run_context(seed / "sample", progress=reporter))
     assert samples.shape == images.shape
     assert len(samples) == len(ASKED)
     if generator.conditional:
@@ -77,8 +78,8 @@ def test_same_seed_same_bits_and_no_other_randomness(
     generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     def drawn(name: str) -> torch.Tensor:
-        model = generator.fit(images, 2, seed / "fit", cpu, reporter)
-        return model.sample(ASKED, seed / name, reporter).pixels
+        model = generator.fit(images, run_context(seed / "fit", progress=reporter))
+        return model.sample(ASKED, run_context(seed / name, progress=reporter)).pixels
 
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
     first = drawn("sample")
@@ -92,21 +93,25 @@ def test_same_seed_same_bits_and_no_other_randomness(
 def test_a_saved_model_draws_the_same_images(
     generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
-    model = generator.fit(images, 2, seed / "fit", cpu, reporter)
+    model = generator.fit(images, run_context(seed / "fit", progress=reporter))
     save_file(model.state(), tmp_path / "model.safetensors")
     before = torch.get_rng_state()
-    restored = generator.restore(load_file(tmp_path / "model.safetensors"), images.shape, 2, cpu)
+    restored = generator.restore(
+        load_file(tmp_path / "model.safetensors"), run_context(seed, shape=images.shape)
+    )
     assert torch.get_rng_state().equal(before)
-    expected = model.sample(ASKED, seed / "sample", reporter)
+    expected = model.sample(ASKED, run_context(seed / "sample", progress=reporter))
     assert expected.pixels.is_contiguous(), "oracles round otherwise where channels come last"
-    assert restored.sample(ASKED, seed / "sample", reporter).pixels.equal(expected.pixels)
+    assert restored.sample(ASKED, run_context(seed / "sample", progress=reporter)).pixels.equal(
+        expected.pixels
+    )
 
 
 def test_an_empty_training_set_is_refused_in_one_line(
     generator: Generator, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     with pytest.raises(UserError, match="training set") as refused:
-        generator.fit(images[:0], 2, seed, cpu, reporter)
+        generator.fit(images[:0], run_context(seed, progress=reporter))
     assert "\n" not in str(refused.value)
 
 
@@ -115,9 +120,9 @@ def test_a_warm_start_continues_from_the_previous_weights(
     kind: str, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     cold = SMALL[kind]
-    previous = cold.fit(images, 2, seed / "first", cpu, reporter)
+    previous = cold.fit(images, run_context(seed / "first", progress=reporter))
     frozen = cold.model_copy(update={"warm_start": True, "lr": 1e-12, "steps": 1})
-    state = frozen.fit(images, 2, seed / "second", cpu, reporter, previous).state()
+    state = frozen.fit(images, run_context(seed / "second", progress=reporter), previous).state()
     for name, weight in previous.state().items():
         torch.testing.assert_close(state[name], weight)
 
@@ -126,7 +131,7 @@ def test_a_warm_start_continues_from_the_previous_weights(
 def test_weights_of_another_shape_are_refused(
     kind: str, images: Images, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
-    state = SMALL[kind].fit(images, 2, seed, cpu, reporter).state()
+    state = SMALL[kind].fit(images, run_context(seed, progress=reporter)).state()
     other = {
         "vae": VAE(width=8),
         "ddpm": DDPM(channels=(8,)),
@@ -134,7 +139,7 @@ def test_weights_of_another_shape_are_refused(
         "words": SMALL["words"].model_copy(update={"tokens": PatchTokens(patch=2)}),
     }[kind]
     with pytest.raises(UserError, match="do not fit"):
-        other.restore(state, images.shape, 2, cpu)
+        other.restore(state, run_context(seed, shape=images.shape))
 
 
 def test_a_study_names_a_generator_by_kind() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from contexts import run_context
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
@@ -25,22 +26,22 @@ def with_settings(model: DiffusionModel, **changes: object) -> DiffusionModel:
 
 @pytest.fixture(scope="module")
 def learned() -> DiffusionModel:
-    cpu = Device(torch.device("cpu"), torch.float32)
-    return SMALL.fit(two_colours(64), 2, Seed(("learn",)), cpu, Watcher())
+    return SMALL.fit(two_colours(64), run_context(Seed(("learn",))))
 
 
 @pytest.fixture(scope="module")
 def conditional() -> DiffusionModel:
-    cpu = Device(torch.device("cpu"), torch.float32)
     settings = SMALL.model_copy(update={"conditional": True})
-    return settings.fit(two_colours(64), 2, Seed(("learn",)), cpu, Watcher())
+    return settings.fit(two_colours(64), run_context(Seed(("learn",))))
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "sde-dpm++"])
 def test_every_sampler_draws_what_was_learned(
     sampler: str, learned: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    drawn = with_settings(learned, sampler=sampler).sample(MANY, seed, reporter)
+    drawn = with_settings(learned, sampler=sampler).sample(
+        MANY, run_context(seed, progress=reporter)
+    )
     grey = drawn.pixels.float()
     off = (grey - COLOURS[0]).abs().minimum((grey - COLOURS[1]).abs()).mean((1, 2, 3))
     # Nearer to a colour than a quarter of the way to the other one.
@@ -53,7 +54,9 @@ def test_every_sampler_draws_what_was_learned(
 def test_a_conditional_model_draws_the_class_it_is_asked_for(
     guidance: float, conditional: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    drawn = with_settings(conditional, guidance=guidance).sample(MANY, seed, reporter)
+    drawn = with_settings(conditional, guidance=guidance).sample(
+        MANY, run_context(seed, progress=reporter)
+    )
     light = drawn.pixels.float().mean((1, 2, 3)) > 128
     assert (light == MANY.bool()).float().mean() > 0.95
     assert drawn.labels.equal(MANY)
@@ -62,8 +65,12 @@ def test_a_conditional_model_draws_the_class_it_is_asked_for(
 def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(
     learned: DiffusionModel, seed: Seed, reporter: Watcher
 ) -> None:
-    whole = learned.sample(MANY, seed, reporter).pixels
-    parts = with_settings(learned, sample_batch=7).sample(MANY, seed, reporter).pixels
+    whole = learned.sample(MANY, run_context(seed, progress=reporter)).pixels
+    parts = (
+        with_settings(learned, sample_batch=7)
+        .sample(MANY, run_context(seed, progress=reporter))
+        .pixels
+    )
     # Matrix products of another size round differently: a grey level at most.
     assert (whole.int() - parts.int()).abs().max() <= 1
 
@@ -133,12 +140,12 @@ def test_training_images_without_a_class_are_refused(
 ) -> None:
     images = unlabeled(two_colours(4).pixels)
     with pytest.raises(UserError, match="4 of 4 images have no class"):
-        DDPM(conditional=True).fit(images, 2, seed, cpu, reporter)
+        DDPM(conditional=True).fit(images, run_context(seed, progress=reporter))
 
 
 def test_bfloat16_trains_and_draws(seed: Seed, reporter: Watcher) -> None:
     mixed = Device(torch.device("cpu"), torch.bfloat16)
     settings = SMALL.model_copy(update={"steps": 3, "patch": 2})
-    model = settings.fit(two_colours(8), 2, seed / "fit", mixed, reporter)
+    model = settings.fit(two_colours(8), run_context(seed / "fit", mixed, progress=reporter))
     assert all(weight.dtype == torch.float32 for weight in model.state().values())
-    assert model.sample(MANY, seed / "sample", reporter).shape == (1, 8, 8)
+    assert model.sample(MANY, run_context(seed / "sample", progress=reporter)).shape == (1, 8, 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from contexts import run_context
 from torch import Tensor
 
 from imgcollapse.core.device import Device
@@ -50,7 +51,7 @@ def test_a_loss_is_the_mean_of_the_losses_of_its_parts(cpu: Device, seed: Seed) 
     with seed.seed_torch():
         coder = ConvVAE(images.shape, latent=3, width=4)
     settings = DDPM(channels=(8,), steps=1, conditional=True, label_dropout=0.5)
-    diffusion = settings.fit(images, 2, seed, cpu, lambda *_: None)
+    diffusion = settings.fit(images, run_context(seed))
     losses = [
         lambda rows, draws: negative_elbo(coder, pixels[rows], 1.0, draws),
         lambda rows, draws: diffusion.loss(pixels[rows], labels[rows], draws),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from contexts import run_context
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
@@ -31,7 +32,7 @@ def test_fits_the_mean_and_the_unbiased_covariance(
     cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     images = correlated(50, seed)
-    model = Gaussian().fit(images, 1, seed, cpu, reporter)
+    model = Gaussian().fit(images, run_context(seed, progress=reporter, classes=1))
     torch.testing.assert_close(model.means[0], points(images).mean(0))
     covariance = model.factors[0].T @ model.factors[0]
     torch.testing.assert_close(covariance, points(images).T.cov())
@@ -42,8 +43,10 @@ def test_draws_have_the_covariance_times_lambda(
     temperature: float, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     images = correlated(400, seed)
-    model = Gaussian(temperature=temperature).fit(images, 1, seed / "fit", cpu, reporter)
-    drawn = points(model.sample(MANY, seed / "sample", reporter))
+    model = Gaussian(temperature=temperature).fit(
+        images, run_context(seed / "fit", progress=reporter, classes=1)
+    )
+    drawn = points(model.sample(MANY, run_context(seed / "sample", progress=reporter)))
     # Rounding to whole grey levels adds the variance of a uniform of that width.
     expected = temperature * points(images).T.cov() + torch.eye(4) / 127.5**2 / 12
     variance = expected.diag()
@@ -63,8 +66,12 @@ def test_a_lineage_of_gaussians_wanders_and_narrows(
         first = 128 + sigma * torch.randn(n, generator=here.torch())
         images = unlabeled(first.round().to(torch.uint8).view(n, 1, 1, 1))
         for g in range(k):
-            model = Gaussian().fit(images, 1, here / g / "fit", cpu, reporter)
-            images = model.sample(torch.zeros(n), here / g / "sample", reporter)
+            model = Gaussian().fit(
+                images, run_context(here / g / "fit", progress=reporter, classes=1)
+            )
+            images = model.sample(
+                torch.zeros(n), run_context(here / g / "sample", progress=reporter)
+            )
         means[lineage] = (model.means.item() + 1) * 127.5
         deviations[lineage] = model.factors.item() * 127.5
 
@@ -81,7 +88,7 @@ def test_a_lineage_of_gaussians_wanders_and_narrows(
 
 def test_pca_keeps_the_leading_directions(cpu: Device, seed: Seed, reporter: Watcher) -> None:
     images = correlated(200, seed)
-    model = Gaussian(pca=2).fit(images, 1, seed, cpu, reporter)
+    model = Gaussian(pca=2).fit(images, run_context(seed, progress=reporter, classes=1))
     covariance = model.factors[0].T @ model.factors[0]
     kept = torch.linalg.eigvalsh(covariance)
     full = torch.linalg.eigvalsh(points(images).T.cov())
@@ -94,8 +101,8 @@ def test_a_collapsed_training_set_is_learned_without_a_word(
     generator: Gaussian | Mixture, cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     grey = unlabeled(torch.full((20, 1, 4, 4), 90, dtype=torch.uint8))
-    model = generator.fit(grey, 1, seed / "fit", cpu, reporter)
-    drawn = model.sample(MANY[:50], seed / "sample", reporter).pixels
+    model = generator.fit(grey, run_context(seed / "fit", progress=reporter, classes=1))
+    drawn = model.sample(MANY[:50], run_context(seed / "sample", progress=reporter)).pixels
     assert (drawn.int() - 90).abs().max() <= 1  # the mixture's ridge is an eighth of a grey level
 
 
@@ -106,11 +113,17 @@ def test_a_mixture_finds_two_clusters_and_their_shares(
     clean = torch.stack([dark] * 150 + [light] * 50)
     noise = 4 * torch.randn(clean.shape, generator=seed.torch())
     images = unlabeled((clean + noise).round().to(torch.uint8))
-    model = Mixture(components=2).fit(images, 1, seed / "fit", cpu, reporter)
+    model = Mixture(components=2).fit(
+        images, run_context(seed / "fit", progress=reporter, classes=1)
+    )
     torch.testing.assert_close(
         model.weights.sort().values, torch.tensor([0.25, 0.75], dtype=torch.float64)
     )
-    drawn = model.sample(MANY, seed / "sample", reporter).pixels.float().mean((1, 2, 3))
+    drawn = (
+        model.sample(MANY, run_context(seed / "sample", progress=reporter))
+        .pixels.float()
+        .mean((1, 2, 3))
+    )
     share = float((drawn > 128).float().mean())
     assert abs(share - 0.25) < 3 * (0.25 * 0.75 / len(MANY)) ** 0.5
     assert ((drawn - 50).abs().minimum((drawn - 205).abs()) < 20).all()
@@ -118,13 +131,13 @@ def test_a_mixture_finds_two_clusters_and_their_shares(
 
 def test_too_few_images_are_one_line(cpu: Device, seed: Seed, reporter: Watcher) -> None:
     with pytest.raises(UserError, match="at least 2 images"):
-        Gaussian().fit(two_colours(1), 1, seed, cpu, reporter)
+        Gaussian().fit(two_colours(1), run_context(seed, progress=reporter, classes=1))
     with pytest.raises(UserError, match="5 Gaussians need as many training images, and there are"):
-        Mixture(components=5).fit(two_colours(4), 1, seed, cpu, reporter)
+        Mixture(components=5).fit(two_colours(4), run_context(seed, progress=reporter, classes=1))
 
 
 def test_no_batch_boundary_shows(seed: Seed, reporter: Watcher) -> None:
     one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     flat = FittedMixture((1, 1, 1), 1.0, one, zero, zero[None])
-    assert len(flat.sample(MANY[:5000], seed, reporter)) == 5000
+    assert len(flat.sample(MANY[:5000], run_context(seed, progress=reporter))) == 5000
     assert [seen[1] for seen in reporter.seen] == [4096, 5000]

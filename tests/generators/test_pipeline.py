@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from contexts import run_context
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 
 from imgcollapse.core.device import Device
@@ -25,7 +26,9 @@ def test_diffusers_opens_and_draws(
     sampler: str, label: int | None, cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
     settings = TINY.model_copy(update={"sampler": sampler, "conditional": label is not None})
-    model = settings.fit(noise_images(6, (3, 9, 8), seed), 3, seed, cpu, reporter)
+    model = settings.fit(
+        noise_images(6, (3, 9, 8), seed), run_context(seed, progress=reporter, classes=3)
+    )
     export_pipeline(model, tmp_path / "pipeline", label)
     assert not list(tmp_path.rglob("*.bin"))
     pipeline = DDPMPipeline.from_pretrained(tmp_path / "pipeline")
@@ -48,7 +51,9 @@ def test_no_label_of_a_conditional_model_is_any_class(
     cpu: Device, seed: Seed, reporter: Watcher, tmp_path: Path
 ) -> None:
     settings = TINY.model_copy(update={"conditional": True})
-    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, reporter)
+    model = settings.fit(
+        noise_images(6, (1, 8, 8), seed), run_context(seed, progress=reporter, classes=3)
+    )
     export_pipeline(model, tmp_path)
     x = torch.randn(1, 1, 8, 8, generator=seed.torch())
     with torch.inference_mode():
@@ -75,7 +80,9 @@ def test_what_cannot_be_exported_is_one_line(
     tmp_path: Path,
 ) -> None:
     settings = TINY.model_copy(update=changes)
-    model = settings.fit(noise_images(6, (1, 8, 8), seed), 3, seed, cpu, reporter)
+    model = settings.fit(
+        noise_images(6, (1, 8, 8), seed), run_context(seed, progress=reporter, classes=3)
+    )
     with pytest.raises(UserError, match=complaint):
         export_pipeline(model, tmp_path / "out", label)
     assert not (tmp_path / "out").exists()

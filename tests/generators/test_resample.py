@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from contexts import run_context
 from torch import Tensor
 
 from imgcollapse.core.device import Device
@@ -18,8 +19,8 @@ def pixels_of(labels: Tensor) -> Images:
 
 
 def next_generation(images: Images, seed: Seed, cpu: Device, reporter: Watcher) -> Images:
-    model = Resample().fit(images, 2, seed / "fit", cpu, reporter)
-    return model.sample(images.labels, seed / "sample", reporter)
+    model = Resample().fit(images, run_context(seed / "fit", progress=reporter))
+    return model.sample(images.labels, run_context(seed / "sample", progress=reporter))
 
 
 def test_a_label_travels_with_its_image(cpu: Device, seed: Seed, reporter: Watcher) -> None:

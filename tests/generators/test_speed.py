@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from contexts import run_context
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
@@ -14,7 +15,7 @@ from imgcollapse.generators.unet import unet
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.training_tensors import pack_training_state, unpack_training_state
 
-from .conftest import Watcher, noise_images
+from .conftest import noise_images
 
 GPU = Device(torch.device("cuda"), torch.bfloat16)
 
@@ -54,7 +55,7 @@ def trained(
     part: DDPM, cpu: Device, seed: Seed, checkpoints: CheckpointManager
 ) -> list[torch.Tensor]:
     images = noise_images(8, (1, 8, 8), seed)
-    model = part.fit(images, 2, seed, cpu, Watcher(), checkpoints=checkpoints)
+    model = part.fit(images, run_context(seed, checkpoints=checkpoints))
     return list(model.state().values())
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from contexts import run_context
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
@@ -41,11 +42,17 @@ def test_keeps_the_moving_average_of_the_weights(
 
     images = noise_images(4, (1, 1, 1), seed)
     network = Point()
-    train(network, images, loss, TrainingConfig(4, 1, lr=0.1, ema=0.999), seed, cpu, reporter)
+    train(
+        network,
+        images,
+        loss,
+        TrainingConfig(4, 1, lr=0.1, ema=0.999),
+        run_context(seed, progress=reporter),
+    )
     averaged = network.at.item()
     network = Point()
     path.clear()
-    train(network, images, loss, TrainingConfig(4, 1, lr=0.1), seed, cpu, reporter)
+    train(network, images, loss, TrainingConfig(4, 1, lr=0.1), run_context(seed, progress=reporter))
     expected = 0.0
     for step, weight in enumerate([*path[1:], network.at.item()]):
         decay = (1 + step) / (10 + step)
@@ -65,7 +72,13 @@ def test_every_step_has_its_own_draws_whatever_came_before(
 
         network = Point()
         images = noise_images(50, (1, 1, 1), seed)
-        train(network, images, loss, TrainingConfig(steps, 6, lr=0.1), seed, cpu, reporter)
+        train(
+            network,
+            images,
+            loss,
+            TrainingConfig(steps, 6, lr=0.1),
+            run_context(seed, progress=reporter),
+        )
         return seen
 
     six = draws(6)
@@ -85,7 +98,5 @@ def test_a_loss_that_is_no_number_is_one_line(cpu: Device, seed: Seed, reporter:
             noise_images(2, (1, 1, 1), seed),
             loss,
             TrainingConfig(2, 1, 0.5),
-            seed,
-            cpu,
-            reporter,
+            run_context(seed),
         )

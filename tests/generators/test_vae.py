@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import torch
+from contexts import run_context
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.seeds import Seed
@@ -40,7 +41,7 @@ def test_the_elbo_of_a_network_that_says_nothing_is_known(seed: Seed) -> None:
 def test_learns_two_colours(cpu: Device, seed: Seed, reporter: Watcher) -> None:
     settings = VAE(width=8, latent=2, steps=150, batch=32, lr=5e-3)
     images = two_colours(64)
-    model = settings.fit(images, 2, seed, cpu, reporter)
+    model = settings.fit(images, run_context(seed, progress=reporter))
     *report, loss = reporter.seen[-1]
     assert report == ["train", 150, 150, 150 * 32]
     # Saying the mean colour costs log 2 nats a pixel; the best is the pixels' entropy and one bit.
@@ -51,7 +52,11 @@ def test_learns_two_colours(cpu: Device, seed: Seed, reporter: Watcher) -> None:
     assert best - 2 < loss < (best + worst) / 2
     codes = model.encode(images.pixels)
     assert codes.shape == (64, 2)
-    drawn = model.sample(MANY, seed / "sample", reporter).pixels.float().mean((1, 2, 3))
+    drawn = (
+        model.sample(MANY, run_context(seed / "sample", progress=reporter))
+        .pixels.float()
+        .mean((1, 2, 3))
+    )
     # The prior puts images between the two as well.
     for colour in COLOURS:
         assert (drawn - colour).abs().min() < 5
@@ -61,7 +66,7 @@ def test_epochs_count_passes_over_the_training_set(
     cpu: Device, seed: Seed, reporter: Watcher
 ) -> None:
     settings = VAE(width=4, latent=2, epochs=3, batch=32)
-    settings.fit(two_colours(50), 2, seed, cpu, reporter)
+    settings.fit(two_colours(50), run_context(seed, progress=reporter))
     assert reporter.seen[-1][1] == 5  # 150 images in batches of 32
 
 
@@ -70,12 +75,12 @@ def test_decode_sample_draws_black_and_white_with_the_means_shares(
 ) -> None:
     mean = VAE(width=4, latent=2, steps=3, temperature=0)
     images = noise_images(40, (1, 8, 8), seed)
-    model = mean.fit(images, 2, seed, cpu, reporter)
-    means = model.sample(MANY, seed / "sample", reporter).pixels
+    model = mean.fit(images, run_context(seed, progress=reporter))
+    means = model.sample(MANY, run_context(seed / "sample", progress=reporter)).pixels
     assert (means == means[0]).all()  # temperature 0: every image is the prior's mode
     sample = mean.model_copy(update={"decode": "sample"})
-    drawn = sample.restore(model.state(), images.shape, 2, cpu).sample(
-        torch.zeros(2000, dtype=torch.int16), seed / "sample", reporter
+    drawn = sample.restore(model.state(), run_context(seed)).sample(
+        torch.zeros(2000, dtype=torch.int16), run_context(seed / "sample", progress=reporter)
     )
     assert set(drawn.pixels.unique().tolist()) == {0, 255}
     expected = means[0].float() / 255

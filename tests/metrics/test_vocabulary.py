@@ -3,11 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from contexts import run_context
 
 from imgcollapse import metrics
-from imgcollapse.core import device
 from imgcollapse.core.images import unlabeled
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits
 from imgcollapse.generators import Resample
@@ -246,13 +245,13 @@ def test_words_drift_as_their_images_do(digits, codebook):
     each = per_image(codebook.write(digits[400 : 400 + n]), len(codebook))
     # An image's number is its only pixel: its words are looked up, not computed again.
     numbers = unlabeled(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1))
-    cpu, found = device.choose_device("cpu", "float32"), []
+    found = []
     for lineage in range(lineages):
         images, course = numbers, []
         for t in range(steps):
             seed = SEED / lineage / t
-            model = Resample().fit(images, 1, seed / "fit", cpu, NullProgress())
-            images = model.sample(images.labels, seed / "sample", NullProgress())
+            model = Resample().fit(images, run_context(seed / "fit", classes=1))
+            images = model.sample(images.labels, run_context(seed / "sample"))
             course.append(mass(each[images.pixels.flatten().long()].sum(0)))
         found.append(torch.stack(course))
     shares = torch.stack(found)

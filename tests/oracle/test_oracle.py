@@ -1,16 +1,15 @@
 import pytest
 import torch
+from contexts import run_context
 from torchvision import models
 
-from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle import CNN, Backbone
 from imgcollapse.oracle.calibration import calibrate
 
-CPU = device.choose_device("cpu", "float32")
+SEED = Seed((0,))
 
 
 def stripes(seed, n, size=12):
@@ -27,7 +26,7 @@ def stripes(seed, n, size=12):
 @pytest.fixture(scope="module")
 def oracle():
     fit = CNN(steps=60, width=8).fit
-    return fit(stripes(0, 200), stripes(1, 100), 2, Seed((0,)), CPU, NullProgress())
+    return fit(stripes(0, 200), stripes(1, 100), run_context(SEED, shape=(1, 12, 12)))
 
 
 def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
@@ -38,7 +37,7 @@ def test_it_learns_what_can_be_told_apart_and_records_how_well(oracle):
 
 
 def test_it_turns_away_about_as_many_real_images_as_it_was_told_to(oracle):
-    again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
+    again = CNN(steps=60, width=8).build(run_context(SEED, shape=(1, 12, 12))).load(oracle.state())
     again.calibrate(stripes(0, 200), stripes(6, 400), 0.2)
     assert (again.held_out.counted == UNKNOWN).double().mean() == pytest.approx(0.2, abs=0.01)
     turned_away = (again.predict(stripes(7, 400).pixels).counted == UNKNOWN).double().mean()
@@ -52,7 +51,7 @@ def test_what_is_unlike_any_real_image_is_unrecognised(oracle):
         (torch.arange(200) % 2 * 255).byte()[:, None, None, None].expand(-1, -1, 12, 12)
     )
     for mush in (grey, black_or_white):
-        assert (oracle.answer(mush).counted == UNKNOWN).double().mean() >= 0.95
+        assert (oracle.predict(mush).counted == UNKNOWN).double().mean() >= 0.95
 
 
 def test_probabilities_mean_what_they_say(oracle):
@@ -60,7 +59,7 @@ def test_probabilities_mean_what_they_say(oracle):
     new = stripes(8, 2000)
     noise = torch.randint(0, 256, new.pixels.shape, generator=Seed((9,)).torch()).byte()
     hard = Images((0.3 * new.pixels + 0.7 * noise).byte(), new.labels)
-    again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
+    again = CNN(steps=60, width=8).build(run_context(SEED, shape=(1, 12, 12))).load(oracle.state())
     again.calibrate(hard[:1000], hard[:1000], 0.05)
     p = again.predict(hard[1000:].pixels).probabilities[:, 1].double()
     truth = hard.labels[1000:].double()
@@ -80,24 +79,24 @@ def test_an_oracle_without_a_mistake_is_not_infinitely_sure():
 
 def test_the_batch_size_does_not_matter(oracle):
     pixels = stripes(3, 700).pixels
-    whole, parts = oracle.answer(pixels), [oracle.answer(p) for p in pixels.split(37)]
+    whole, parts = oracle.predict(pixels), [oracle.predict(p) for p in pixels.split(37)]
     assert torch.equal(whole.counted, torch.cat([p.counted for p in parts]))
     assert torch.allclose(whole.features, torch.cat([p.features for p in parts]), atol=1e-5)
 
 
 def test_a_saved_oracle_answers_the_same(oracle):
-    again = CNN(steps=60, width=8).build((1, 12, 12), 2, CPU).load(oracle.state())
+    again = CNN(steps=60, width=8).build(run_context(SEED, shape=(1, 12, 12))).load(oracle.state())
     pixels = stripes(4, 50).pixels
-    assert torch.equal(oracle.answer(pixels).probabilities, again.predict(pixels).probabilities)
-    assert torch.equal(oracle.answer(pixels).counted, again.predict(pixels).counted)
+    assert torch.equal(oracle.predict(pixels).probabilities, again.predict(pixels).probabilities)
+    assert torch.equal(oracle.predict(pixels).counted, again.predict(pixels).counted)
     assert again.accuracy == oracle.accuracy
-    assert again.sha256() == oracle.digest()
+    assert again.sha256() == oracle.sha256()
     assert torch.equal(again.confusion, oracle.confusion)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 64, 64)])
 def test_it_takes_images_of_any_size(shape):
-    built = CNN(width=4).build(shape, 5, CPU)
+    built = CNN(width=4).build(run_context(SEED, shape=shape, classes=5))
     pixels = torch.randint(256, (40, *shape), generator=Seed((2,)).torch(), dtype=torch.uint8)
     images = Images(pixels, torch.arange(40).short() % 5)
     with pytest.raises(ValueError, match="has not been judged"):
@@ -114,18 +113,20 @@ def test_a_backbone_loads_weights_from_a_file_without_running_anything(tmp_path)
     with Seed((1,)).seed_torch():
         torch.save(models.resnet18().state_dict(), path)
     fit = Backbone(weights=path, size=32).fit
-    oracle = fit(stripes(0, 60), stripes(1, 40), 2, Seed((0,)), CPU, NullProgress())
+    oracle = fit(stripes(0, 60), stripes(1, 40), run_context(SEED, shape=(1, 12, 12)))
     assert oracle.accuracy > 0.8  # even random features tell stripes apart
-    again = Backbone(weights=path, size=32).build((1, 12, 12), 2, CPU).load(oracle.state())
+    again = (
+        Backbone(weights=path, size=32)
+        .build(run_context(SEED, shape=(1, 12, 12)))
+        .load(oracle.state())
+    )
     pixels = stripes(2, 10).pixels
     assert torch.equal(oracle.predict(pixels).probabilities, again.predict(pixels).probabilities)
 
 
 def test_missing_or_wrong_weights_are_one_line(tmp_path):
     def fit(path):
-        Backbone(weights=path, size=32).fit(
-            stripes(0, 8), stripes(1, 8), 2, Seed((0,)), CPU, NullProgress()
-        )
+        Backbone(weights=path, size=32).fit(stripes(0, 8), stripes(1, 8), run_context(Seed((0,))))
 
     with pytest.raises(UserError, match=r"nowhere\.pth is not there; fetch https"):
         fit(tmp_path / "nowhere.pth")

@@ -29,29 +29,29 @@ from imgcollapse.tools.validate.survival import FirstExtinction, Survival
 class Prejudiced(Resample):
     """Draws images of class 0 with 2% less chance."""
 
-    def fit(self, images, *rest, **more):
+    def fit(self, images, context, previous=None):
         return PrejudicedMemory(images)
 
 
 class PrejudicedMemory(StoredSet):
-    def sample(self, labels, seed, progress) -> Images:
+    def sample(self, labels, context) -> Images:
         weights = torch.where(self.images.labels == 0, 0.98, 1.0)
-        rows = torch.multinomial(weights, len(labels), True, generator=seed.torch())
+        rows = torch.multinomial(weights, len(labels), True, generator=context.seed.torch())
         return self.images[rows]
 
 
 class Forgetful(Resample):
     """Remembers nine images of ten, so that n is off by 10%."""
 
-    def fit(self, images, *rest, **more):
+    def fit(self, images, context, previous=None):
         return StoredSet(images[: round(0.9 * len(images))])
 
 
 class Shuffled(Resample):
     """Forgets a tenth at random: where images lie by class, the last class is not to suffer."""
 
-    def fit(self, images, classes, seed, *rest, **more):
-        rows = torch.randperm(len(images), generator=(seed / "memory").torch())
+    def fit(self, images, context, previous=None):
+        rows = torch.randperm(len(images), generator=(context.seed / "memory").torch())
         return StoredSet(images[rows[: round(0.9 * len(images))]])
 
 

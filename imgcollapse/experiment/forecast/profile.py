@@ -27,6 +27,7 @@ from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.experiment.setup import environment, load_real_data, prepare_codebook, setup_device
 from imgcollapse.generators.base import Model
 from imgcollapse.runs.tables import Tables
+from imgcollapse.training.context import RunContext
 
 BUDGET = 1.5
 """Seconds of training that are measured, about, and as many again to get there."""
@@ -101,10 +102,11 @@ def measure_cost(study: Study) -> CostProfile:
     began = time.perf_counter()
     device = setup_device(study)
     real = load_real_data(study, None, NullProgress())
-    load, classes, seed = _since(began), len(real.classes), Seed((study.seed, "probe"))
+    load, seed = _since(began), Seed((study.seed, "probe"))
+    context = RunContext(seed, device, real.train.shape, len(real.classes))
 
     def judge(part: Any) -> Any:
-        return part.fit(real.oracle, real.calibration, classes, seed, device, NullProgress())
+        return part.fit(real.oracle, real.calibration, context)
 
     oracle, judged, _ = _try(study.oracle, judge, getattr(study.oracle, "steps", None))
     at = time.perf_counter()
@@ -113,12 +115,12 @@ def measure_cost(study: Study) -> CostProfile:
     once = _since(at)
 
     def fit(part: Any) -> Any:
-        return part.fit(real.train, classes, seed, device, NullProgress())
+        return part.fit(real.train, context)
 
     steps = study.generator.training_steps(len(real.train))
     model, training, tried = _try(study.generator, fit, steps)
     n = study.samples or len(real.train)
-    drawn, sample = _draw(study, real, model, seed)
+    drawn, sample = _draw(study, real, model, context)
     samples = drawn[torch.arange(n) % len(drawn)]
     at = time.perf_counter()
     evaluator.measure(1, samples)  # the first has floors and replays to make
@@ -184,15 +186,15 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
     return first, TrainingCost(max(setup - step, 0.0), step), few
 
 
-def _draw(study: Study, real: RealData, model: Model, seed: Seed) -> tuple[Images, float]:
+def _draw(study: Study, real: RealData, model: Model, context: RunContext) -> tuple[Images, float]:
     """A batch of samples, and seconds for each."""
     n = study.samples or len(real.train)
     batch = min(n, getattr(study.generator, "sample_batch", DRAWN), DRAWN)
     labels = torch.full((batch,), UNKNOWN, dtype=torch.int16)
     if study.generator.conditional:
-        labels = study.labels.draw(real.shares, real.shares, batch, seed / "labels")
+        labels = study.labels.draw(real.shares, real.shares, batch, context.seed / "labels")
     at = time.perf_counter()
-    drawn = model.sample(labels, seed / "sample", NullProgress())
+    drawn = model.sample(labels, context.with_seed(context.seed / "sample"))
     return drawn, _since(at) / batch
 
 

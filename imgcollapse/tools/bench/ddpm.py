@@ -24,6 +24,7 @@ from imgcollapse.tools.bench.pictures import digits, dogs
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import diffusers_loop
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.training.context import RunContext
 
 TARGETS, BOUND = {"cpu": 1.2, "cuda": 3.0}, 0.02
 POINTS = 10
@@ -114,7 +115,7 @@ def _compared(bench: BenchSettings, size: Network) -> Comparison:
 
     def ours(pair: int) -> Trained:
         pace = Pace()
-        model = part.fit(images, 1, named / pair, bench.device, pace)
+        model = part.fit(images, RunContext(named / pair, bench.device, images.shape, 1, pace))
         return Trained(model.network, part.curve(), pace)
 
     def theirs(pair: int) -> Trained:

@@ -25,6 +25,7 @@ from imgcollapse.tools.bench import memory
 from imgcollapse.tools.bench.pairs import measured
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.result import Check, Generation
+from imgcollapse.training.context import RunContext
 
 STAGES = "fit", "sample", "measure"
 MEASURING, OVERHEAD = 0.10, 0.03
@@ -112,11 +113,11 @@ def _measuring(bench: BenchSettings, study: Study, begun: Run, wall: float) -> C
     more = study.splits.model_copy(update={"reference": n})
     real = split(study.data.load(), study.longtail, more, bench.seed / "generations")
     oracle = prepare_oracle(study, real, begun, bench.device, NullProgress())
-    model = study.generator.restore(
-        lineage.model(study.generations), real.train.shape, len(real.classes), bench.device
-    )
+    seed = bench.seed / "generations" / "draw"
+    context = RunContext(seed, bench.device, real.train.shape, len(real.classes))
+    model = study.generator.restore(lineage.model(study.generations), context)
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
-    samples = model.sample(asked, bench.seed / "generations" / "draw", NullProgress())
+    samples = model.sample(asked, context)
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
     shares = real.shares.tolist()
     reference = oracle.predict(real.reference.pixels).features

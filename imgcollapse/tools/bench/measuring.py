@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from imgcollapse import census, metrics
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.tools.bench.pairs import in_turns
@@ -16,6 +15,7 @@ from imgcollapse.tools.bench.pictures import dogs
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import fid
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.training.context import RunContext
 
 IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
 SIDE, CLASSES = 16, 8
@@ -29,7 +29,9 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     training, held_out = dogs(800, SIDE), dogs(400, SIDE, held_out=True)
     real, samples = dogs(n, SIDE), dogs(n, SIDE, held_out=True)
     oracle = CNN(width=16, steps=20 if bench.size == "smoke" else 200).fit(
-        training, held_out, CLASSES, bench.seed / "measuring", bench.device, NullProgress()
+        training,
+        held_out,
+        RunContext(bench.seed / "measuring", bench.device, training.shape, CLASSES),
     )
     fitted = Gaussian.of(oracle.predict(real.pixels).features)  # once for a study, on both sides
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)

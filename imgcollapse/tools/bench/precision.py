@@ -9,13 +9,13 @@ import torch
 
 from imgcollapse.core.device import Device, choose_device
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.base import Generator
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.pictures import dogs
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.result import Comparison, side
+from imgcollapse.training.context import RunContext
 
 STEPS = {"smoke": 2, "small": 30, "real": 60, "gpu": 300}
 DRAWN = {"smoke": 10, "small": 500, "real": 1000, "gpu": 5000}
@@ -39,11 +39,11 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
         def fit(
             on: Device, part: Any = part, images: Images = images, models: Any = models
         ) -> None:
-            models[str(on.dtype)] = part.fit(images, 8, bench.seed, on, NullProgress())
+            models[str(on.dtype)] = part.fit(images, RunContext(bench.seed, on, images.shape, 8))
 
-        def draw(on: Device, models: Any = models) -> None:
+        def draw(on: Device, images: Images = images, models: Any = models) -> None:
             labels = torch.full((DRAWN[bench.size],), UNKNOWN, dtype=torch.int16)
-            models[str(on.dtype)].sample(labels, bench.seed, NullProgress())
+            models[str(on.dtype)].sample(labels, RunContext(bench.seed, on, images.shape, 8))
 
         for stage, work, n in (
             ("training", fit, steps * batch),

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from imgcollapse import metrics
 from imgcollapse.core.images import to_uint8
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.data import Exponential, PaperDogs, Splits, split
 from imgcollapse.generators import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import without_classes
@@ -28,6 +27,7 @@ from imgcollapse.tools.bench.peak import flops
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import ancestral
 from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
+from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 20.0, 0.05
 
@@ -172,15 +172,17 @@ def _studio(bench: BenchSettings, size: Drawing) -> _Studio:
         sample_batch=size.images,
     )
     model = part.fit(
-        real.train, len(real.classes), bench.seed / "sampling" / "fit", bench.device, NullProgress()
+        real.train,
+        RunContext(
+            bench.seed / "sampling" / "fit", bench.device, real.train.shape, len(real.classes)
+        ),
     )
     oracle = CNN(width=16, steps=naming).fit(
         real.oracle,
         real.calibration,
-        len(real.classes),
-        bench.seed / "sampling" / "oracle",
-        bench.device,
-        NullProgress(),
+        RunContext(
+            bench.seed / "sampling" / "oracle", bench.device, real.oracle.shape, len(real.classes)
+        ),
     )
     seen = oracle.predict(real.reference.pixels).features
     return _Studio(model, oracle, seen, real.reference.labels)
@@ -192,7 +194,10 @@ def _with(model: DiffusionModel, sampler: Sampler, steps: int) -> DiffusionModel
 
 
 def _drawn(model: DiffusionModel, labels: Tensor, bench: BenchSettings, pair: int) -> Tensor:
-    return model.sample(labels, bench.seed / "sampling" / "draw" / pair, NullProgress()).pixels
+    context = RunContext(
+        bench.seed / "sampling" / "draw" / pair, bench.device, model.padding.shape, model.any_class
+    )
+    return model.sample(labels, context).pixels
 
 
 def _ancestral(

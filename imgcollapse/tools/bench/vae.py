@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.generators import VAE
 from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench.pairs import in_turns
@@ -20,6 +19,7 @@ from imgcollapse.tools.bench.pictures import dogs
 from imgcollapse.tools.bench.plan import BenchSettings
 from imgcollapse.tools.bench.references import plain_vae
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 2.0, 0.01
 LATENT = 20
@@ -62,7 +62,7 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
 
     def ours(pair: int) -> nn.Module:
         seed = bench.seed / "vae" / pair
-        return part.fit(images, 0, seed, bench.device, NullProgress()).network
+        return part.fit(images, RunContext(seed, bench.device, images.shape, 0)).network
 
     def theirs(pair: int) -> nn.Module:
         network = fresh(pair)

@@ -15,11 +15,13 @@ from imgcollapse.census import Agreement
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED, Images
+from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Picks, PicksTarget
 from imgcollapse.curation.picks_file import milliseconds, place
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import Run
+from imgcollapse.training.context import RunContext
 
 PATIENCE = 10.0
 """Seconds to wait for somebody else who is saving picks."""
@@ -88,7 +90,9 @@ class ReviewSession:
         images, classes = lineage.samples(g), run.record["classes"]
         study = run.study
         where = device.choose_device(study.device, study.precision)
-        oracle = study.oracle.build(images.shape, len(classes), where).load(run.oracle())
+        oracle = study.oracle.build(
+            RunContext(Seed((study.seed,)), where, images.shape, len(classes))
+        ).load(run.oracle())
         answers = oracle.predict(images.pixels)
         return cls(
             run=run,

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN, Images, unlabeled
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
 from imgcollapse.generators.base import Generator
@@ -31,6 +30,7 @@ from imgcollapse.tools.validate.laws import (
     compare,
 )
 from imgcollapse.tools.validate.lineages import CPU
+from imgcollapse.training.context import RunContext
 
 SIDE, PATTERNS = 16, 4
 SIGMA = 48.0
@@ -130,10 +130,11 @@ def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, 
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
     means, sigmas = [], []
     for k in range(1, last + 1):
-        model = generator.fit(images, 0, seed / k / "fit", CPU, NullProgress())
+        context = RunContext(seed / k / "fit", CPU, images.shape, 0)
+        model = generator.fit(images, context)
         state: dict[str, Tensor] = model.state()
         means.append(waves @ state["means"][0].numpy() * LEVELS / SIGMA)
         spread = state["factors"][0].numpy() @ waves.T
         sigmas.append(np.sqrt((spread**2).sum(axis=0)) * LEVELS / SIGMA)
-        images = model.sample(asked, seed / k / "sample", NullProgress())
+        images = model.sample(asked, context.with_seed(seed / k / "sample"))
     return np.array(means), np.array(sigmas)

@@ -17,11 +17,11 @@ from torch import Tensor
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import LineageImages
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import Array
+from imgcollapse.training.context import RunContext
 
 CPU = choose_device("cpu", "float32")
 
@@ -60,10 +60,10 @@ class Born:
 
 def resampled(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
     """Fit a generator to images and draw n samples."""
-    model = generator.fit(images, 0, seed / "fit", CPU, NullProgress())
-    return model.sample(
-        torch.full((n,), UNKNOWN, dtype=torch.int16), seed / "sample", NullProgress()
-    )
+    context = RunContext(seed / "fit", CPU, images.shape, 0)
+    model = generator.fit(images, context)
+    asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
+    return model.sample(asked, context.with_seed(seed / "sample"))
 
 
 def descend(

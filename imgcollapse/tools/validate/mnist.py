@@ -12,7 +12,6 @@ import torch
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.lineage_images import LineageImages
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 from imgcollapse.generators.vae import VAEModel
 from imgcollapse.tools.validate.laws import (
@@ -25,6 +24,7 @@ from imgcollapse.tools.validate.laws import (
     compare,
 )
 from imgcollapse.tools.validate.lineages import NO_RESERVE
+from imgcollapse.training.context import RunContext
 
 PUBLISHED = np.array([0.688, 0.603, 0.534, 0.483, 0.443])
 SPREAD = np.array([0.011, 0.006, 0.012, 0.009, 0.018])
@@ -77,10 +77,11 @@ class ShumailovVAE:
         original, sigmas = None, []
         for g in range(1, len(PUBLISHED) + 2):
             training = archive.gather(trial.parts.replace.select(archive, g, seed / g / "select"))
-            model = generator.fit(training, 0, seed / g / "fit", trial.device, NullProgress())
+            context = RunContext(seed / g / "fit", trial.device, training.shape, 0)
+            model = generator.fit(training, context)
             assert isinstance(model, VAEModel)  # what encodes
             original = original or model
-            samples = model.sample(asked, seed / g / "sample", NullProgress())
+            samples = model.sample(asked, context.with_seed(seed / g / "sample"))
             archive.append(samples)
             if g > 1:
                 sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, ImageSet
 from imgcollapse.core.lineage_images import RESERVE, LineageImages
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.base import InMemoryImages
@@ -25,6 +24,7 @@ from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterF
 from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.verify.result import Check
+from imgcollapse.training.context import RunContext
 
 UNLIKE = ("retried", "micro_batch", "sample_batch")
 """What the manifest says of a training that met trouble: a replay does not meet it again."""
@@ -56,11 +56,6 @@ class Bench:
         return Seed((self.study.seed, self.lineage.number, self.g))
 
     @property
-    def classes(self) -> int:
-        """How many there are."""
-        return len(self.run.record["classes"])
-
-    @property
     def manifest(self) -> dict[str, Any]:
         """The generation's."""
         return self.lineage.manifest(self.g)
@@ -69,9 +64,13 @@ class Bench:
         """The g-th model as it was saved, or as its training set makes it."""
         if self.study.generator.stores_training_set:
             return _fit(self)
-        shape = tuple(self.run.record["shape"])
-        state = self.lineage.model(g)
-        return self.study.generator.restore(state, shape, self.classes, self.device)
+        return self.study.generator.restore(self.lineage.model(g), self.context("fit"))
+
+    def context(self, stage: str, checkpoints: CheckpointManager | None = None) -> RunContext:
+        """Returns the context of the generation's training or sampling."""
+        shape, classes = tuple(self.run.record["shape"]), len(self.run.record["classes"])
+        context = RunContext(self.seed / stage, self.device, shape, classes)
+        return replace(context, checkpoints=checkpoints) if checkpoints else context
 
     def has(self, *names: str) -> None:
         """See that files of the generation were not removed by retention.
@@ -175,7 +174,7 @@ def _sampling(bench: Bench) -> tuple[str, bool]:
     n = min(getattr(generator, "sample_batch", None) or len(recorded), len(recorded))
     first = recorded[torch.arange(n)]
     asked = first.labels if generator.conditional else torch.full((n,), UNKNOWN, dtype=torch.int16)
-    drawn = bench.model(bench.g).sample(asked, bench.seed / "sample", NullProgress())
+    drawn = bench.model(bench.g).sample(asked, bench.context("sample"))
     drawn = mark(bench.study.curation, drawn, bench.seed / "mark")
     same = torch.equal(drawn.pixels, first.pixels) and torch.equal(drawn.labels, first.labels)
     return f"{n:,} samples drawn again", same
@@ -202,10 +201,7 @@ def _fit(bench: Bench, checkpoints: CheckpointManager | None = None) -> Model:
     generator, images, previous = bench.study.generator, bench.training_images(), None
     if generator.needs_previous and bench.g > 1:
         previous = bench.model(bench.g - 1)
-    seed = bench.seed / "fit"
-    return generator.fit(
-        images, bench.classes, seed, bench.device, NullProgress(), previous, checkpoints
-    )
+    return generator.fit(images, bench.context("fit", checkpoints), previous)
 
 
 def _alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

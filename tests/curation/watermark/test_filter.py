@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from contexts import run_context
 from scipy.stats import binom
 
 from imgcollapse import run
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import REMOVED, LineageImages
-from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS
@@ -20,7 +20,7 @@ from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.drift import detection_variance
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import RealPlusSynthetic
-from imgcollapse.tools.validate.lineages import CPU, NO_RESERVE, counts
+from imgcollapse.tools.validate.lineages import NO_RESERVE, counts
 
 SEED = Seed(("watermark",))
 FOUR_SE = 4.0
@@ -155,8 +155,8 @@ def drift(shown, filters, real, ratio, generations, seed):
         offered = shown(born.labels, g - 1, classes="0123456789", images=born)
         archive.restrict(g - 1, curate(filters, offered, seed / g / "curate"))
         training = archive.gather(regime.select(archive, g, seed / g / "select"))
-        model = Resample().fit(training, 10, seed / g / "fit", CPU, NullProgress())
-        drawn = model.sample(torch.zeros(ratio * n), seed / g / "sample", NullProgress())
+        model = Resample().fit(training, run_context(seed / g / "fit", classes=10))
+        drawn = model.sample(torch.zeros(ratio * n), run_context(seed / g / "sample"))
         for part in filters:
             drawn = part.mark(drawn, seed / g / "mark")
         archive.append(drawn)

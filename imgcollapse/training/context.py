@@ -1,0 +1,40 @@
+"""The context of a training or of sampling: seed, device, image shape, progress, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from imgcollapse.core.device import Device
+from imgcollapse.core.progress import NullProgress, ProgressCallback
+from imgcollapse.core.seeds import Seed
+from imgcollapse.io.checkpoints import CheckpointManager
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Holds what one training, and the sampling from its model, share with their caller.
+
+    Attributes:
+        seed: names every random draw.
+        device: the device that networks run on.
+        shape: channels, height, width of the images.
+        classes: the number of classes; labels are below it.
+        progress: called with each stage's progress; by default nothing is reported.
+        checkpoints: saves unfinished work, and holds the metadata of the training; by default
+            nothing is saved.
+
+    >>> context = RunContext(Seed((0,)), Device(torch.device("cpu"), torch.float32), (1, 8, 8), 10)
+    >>> context.with_seed(context.seed / "sample").seed
+    Seed(path=(0, 'sample'))
+    """
+
+    seed: Seed
+    device: Device
+    shape: tuple[int, int, int]
+    classes: int
+    progress: ProgressCallback = field(default_factory=NullProgress)
+    checkpoints: CheckpointManager = field(default_factory=CheckpointManager)
+
+    def with_seed(self, seed: Seed) -> RunContext:
+        """Returns the same context for draws under another seed."""
+        return replace(self, seed=seed)
