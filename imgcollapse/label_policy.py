@@ -1,8 +1,8 @@
-"""Which class labels a conditional model is asked for.
+"""Label policies: the class labels that a conditional model is asked to sample.
 
-A model asked for fixed shares cannot lose a class by count, only by content; asked for shares
-drawn from its own training set, it drifts. Both what was asked and what the oracle then sees are
-recorded.
+A model asked for fixed shares cannot lose a class by count, only by content; one asked for the
+shares of its own training set drifts. Both the labels asked for and the classes that the oracle
+counts are recorded.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from imgcollapse.core.seeds import Seed
 
 
 class LabelPolicy(Component, ABC):
-    """A distribution over labels; n labels are n independent draws from it."""
+    """A distribution over labels; n labels are n independent draws."""
 
     @abstractmethod
     def shares(self, training: Tensor, real: Tensor) -> Tensor:
-        """The distribution asked for.
+        """Returns the distribution of the labels.
 
         Args:
             training: float64[K], class shares of the model's training set.
@@ -33,14 +33,14 @@ class LabelPolicy(Component, ABC):
         """
 
     def draw(self, training: Tensor, real: Tensor, n: int, seed: Seed) -> Tensor:
-        """int16[n] labels for the next samples; arguments as for `shares`."""
+        """Draws int16[n] labels for the next samples; arguments as for `shares`."""
         shares = self.shares(training, real)
         drawn = torch.multinomial(shares, n, replacement=True, generator=seed.torch())
         return drawn.to(torch.int16)
 
 
 class Uniform(LabelPolicy):
-    """Every class as often as any other."""
+    """All classes have equal shares."""
 
     kind: Literal["uniform"] = "uniform"
 
@@ -50,7 +50,7 @@ class Uniform(LabelPolicy):
 
 
 class RealMarginal(LabelPolicy):
-    """Every class as often as among the real images."""
+    """Classes have their shares among the real images."""
 
     kind: Literal["real"] = "real"
 
@@ -60,7 +60,7 @@ class RealMarginal(LabelPolicy):
 
 
 class TrainingMarginal(LabelPolicy):
-    """Every class as often as in the training set of the model that is asked."""
+    """Classes have their shares in the training set of the model that is sampled."""
 
     kind: Literal["training"] = "training"
 

@@ -1,9 +1,9 @@
-"""What the next model is trained on: each regime picks rows, never pixels, from all that was born.
+"""Regimes: rules for composing the training set of each model from the generations before it.
 
-n is the size of generation 0, the real training set. Every regime trains the first model on
-generation 0 (g = 1); they differ from the second on. Of each later generation the first n samples
-of the pool are used: samples come in random order, and any beyond n only sharpen the census. Where
-filters have left fewer than n, all of them are.
+A regime selects rows, never pixels. n is the size of generation 0, the real training set. Every
+regime trains the first model on generation 0 (g = 1); they differ from the second on. Of each later
+generation the first n samples that curation has kept are used, or all where there are fewer:
+samples are in random order, and more than n of them only make the census more precise.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ class Regime(Component, ABC):
     """A rule for composing training sets.
 
     Attributes:
-        reach: how many of the latest generations a training set may have samples of; None is all.
+        reach: number of latest generations that a training set may have samples of; None is all.
     """
 
     reach: ClassVar[int | None] = None
 
     @abstractmethod
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
-        """The training set of the g-th model, g >= 2, as positions in the pool."""
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+        """Returns the training set of the g-th model, g >= 2, as positions among kept images."""
 
-    def select(self, archive: LineageImages, g: int, seed: Seed) -> TrainingSet:
-        """The training set of the g-th model, g >= 1, from generations 0 to g - 1."""
-        n = archive.size(0)
-        return archive.rows(
-            first_rows(0, n) if g == 1 else self.select_after_first(archive, g, n, seed)
+    def select(self, images: LineageImages, g: int, seed: Seed) -> TrainingSet:
+        """Returns the training set of the g-th model, g >= 1, from generations 0 to g - 1."""
+        n = images.size(0)
+        return images.rows(
+            first_rows(0, n) if g == 1 else self.select_after_first(images, g, n, seed)
         )
 
     def samples_used(self, n: int) -> int:
-        """How many samples of one generation a training set of this regime may ask for."""
+        """Most samples of one generation that a training set of this regime may use."""
         return n
 
     def fresh_used(self, n: int, generations: int) -> int:
-        """How many fresh real images the whole lineage takes from the reserve."""
+        """Number of fresh real images that a lineage takes from the reserve."""
         return 0
 
 
@@ -53,15 +53,15 @@ def first_rows(generation: int, count: int, start: int = 0) -> TrainingSet:
     return TrainingSet.from_generation(generation, torch.arange(start, start + count))
 
 
-def generation_rows(archive: LineageImages, generation: int, count: int) -> TrainingSet:
-    """The first `count` samples of a generation in the pool, or all where there are fewer."""
-    return first_rows(generation, min(count, archive.size(generation)))
+def generation_rows(images: LineageImages, generation: int, count: int) -> TrainingSet:
+    """The first `count` samples kept of a generation, or all where there are fewer."""
+    return first_rows(generation, min(count, images.size(generation)))
 
 
-def all_rows(archive: LineageImages, g: int, n: int) -> TrainingSet:
+def all_rows(images: LineageImages, g: int, n: int) -> TrainingSet:
     """All n real images and the first n samples of each generation before g."""
     return TrainingSet.cat(
-        first_rows(0, n), *(generation_rows(archive, past, n) for past in range(1, g))
+        first_rows(0, n), *(generation_rows(images, past, n) for past in range(1, g))
     )
 
 
@@ -74,9 +74,9 @@ class Replace(Regime):
     reach: ClassVar[int | None] = 1
     kind: Literal["replace"] = "replace"
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of generation g-1."""
-        return generation_rows(archive, g - 1, n)
+        return generation_rows(images, g - 1, n)
 
 
 class Accumulate(Regime):
@@ -87,9 +87,9 @@ class Accumulate(Regime):
 
     kind: Literal["accumulate"] = "accumulate"
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """Rows 0..n-1 of every generation."""
-        return all_rows(archive, g, n)
+        return all_rows(images, g, n)
 
 
 class AccumulateSubsample(Regime):
@@ -100,9 +100,9 @@ class AccumulateSubsample(Regime):
 
     kind: Literal["accumulate-subsample"] = "accumulate-subsample"
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """n of the g n rows of generations 0..g-1."""
-        pool = all_rows(archive, g, n)
+        pool = all_rows(images, g, n)
         return pool[torch.randperm(len(pool), generator=seed.torch())[:n]]
 
 
@@ -128,13 +128,13 @@ class RealFraction(Regime):
             )
         return self
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """a n real rows and (1-a) n rows of generation g-1."""
         real = round(self.fraction * n)
         kept = first_rows(RESERVE, real, (g - 2) * real) if self.fresh else first_rows(0, real)
         if self.redrawn:
             kept = TrainingSet.from_generation(0, torch.randperm(n, generator=seed.torch())[:real])
-        return kept + generation_rows(archive, g - 1, self.samples_used(n))
+        return kept + generation_rows(images, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """n - round(a n)."""
@@ -155,9 +155,9 @@ class RealPlusSynthetic(Regime):
     kind: Literal["real-plus-synthetic"] = "real-plus-synthetic"
     ratio: Annotated[float, Field(ge=0)] = 1.0
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """All of generation 0 and lambda n rows of generation g-1."""
-        return first_rows(0, n) + generation_rows(archive, g - 1, self.samples_used(n))
+        return first_rows(0, n) + generation_rows(images, g - 1, self.samples_used(n))
 
     def samples_used(self, n: int) -> int:
         """round(lambda n)."""
@@ -165,12 +165,12 @@ class RealPlusSynthetic(Regime):
 
 
 class Fresh(Regime):
-    """n real images that nobody has seen, for every model: no loop at all."""
+    """n fresh real images for every model: the control without any synthetic image."""
 
     reach: ClassVar[int | None] = 0
     kind: Literal["fresh"] = "fresh"
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """The next n rows of the reserve."""
         return first_rows(RESERVE, n, (g - 2) * n)
 
@@ -184,12 +184,12 @@ class Fresh(Regime):
 
 
 class RealOnly(Regime):
-    """Generation 0 again and again: the compute-matched control, where nothing is inherited."""
+    """Generation 0 for every model: the compute-matched control, where nothing is inherited."""
 
     reach: ClassVar[int | None] = 0
     kind: Literal["real-only"] = "real-only"
 
-    def select_after_first(self, archive: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
+    def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
         """All of generation 0."""
         return first_rows(0, n)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Annotated, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imgcollapse.config.retention import Retention
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images
-from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.images import LabelsOnly
+from imgcollapse.core.lineage_images import LineageImages, TrainingSet, training_sets
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, simulated_selection
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
@@ -122,20 +122,29 @@ class Study(BaseModel):
                 f"trains on; set samples to at least {enough}"
             )
 
+    def planned_training_sets(self, real: RealData, seed: Seed, last: int) -> Iterator[TrainingSet]:
+        """Training sets of models 1 to `last`, as far as they are known before there are samples.
+
+        A filter that looks at images is taken to keep as many as it does whatever they show.
+        """
+        images, n = LineageImages(real.train, real.reserve), self.samples or len(real.train)
+        # A user's own regime may look at labels.
+        samples = LabelsOnly(self.labels.draw(real.shares, real.shares, n, seed / "labels"))
+
+        def curate(g: int, seed: Seed) -> None:
+            rows = simulated_selection(self.curation, g, images.size(g), seed)
+            images.restrict_to_rows(g, rows)
+
+        for _, _, chosen in training_sets(self.regime, images, lambda g: seed / g, curate, last):
+            yield chosen
+            images.append(samples)
+
     def _check_pool(self, real: RealData) -> None:
-        """That filters which remove images by where they come from leave some to train on."""
-        archive, seed = LineageImages(real.train, real.reserve), Seed((self.seed, "pool"))
+        """Refuses filters that leave nothing to train on, whatever the images show."""
         if self.generations == 1 or not self.curation:
             return
-        n = self.samples or len(real.train)
-        # A user's own regime may look at labels.
-        labels = self.labels.draw(real.shares, real.shares, n, seed / "labels")
-        archive.append(Images(torch.empty(n, 1, 0, 0, dtype=torch.uint8), labels))
-        for g in (0, 1):
-            rows = simulated_selection(self.curation, g, archive.size(g), seed / g)
-            if rows is not None:
-                archive.restrict_to_rows(g, rows)
-        if not len(self.regime.select(archive, 2, seed / "select")):
+        *_, second = self.planned_training_sets(real, Seed((self.seed, "pool")), 2)
+        if not len(second):
             kinds = ", ".join(str(f.kind) for f in self.curation)
             raise UserError(
                 f"curation: {kinds} removes all that regime {self.regime.kind} would train the "

@@ -57,7 +57,7 @@ def t_interval(
     return Estimate(value, max(low, value - reach), min(high, value + reach))
 
 
-def wilson_interval(successes: int, n: int) -> Estimate:
+def wilson_interval(successes: float, n: float) -> Estimate:
     """A share of n >= 1 independent images with its Wilson score interval (Wilson 1927)."""
     p = successes / n
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)

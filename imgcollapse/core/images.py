@@ -53,6 +53,18 @@ class Images:
         return channels, height, width
 
 
+class LabelsOnly(Images):
+    """N images without pixels, uint8[N, 1, 0, 0]: where only the class labels matter."""
+
+    def __init__(self, labels: Tensor) -> None:
+        """Takes labels int16[N]."""
+        super().__init__(torch.empty(len(labels), 1, 0, 0, dtype=torch.uint8), labels)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """int64[n] row numbers => uint8[n, 1, 0, 0]."""
+        return self.pixels[rows]
+
+
 def cat(parts: Sequence[Images]) -> Images:
     """Lay several sets of images of one shape end to end."""
     return Images(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))

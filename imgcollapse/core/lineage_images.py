@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from imgcollapse.core.images import Images, ImageSet
 from imgcollapse.core.lazy_images import GatheredImages
+from imgcollapse.core.seeds import Seed
 
 RESERVE = -1
 """Generation number of the reserve: real images that no training set has used yet."""
@@ -128,8 +131,10 @@ class LineageImages:
         self.generations[generation] = images.relabeled(labels)
         self.pool[generation] = kept.rows
 
-    def restrict_to_rows(self, generation: int, rows: Tensor) -> None:
-        """The same for int32[M] rows, gaps among them, under the labels they have."""
+    def restrict_to_rows(self, generation: int, rows: Tensor | None) -> None:
+        """The same for int32[M] rows, gaps among them, under the labels they have; None for all."""
+        if rows is None:
+            return
         labels = self.generations[generation].labels
         self.restrict(generation, Selection(rows, labels[rows.long().clamp(min=0)]))
 
@@ -176,3 +181,46 @@ def _read(chosen: TrainingSet, born: Mapping[int, Images], reserve: ImageSet) ->
         pixels[here] = reserve.read(rows) if seen is None else seen[rows]
         labels[here] = source.labels[rows]
     return Images(pixels, labels)
+
+
+class RowSelector(Protocol):
+    """A rule for composing training sets, such as a regime."""
+
+    def select(self, images: LineageImages, g: int, seed: Seed, /) -> TrainingSet:
+        """Returns the training set of the g-th model from generations 0 to g - 1."""
+        ...
+
+
+def training_sets(
+    regime: RowSelector,
+    images: LineageImages,
+    seeds: Callable[[int], Seed],
+    curate: Callable[[int, Seed], object] | None = None,
+    last: int | None = None,
+) -> Iterator[tuple[int, Seed, TrainingSet]]:
+    """Iterates over the generations of a lineage, from the first one that is missing.
+
+    The events of generation g are:
+
+    1. `curate` restricts generation g - 1 to what filters keep of it;
+    2. the regime selects the training set of the g-th model;
+    3. the caller trains the model, draws its samples and appends them to `images`, before it asks
+       for the next generation.
+
+    Args:
+        regime: selects the rows.
+        images: generations 0 to g - 1.
+        seeds: the seed of generation g; curation draws from `seed / "curate"` and the regime from
+            `seed / "select"`.
+        curate: called with a generation and a seed; None keeps every image.
+        last: the last generation; None never ends.
+
+    Yields:
+        g, its seed and its training set.
+    """
+    first = len(images.generations)
+    for g in count(first) if last is None else range(first, last + 1):
+        seed = seeds(g)
+        if curate is not None:
+            curate(g - 1, seed / "curate")
+        yield g, seed, regime.select(images, g, seed / "select")

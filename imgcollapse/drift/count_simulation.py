@@ -1,33 +1,33 @@
-"""Replicates by counting, for regimes that choose rows without a look at labels or at the seed.
+"""Simulation by class counts, for regimes that choose rows without a look at labels or the seed.
 
 The samples of one generation are independent draws from the same shares, so rows that every
 training set so far has used equally often are exchangeable: of such a cell only its class counts
 matter. When the next training set uses a part of a cell, the counts of that part are multivariate
-hypergeometric, and the cell is split. This is exact, and costs S K numbers a cell instead of S n.
+hypergeometric, and the cell is split. This is exact, and takes S K numbers a cell instead of S n.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.core.lineage_images import LineageImages, TrainingSet
+from imgcollapse.core.lineage_images import LineageImages, RowSelector, TrainingSet
 from imgcollapse.core.seeds import Seed
 
 Counts = NDArray[np.int64]
 
 
-class LookedAtImages(Exception):  # noqa: N818 - not an error: it says that the rows do depend
-    """The regime looked at more than sizes."""
+class LookedAtImages(Exception):  # noqa: N818 - not an error: a way back
+    """Raised where a regime looks at more than sizes."""
 
 
 class _Sizes(LineageImages):
-    """An archive that tells how many images a generation holds and nothing else."""
+    """Images of a lineage of which only the number in each generation is known."""
 
     def __init__(self, sizes: dict[int, int]) -> None:
         self.sizes = sizes
@@ -48,7 +48,7 @@ class _Sizes(LineageImages):
 
 
 class _NoSeed:
-    """Stands where a seed would, and cannot be drawn from."""
+    """A seed that cannot be drawn from."""
 
     def __truediv__(self, name: object) -> NoReturn:
         raise LookedAtImages(name)
@@ -61,13 +61,13 @@ class _NoSeed:
 
 
 def depends_on_counts_only(
-    regime: Any, g: int, sizes: dict[int, int]
+    regime: RowSelector, g: int, sizes: dict[int, int]
 ) -> tuple[NDArray[np.int64], ...]:
-    """The g-th training set from sizes alone: generation and row of each image, int64[M] both.
+    """Returns the g-th training set from sizes alone: generation and row, int64[M] both.
 
     Raises:
-        Looked: the regime asked for more than `Archive.size`, so its rows may differ from replicate
-            to replicate.
+        LookedAtImages: the regime used more than `LineageImages.size`, so that its rows may differ
+            from replicate to replicate.
     """
     chosen = regime.select(_Sizes(sizes), g, cast(Seed, _NoSeed()))
     return chosen.generation.numpy().astype(np.int64), chosen.row.numpy().astype(np.int64)
@@ -77,18 +77,17 @@ class KnownCounts:
     """A generation whose labels are known, the same in every replicate."""
 
     def __init__(self, labels: Tensor, classes: int) -> None:
-        named = labels.numpy().astype(np.int64)
-        self.labels, self.classes = named, classes
+        self.labels, self.classes = labels.numpy().astype(np.int64), classes
 
     def take(self, times: NDArray[np.int64], rng: np.random.Generator) -> Counts:
         """Class counts of rows that are used so many `times` each, int64[N]: int64[K]."""
-        named = self.labels != UNKNOWN
-        counts = np.bincount(self.labels[named], times[named], minlength=self.classes)
+        known = self.labels != UNKNOWN
+        counts = np.bincount(self.labels[known], times[known], minlength=self.classes)
         return counts.astype(np.int64)
 
 
 class GeneratedCounts:
-    """A generation of samples: cells of exchangeable rows."""
+    """A generation of samples, as cells of exchangeable rows."""
 
     def __init__(self, counts: Counts, size: int) -> None:
         """One cell: `size` rows whose class counts are int64[S, K]."""

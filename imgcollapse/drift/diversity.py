@@ -1,4 +1,4 @@
-"""How diverse the classes of one generation are, and how diverse chance would leave them."""
+"""Measures of class diversity, each with the band that drift alone gives it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
-from imgcollapse.drift.null import Array, NullModel, band
+from imgcollapse.drift.null_model import Array, NullModel, band
 
 
 def heterozygosity(x: Array) -> Array:
-    """Chance that two images differ in class, 1 - sum x^2: shares float64[..., K] => [...]."""
+    """Probability that two images differ in class, 1 - sum x^2: shares float64[..., K] => [...]."""
     return x.sum(axis=-1) ** 2 - (x**2).sum(axis=-1)
 
 
@@ -28,7 +28,7 @@ def entropy(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class DiversityBand:
-    """One measure over the generations of a lineage, beside what chance alone gives.
+    """One measure over the generations of a lineage, and its null band.
 
     Attributes:
         value: float64[..., G+1], of the lineage.
@@ -46,7 +46,7 @@ class DiversityBand:
 def against_chance(
     measure: Callable[[Array], Array], x: Array, null: NullModel, confidence: float = 0.95
 ) -> DiversityBand:
-    """A measure of shares float64[..., G+1, K], such as `heterozygosity`, with its chance band."""
-    chance = measure(null.shares)
-    low, high = band(chance, confidence)
-    return DiversityBand(measure(x), chance.mean(axis=0), low, high)
+    """Compares a measure of shares float64[..., G+1, K] with its distribution under drift alone."""
+    simulated = measure(null.shares)
+    low, high = band(simulated, confidence)
+    return DiversityBand(measure(x), simulated.mean(axis=0), low, high)

@@ -1,6 +1,6 @@
-"""Chance, or the model? The part of a class's fate that drift does not explain.
+"""Selection coefficients: the change of class shares that drift alone does not explain.
 
-Under chance alone the expected share of a class is t_g, its share in the g-th training set, so
+Under drift alone the expected share of a class is t_g, its share in the g-th training set, so
 e_g = x_g - t_g is a martingale difference, whatever the regime. A model that is biased against a
 class draws it with log odds that are s lower than in its training set, in every generation:
 logit E[x_g] = logit t_g + s, the selection coefficient of population genetics (genic selection,
@@ -20,27 +20,27 @@ from scipy.special import expit, logit
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift.null import Array, NullModel
+from imgcollapse.drift.null_model import Array, NullModel
 
 LEVEL = 0.05
 
 _REACH = 60.0
-"""Log odds beyond which a share in float64 is as good as 0 or 1."""
+"""Log odds beyond which a share in float64 cannot be told from 0 or 1."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """For each of K classes; a masked entry is undefined, and `reason` says why.
+    """Selection coefficients of K classes; a masked entry is undefined, and `reason` says why.
 
     Attributes:
         s: masked float64[K], maximum likelihood log-odds shift per generation; below 0 the model
             draws the class too rarely. Masked where the class was never drawn, or nothing else.
         low: masked float64[K], lower end of the 95% interval; masked where any lower s fits.
         high: masked float64[K], upper end; masked where any higher s fits.
-        p: masked float64[K], two-sided p-value of chance alone, s = 0: at most 0.05 just where the
-            interval leaves 0 out.
+        p: masked float64[K], two-sided p-value of drift alone, s = 0: at most 0.05 exactly where
+            the interval excludes 0.
         reason: str or None for each class, why something is masked.
-        overall: p-value of chance alone over all classes, or None where no class can tell.
+        overall: p-value of drift alone over all classes, or None where no class varies.
     """
 
     s: np.ma.MaskedArray
@@ -54,13 +54,13 @@ class Selection:
 def selection_coefficients(
     x: Array, null: NullModel, seed: Seed, noise: Array | None = None
 ) -> Selection:
-    """Estimate s for every class and test chance alone.
+    """Estimates the selection coefficient of every class and tests drift alone.
 
     With p_g = expit(logit t_g + s), s solves the score equation U(s) = sum_g (x_g - p_g) = 0;
-    generations where t_g is 0 or 1 say nothing. The statistic is Z(s) = U(s) / sqrt(I(s)) with the
-    information I(s) = sum_g p_g (1 - p_g). Its distribution under chance is that of Z(0) in the
-    replicates of the null model, so the number of images, how many of them are trained on and the
-    regime are all accounted for: p = (1 + #{|Z_null| >= |Z|}) / (S + 1) (Barnard 1963), and the
+    generations where t_g is 0 or 1 carry no information. The statistic is Z(s) = U(s) / sqrt(I(s))
+    with the information I(s) = sum_g p_g (1 - p_g). Its distribution under drift is that of Z(0) in
+    the replicates of the null model, which accounts for the number of images, how many of them are
+    trained on and the regime: p = (1 + #{|Z_null| >= |Z|}) / (S + 1) (Barnard 1963), and the
     interval is all s with |Z(s)| <= c, c the null's 95% point (quasi-likelihood score interval,
     McCullagh 1983). The overall p-value is the rank of the smallest p among those of the replicates
     (Westfall & Young 1993, single-step minP).
@@ -69,21 +69,21 @@ def selection_coefficients(
         x: float64[G+1, K] measured class shares of one lineage, or float64[L, G+1, K]: scores and
             information are summed over L lineages, and compared with L replicates at a time.
         null: the same regime, samples and generations.
-        seed: of the teams of replicates and of the noise.
+        seed: of the groups of replicates and of the noise.
         noise: float64[G+1, K], variance of a measured share beyond sampling, such as the oracle's;
             the replicates' shares get normal errors of this variance, and stay within [0, 1].
 
     Raises:
         UserError: the shapes of x, noise and null do not match.
     """
-    # What is left of a class by an iteration that converges to 0 is none of it.
-    course = (x[None] if x.ndim == 2 else x).round(12)
+    # Estimated shares on their way to 0 count as 0.
+    shares = (x[None] if x.ndim == 2 else x).round(12)
     shape = null.shares.shape[1:]
-    for name, array in (("shares", course[0]), ("noise", course[0] if noise is None else noise)):
+    for name, array in (("shares", shares[0]), ("noise", shares[0] if noise is None else noise)):
         if array.shape != shape:
             raise UserError(
                 f"selection: {name} {array.shape} and the null model {shape} differ in"
-                " generations or classes; replay as many of both"
+                " generations or classes; simulate as many of both"
             )
     replicates = null.shares
     if noise is not None:
@@ -91,15 +91,15 @@ def selection_coefficients(
         errors[:, 0] = 0  # the real shares are known
         replicates = np.clip(replicates + errors, 0, 1)
     score, information = _score(replicates, null.given(replicates))
-    teams = null.lineage_groups(len(course), seed / "teams")
-    chance = _z(score[teams].sum(axis=1), information[teams].sum(axis=1))
-    expected = null.given(course)
-    seen = _z(*(part.sum(axis=0) for part in _score(course, expected)))
+    groups = null.lineage_groups(len(shares), seed / "teams")
+    chance = _z(score[groups].sum(axis=1), information[groups].sum(axis=1))
+    expected = null.given(shares)
+    seen = _z(*(part.sum(axis=0) for part in _score(shares, expected)))
 
     # Rounded, so that the same counts added in another order are a tie.
     size = np.abs(np.concatenate([seen[None], chance])).round(12)
     p = _ranks(size)
-    cells = course[:, 1:].reshape(-1, shape[1]), expected[:, 1:].reshape(-1, shape[1])
+    cells = shares[:, 1:].reshape(-1, shape[1]), expected[:, 1:].reshape(-1, shape[1])
     critical = np.sort(size[1:], axis=0)[-max(1, int(LEVEL * len(size)))]
     fits = [
         _fit(cells[0][:, k], cells[1][:, k], critical[k], bool(critical[k] > 0))
@@ -107,23 +107,24 @@ def selection_coefficients(
     ]
     columns = [np.array([fit[i] for fit in fits], dtype=np.float64) for i in range(3)]
     s, low, high = (np.ma.array(np.nan_to_num(column), mask=np.isnan(column)) for column in columns)
-    silent = np.array([fit[4] for fit in fits])
-    least = np.where(silent, 1.0, p).min(axis=1)
+    uninformative = np.array([fit[4] for fit in fits])
+    least = np.where(uninformative, 1.0, p).min(axis=1)
     return Selection(
         s,
         low,
         high,
-        np.ma.array(p[0], mask=silent),
+        np.ma.array(p[0], mask=uninformative),
         tuple(fit[3] for fit in fits),
-        None if silent.all() else float((least <= least[0]).mean()),
+        None if uninformative.all() else float((least <= least[0]).mean()),
     )
 
 
 def _score(x: Array, t: Array) -> tuple[Array, Array]:
     """U(0) and I(0) of shares [..., G+1, K]: [..., K] both."""
-    tells = (t > 0) & (t < 1)
-    tells[..., 0, :] = False
-    return np.where(tells, x - t, 0).sum(axis=-2), np.where(tells, t * (1 - t), 0).sum(axis=-2)
+    informative = (t > 0) & (t < 1)
+    informative[..., 0, :] = False
+    score, information = np.where(informative, x - t, 0), np.where(informative, t * (1 - t), 0)
+    return score.sum(axis=-2), information.sum(axis=-2)
 
 
 def _z(score: Array, information: Array) -> Array:
@@ -141,17 +142,17 @@ Fit = tuple[float, float, float, str | None, bool]
 
 
 def _fit(x: Array, t: Array, critical: float, varies: bool) -> Fit:
-    """s, low and high (NaN where undefined), why, and whether the class says nothing at all."""
-    tells = (t > 0) & (t < 1)
-    if not tells.any() or not varies:
+    """s, low and high (NaN where undefined), why, and whether the class is uninformative."""
+    informative = (t > 0) & (t < 1)
+    if not informative.any() or not varies:
         if not (t > 0).any():
             reason = "never in a training set"
-        elif not tells.any():
+        elif not informative.any():
             reason = "the only class in every training set"
         else:
             reason = "chance alone does not change it"
         return np.nan, np.nan, np.nan, reason, True
-    x, offset = x[tells], logit(t[tells])
+    x, offset = x[informative], logit(t[informative])
     total = float(x.sum())
     z = partial(_z_at, x, offset)
     never, always = total <= 0, total >= len(x)

@@ -1,8 +1,9 @@
-"""Wright-Fisher drift of one class against all others, exactly and as a diffusion.
+"""The Wright-Fisher chain of one class against all others, solved exactly.
 
 One generation: each of n images is, independently, of the class with probability i/n, where i is
 the number of its copies now. So i' ~ Binomial(n, i/n), whatever the other classes are: 0 and n
-absorb (Fisher 1930, Wright 1931; Ewens 2004, Mathematical Population Genetics, ch. 3).
+absorb (Fisher 1930, Wright 1931; Ewens 2004, Mathematical Population Genetics, ch. 3). The
+diffusion that approximates it is in theory.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Array = NDArray[np.float64]
 
 @lru_cache(maxsize=2)
 def transition(n: int) -> Array:
-    """Chances of going from i to j copies in one generation: float64[n+1, n+1], read-only.
+    """Probabilities of going from i to j copies in one generation: float64[n+1, n+1], read-only.
 
     8 (n+1)^2 bytes: n = 2000 takes 32 MB.
     """
@@ -26,7 +27,7 @@ def transition(n: int) -> Array:
     p = (j / n)[:, None]
     ways = gammaln(n + 1) - gammaln(j + 1) - gammaln(n - j + 1)
     chances = np.exp(ways + xlogy(j, p) + xlog1py(n - j, -p))
-    # Logarithms of factorials cost some digits; without this, mass leaks over many generations.
+    # Logarithms of factorials cost some digits; rows that do not sum to 1 leak over generations.
     chances /= chances.sum(axis=1, keepdims=True)
     chances.flags.writeable = False
     return chances
@@ -42,7 +43,7 @@ def _times(n: int) -> Array:
 
 
 def absorption_time_exact(n: int, m: int) -> float:
-    """Expected generations until a class with m of n copies is lost or alone.
+    """Expected generations until a class with m of n copies is lost or fixed.
 
     (I - Q)^-1 1 with Q the transitions among 1..n-1 copies; O(n^3) once for each n.
     """
@@ -64,25 +65,8 @@ def loss_by(n: int, m: ArrayLike, generations: int) -> Array:
     copies = np.asarray(m)
     lost = np.zeros(n + 1)
     lost[0] = 1.0
-    course = [lost[copies]]
+    probabilities = [lost[copies]]
     for _ in range(generations):
         lost = transition(n) @ lost
-        course.append(lost[copies])
-    return np.stack(course, axis=-1)
-
-
-def absorption_time(n: float, p: float) -> float:
-    """Expected generations until a class of frequency p is lost or alone: -2n (p ln p + q ln q).
-
-    Haploid diffusion of Kimura & Ohta 1969, doi:10.1093/genetics/61.3.763; too long by some per
-    cent where n p is small.
-    """
-    return float(-2 * n * (xlogy(p, p) + xlogy(1 - p, 1 - p)))
-
-
-def loss_time(n: float, p: float) -> float | None:
-    """Expected generations until a class of frequency p is lost, given that: -2n p ln p / (1-p).
-
-    Kimura & Ohta 1969; None for p = 1, which is never lost.
-    """
-    return None if p == 1 else abs(float(2 * n * xlogy(p, p) / (1 - p)))
+        probabilities.append(lost[copies])
+    return np.stack(probabilities, axis=-1)

@@ -1,4 +1,4 @@
-"""What chance alone would do to a study's classes, and to its images."""
+"""The null model of a study: its class shares, and its images, under drift alone."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from imgcollapse.drift import NullModel, SelectionModel, simulate
 from imgcollapse.label_policy import LabelPolicy
 
 LINEAGES = 200
-"""Replays image by image; a label has 16 bits, and each image is a label."""
-MOST_IMAGES, AT_ONCE = 2**15, 2_000_000
+"""Replicates in which every image is followed."""
+MOST_IMAGES = 2**15
+"""Each image is a label of its own, and a label has 16 bits."""
+AT_ONCE = 2_000_000
+"""Images over all replicates that are simulated at a time, about."""
 
 
 def simulate_labels(
     study: Study, real: Tensor, reserve: Tensor, generations: int, replicates: int = 1000
 ) -> NullModel:
-    """Replay a study with a perfect learner, labels only.
+    """Simulates a study with a perfect learner, labels only.
 
     Args:
-        study: its regime, filters, label policy and sizes count; its generator does not.
+        study: its regime, filters, label policy and sizes are used; its generator is not.
         real: int16[n], labels of the real training set.
         reserve: int16[R], labels of the fresh real images in the order they are used.
         generations: how many; more leave the earlier ones as they are.
@@ -43,21 +46,21 @@ def simulate_labels(
         int(real.max()) + 1,
         Seed((study.seed, "chance")),
         replicates,
-        admitted=_admitted(study),
+        curation=_curation(study),
     )
 
 
 def simulate_images(
     study: Study, real: Tensor, reserve: Tensor, generations: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Replay a study with a perfect learner, image by image: it draws real images again.
+    """Simulates a study with a perfect learner that draws the real images again, image by image.
 
-    What is in an image, such as its words, drifts with it. Arguments as for `null`; more fresh real
-    images, as a longer study may have, make other draws.
+    Whatever is in an image, such as its visual words, drifts with it. Arguments as for
+    `simulate_labels`; more fresh real images, as a longer study may have, make other draws.
 
     Yields:
         int64[S, G+1, n+R], how often each real image is among the samples of a generation; 200
-        lineages in all, some at a time; none where there are more than 32,768 images.
+        lineages in all, some at a time; nothing where there are more than 32,768 images.
     """
     n, count = len(real), len(real) + len(reserve)
     if count > MOST_IMAGES:
@@ -65,12 +68,14 @@ def simulate_images(
     samples, seed = study.samples or n, Seed((study.seed, "chance", "images"))
     each = torch.arange(count, dtype=torch.int16)
     asked = (
-        _Alike(study.labels, torch.cat([real, reserve])) if study.generator.conditional else None
+        _ImageShares(study.labels, torch.cat([real, reserve]))
+        if study.generator.conditional
+        else None
     )
     at_once = max(1, min(LINEAGES, AT_ONCE // count))
     for begin in range(0, LINEAGES, at_once):
         lineages = min(at_once, LINEAGES - begin)
-        lived = simulate(
+        null = simulate(
             study.regime,
             asked,
             each[:n],
@@ -80,28 +85,28 @@ def simulate_images(
             count,
             seed / begin,
             lineages,
-            admitted=_admitted(study),
+            curation=_curation(study),
         )
-        drawn = (lived.shares * samples).round().astype(np.int64)
+        drawn = (null.shares * samples).round().astype(np.int64)
         drawn[:, 0] = np.arange(count) < n
         yield drawn
 
 
-def _admitted(study: Study) -> SelectionModel | None:
+def _curation(study: Study) -> SelectionModel | None:
     return partial(simulated_selection, study.curation) if study.curation else None
 
 
-class _Alike:
-    """A labels policy asked of images: it weighs classes, and images of a class are alike to it."""
+class _ImageShares:
+    """A label policy applied to images: all images of a class get the same weight."""
 
     def __init__(self, policy: LabelPolicy, labels: Tensor) -> None:
         self.policy, self.labels = policy, labels.long()
 
     def __call__(self, training: Tensor, real: Tensor) -> Tensor:
-        """Shares float64[n+R] of the images of a training set => those that are asked for."""
+        """Shares float64[n+R] of the images of a training set => the shares asked for."""
         now, then = (self._classes(shares) for shares in (training, real))
         weight = self.policy.shares(now, then) / now
-        # A class that is gone cannot be drawn, whoever asks for it.
+        # A class that is lost cannot be drawn even if it is asked for.
         wanted = training * torch.where(now > 0, weight, 0)[self.labels]
         return wanted / wanted.sum()
 

@@ -13,8 +13,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Preference, choose, curate
-from imgcollapse.drift import preference_step
 from imgcollapse.generators import Resample
+from imgcollapse.theory import preference_step
 
 SEED = Seed(("preference",))
 CPU = Device(torch.device("cpu"), torch.float32)

@@ -109,5 +109,5 @@ def test_one_class_cannot_drift():
     labels = real_labels(100) * 0
     frozen = drift.simulate(Accumulate(), None, labels, labels[:0], 100, 3, 5, SEED, 200)
     assert "only one class" in drift.relative_size(frozen.shares[0], frozen, SEED).pooled.reason
-    with pytest.raises(UserError, match="replay as many of both"):
+    with pytest.raises(UserError, match="simulate as many of both"):
         drift.relative_size(null.shares[0, :2], null, SEED)

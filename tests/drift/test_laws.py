@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from imgcollapse import drift
+from imgcollapse import drift, theory
 
 SES = 4.5  # standard errors: a true law fails one check in 150,000
 
@@ -31,11 +31,11 @@ def rng():
 
 
 def test_survival_of_a_rare_class_has_the_published_values():
-    assert drift.survival(60000, 5e-4, 100) == pytest.approx(0.4436, abs=5e-5)
-    assert [drift.median_loss(m) for m in (5, 10, 20, 50, 100)] == [13, 27, 56, 142, 286]
-    assert drift.survival_recursion(1) == 1
-    assert drift.survival_recursion(2) == pytest.approx(1 - math.exp(-1), rel=1e-15)
-    assert drift.survival_recursion(10000) == pytest.approx(2 / 10000, rel=2e-3)  # O(ln k / k)
+    assert theory.survival(60000, 5e-4, 100) == pytest.approx(0.4436, abs=5e-5)
+    assert [theory.median_loss(m) for m in (5, 10, 20, 50, 100)] == [13, 27, 56, 142, 286]
+    assert theory.survival_recursion(1) == 1
+    assert theory.survival_recursion(2) == pytest.approx(1 - math.exp(-1), rel=1e-15)
+    assert theory.survival_recursion(10000) == pytest.approx(2 / 10000, rel=2e-3)  # O(ln k / k)
 
 
 def test_survival_and_classes_lost_are_what_branching_gives(rng):
@@ -44,38 +44,38 @@ def test_survival_and_classes_lost_are_what_branching_gives(rng):
     alive = rng.poisson(n * p, size=(20000, 2))
     for _ in range(9):
         alive = rng.poisson(alive)
-    for k, law in enumerate(drift.survival(n, p, 10)):
+    for k, law in enumerate(theory.survival(n, p, 10)):
         agrees(alive[:, k] > 0, law)
-    agrees((alive == 0).sum(axis=1), drift.classes_lost(n, [*p, 0.0], 10))
+    agrees((alive == 0).sum(axis=1), theory.classes_lost(n, [*p, 0.0], 10))
 
 
 def test_survival_is_a_lower_bound_for_resampling(rng):
     alive = (replace([990, 10], 20, 20000, rng)[:, 1] > 0).mean()
-    law = drift.survival(1000, 0.01, 20)
+    law = theory.survival(1000, 0.01, 20)
     assert law < alive < law + 0.02
 
 
 def test_first_extinction_has_the_published_mean(rng):
     p = [0.6, 0.3, 0.06, 0.03, 0.01]
-    assert drift.first_extinction_mean(1000, p) == pytest.approx(35.7, abs=0.05)
+    assert theory.first_extinction_mean(1000, p) == pytest.approx(35.7, abs=0.05)
     counts, first = np.tile([600, 300, 60, 30, 10], (2000, 1)), np.zeros(2000)
     while (alive := (counts > 0).all(axis=1)).any():
         first += alive
         counts = rng.multinomial(1000, counts / 1000)
-    agrees(first, drift.first_extinction_mean(1000, p))
+    agrees(first, theory.first_extinction_mean(1000, p))
 
 
 def test_mean_of_the_first_extinction_is_the_sum_over_generations():
     p = [0.4, 0.3, 0.3]
-    plain = sum(drift.first_extinction(20, p, k) for k in range(3000))
+    plain = sum(theory.first_extinction(20, p, k) for k in range(3000))
     # Pr(T > k) < prod(2 n p_i / k): what lies beyond 3000 is below 2304 / (2 3000^2).
-    assert plain < drift.first_extinction_mean(20, p) < plain + 1.3e-4
-    assert drift.first_extinction_mean(20, [1.0, 0.0]) == math.inf
+    assert plain < theory.first_extinction_mean(20, p) < plain + 1.3e-4
+    assert theory.first_extinction_mean(20, [1.0, 0.0]) == math.inf
 
 
 def test_heterozygosity_under_replacement(rng):
     shares = replace([20, 20, 10], 15, 40000, rng) / 50
-    agrees(drift.heterozygosity(shares), drift.heterozygosity_replace(0.64, 50, 15))
+    agrees(drift.heterozygosity(shares), theory.heterozygosity_replace(0.64, 50, 15))
 
 
 def test_heterozygosity_under_accumulation(rng):
@@ -84,24 +84,25 @@ def test_heterozygosity_under_accumulation(rng):
     for g in range(1, t + 1):
         born = rng.multinomial(n, pool / (g * n))
         pool = pool + born
-    agrees(drift.heterozygosity(born / n), drift.heterozygosity_accumulate(0.62, n, t))
+    agrees(drift.heterozygosity(born / n), theory.heterozygosity_accumulate(0.62, n, t))
     agrees(
-        drift.heterozygosity(pool / (n * (t + 1))), drift.heterozygosity_accumulate_pool(0.62, n, t)
+        drift.heterozygosity(pool / (n * (t + 1))),
+        theory.heterozygosity_accumulate_pool(0.62, n, t),
     )
 
 
 def test_accumulation_converges_to_the_sine():
-    assert drift.heterozygosity_accumulate_limit(1, 200) == pytest.approx(0.9918, abs=5e-5)
+    assert theory.heterozygosity_accumulate_limit(1, 200) == pytest.approx(0.9918, abs=5e-5)
     # The factors that are left beyond t lie within 1/(n t).
-    late = drift.heterozygosity_accumulate(1, 200, 10**6)
-    assert late == pytest.approx(drift.heterozygosity_accumulate_limit(1, 200), abs=1e-8)
-    assert drift.heterozygosity_accumulate(0.3, 200, 0) == 0.3
-    assert drift.heterozygosity_accumulate(0.3, 1, 5) == 0
+    late = theory.heterozygosity_accumulate(1, 200, 10**6)
+    assert late == pytest.approx(theory.heterozygosity_accumulate_limit(1, 200), abs=1e-8)
+    assert theory.heterozygosity_accumulate(0.3, 200, 0) == 0.3
+    assert theory.heterozygosity_accumulate(0.3, 1, 5) == 0
 
 
 def test_a_single_copy(rng):
-    agrees(replace([49, 1], 1, 40000, rng)[:, 1] == 0, drift.lost_in_one_generation(50))
-    assert drift.lost_in_one_generation(1) == 0
+    agrees(replace([49, 1], 1, 40000, rng)[:, 1] == 0, theory.lost_in_one_generation(50))
+    assert theory.lost_in_one_generation(1) == 0
 
 
 def test_transitions_of_two_images_are_exact():
@@ -128,17 +129,17 @@ def test_times_of_the_chain_are_those_of_resampling(rng):
 
 def test_the_diffusion_is_too_long_by_some_per_cent():
     for n, m in ((1000, 500), (1000, 20), (2000, 10)):
-        excess = drift.absorption_time(n, m / n) / drift.absorption_time_exact(n, m) - 1
+        excess = theory.absorption_time(n, m / n) / drift.absorption_time_exact(n, m) - 1
         assert 0 < excess < 0.06  # VALIDATION T5: 1 to 6%
-        assert drift.loss_time(n, m / n) == pytest.approx(drift.loss_time_exact(n, m), rel=0.06)
+        assert theory.loss_time(n, m / n) == pytest.approx(drift.loss_time_exact(n, m), rel=0.06)
 
 
 @pytest.mark.parametrize("n", [1, 5])
 def test_what_is_over_takes_no_time(n):
     assert drift.absorption_time_exact(n, 0) == drift.absorption_time_exact(n, n) == 0
-    assert drift.absorption_time(n, 0) == drift.absorption_time(n, 1) == 0
-    assert drift.loss_time_exact(n, 0) == drift.loss_time(n, 0) == 0
-    assert drift.loss_time_exact(n, n) is drift.loss_time(n, 1) is None
+    assert theory.absorption_time(n, 0) == theory.absorption_time(n, 1) == 0
+    assert drift.loss_time_exact(n, 0) == theory.loss_time(n, 0) == 0
+    assert drift.loss_time_exact(n, n) is theory.loss_time(n, 1) is None
 
 
 def test_real_data_caps_the_variance(rng):
@@ -147,21 +148,21 @@ def test_real_data_caps_the_variance(rng):
     for _ in range(40):  # (1-a)^(2 40) = 2e-8: stationary
         fresh = rng.binomial(n, (1 - a) * fresh + a * p) / n
         fixed = (rng.binomial(round((1 - a) * n), fixed) + a * n * p) / n
-    agrees((fresh - p) ** 2 / (p * (1 - p)), drift.real_fraction_variance(n, a, True))
-    agrees((fixed - p) ** 2 / (p * (1 - p)), drift.real_fraction_variance(n, a, False))
+    agrees((fresh - p) ** 2 / (p * (1 - p)), theory.real_fraction_variance(n, a, True))
+    agrees((fixed - p) ** 2 / (p * (1 - p)), theory.real_fraction_variance(n, a, False))
 
 
 def test_real_data_has_the_published_values():
-    assert drift.real_fraction_variance(1000, 0.1, True) == pytest.approx(0.00524, abs=5e-6)
-    assert drift.real_fraction_variance(1000, 0.1, False) == pytest.approx(0.00471, abs=5e-6)
-    assert drift.real_fraction_variance(1000, 0, True) == 1
-    assert drift.real_fraction_variance(1000, 1, True) == 1 / 1000
-    assert drift.real_fraction_chi_square(1000, 0.1, True, 10) == pytest.approx(
+    assert theory.real_fraction_variance(1000, 0.1, True) == pytest.approx(0.00524, abs=5e-6)
+    assert theory.real_fraction_variance(1000, 0.1, False) == pytest.approx(0.00471, abs=5e-6)
+    assert theory.real_fraction_variance(1000, 0, True) == 1
+    assert theory.real_fraction_variance(1000, 1, True) == 1 / 1000
+    assert theory.real_fraction_chi_square(1000, 0.1, True, 10) == pytest.approx(
         9 * 0.00524, abs=5e-5
     )
     published = (0.93, 0.83, 0.44)
     for a, chance in zip((0, 0.01, 0.1), published, strict=True):
-        assert drift.no_copy(1000, 0.002, a, 50) == pytest.approx(chance, abs=0.011)
+        assert theory.no_copy(1000, 0.002, a, 50) == pytest.approx(chance, abs=0.011)
 
 
 def test_a_gaussian_of_its_own_samples(rng):
@@ -170,11 +171,11 @@ def test_a_gaussian_of_its_own_samples(rng):
     for _ in range(k):
         x = mean[:, None] + sigma[:, None] * rng.normal(size=(lineages, n))
         mean, sigma = x.mean(axis=1), x.std(axis=1, ddof=1)
-    agrees(sigma, drift.gaussian_sigma(k, n))
+    agrees(sigma, theory.gaussian_sigma(k, n))
     sample = mean + sigma * rng.normal(size=lineages)
-    agrees(sample**2, drift.gaussian_mean_variance(k, n))
-    assert (sigma > 0.5).mean() <= drift.gaussian_tail_bound(k, n, 0.5)
-    assert drift.gaussian_sigma(100, 100) == pytest.approx(0.777, abs=5e-4)
+    agrees(sample**2, theory.gaussian_mean_variance(k, n))
+    assert (sigma > 0.5).mean() <= theory.gaussian_tail_bound(k, n, 0.5)
+    assert theory.gaussian_sigma(100, 100) == pytest.approx(0.777, abs=5e-4)
 
 
 def test_best_of_many_is_the_limit(rng):
@@ -182,19 +183,19 @@ def test_best_of_many_is_the_limit(rng):
     drawn = rng.choice(3, size=(20000, k), p=p)
     # The largest of reward plus Gumbel noise is a Bradley-Terry choice among K.
     kept = drawn[np.arange(20000), (r[drawn] + rng.gumbel(size=drawn.shape)).argmax(axis=1)]
-    step = drift.preference_step(p, r)
+    step = theory.preference_step(p, r)
     for c in range(3):
         # At finite K the limit is off by a relative Var[e^r] / (K E[e^r]^2) < 1/K.
         error = SES * math.sqrt(step[c] * (1 - step[c]) / 20000) + step[c] / k
         assert abs((kept == c).mean() - step[c]) < error
     value = np.exp(r)
-    assert value @ (step - p) >= drift.preference_gain(p, r, k) > 0
-    np.testing.assert_allclose(drift.preference_step(p, r + 1000), step, rtol=1e-12)
+    assert value @ (step - p) >= theory.preference_gain(p, r, k) > 0
+    np.testing.assert_allclose(theory.preference_step(p, r + 1000), step, rtol=1e-12)
 
 
 def test_divergence_is_bounded_only_below_the_threshold():
-    assert drift.preference_divergence_bound(0.25, 3) == pytest.approx(math.log(2))
-    assert drift.preference_divergence_bound(0.5, 3) is None
+    assert theory.preference_divergence_bound(0.25, 3) == pytest.approx(math.log(2))
+    assert theory.preference_divergence_bound(0.5, 3) is None
 
 
 def test_regression_on_its_own_labels(rng):
@@ -209,10 +210,10 @@ def test_regression_on_its_own_labels(rng):
             fit = total / s  # the same points, labelled by each fit so far
         replaced.append(last @ last)
         kept.append(fit @ fit)
-    agrees(replaced, drift.regression_replace(points, dimension, 1.0, t))
-    agrees(kept, drift.regression_accumulate(points, dimension, 1.0, t))
-    bound = drift.regression_accumulate_bound(points, dimension, 1.0)
-    assert drift.regression_accumulate(points, dimension, 1.0, 10**5) == pytest.approx(
+    agrees(replaced, theory.regression_replace(points, dimension, 1.0, t))
+    agrees(kept, theory.regression_accumulate(points, dimension, 1.0, t))
+    bound = theory.regression_accumulate_bound(points, dimension, 1.0)
+    assert theory.regression_accumulate(points, dimension, 1.0, 10**5) == pytest.approx(
         bound, rel=1e-5
     )
 
@@ -220,17 +221,17 @@ def test_regression_on_its_own_labels(rng):
 def test_detection_without_a_detector_is_a_fixed_share_of_real_data():
     # B is N for sure then: the recursion's fixed point is the island model's variance.
     for n, samples in ((200, 200), (50, 400)):
-        course = drift.detection_variance(n, samples, 0.0, 0.0, 400)
-        law = drift.real_fraction_variance(n + samples, n / (n + samples), fresh=False)
+        course = theory.detection_variance(n, samples, 0.0, 0.0, 400)
+        law = theory.real_fraction_variance(n + samples, n / (n + samples), fresh=False)
         assert course[0] == 0
         assert course[-1] == pytest.approx(law, rel=1e-12)
-        assert drift.detection_variance_limit(n, samples, 0, 0) == pytest.approx(law, rel=1e-14)
+        assert theory.detection_variance_limit(n, samples, 0, 0) == pytest.approx(law, rel=1e-14)
 
 
 def test_detection_agrees_with_every_course_of_two_images():
     # A real image of each of two classes, and one sample found with chance 1/2: in a later training
     # set it is there with chance 1/2, when a class has 2 of 3. Squared shifts of 1/6, two classes.
-    course = drift.detection_variance(2, 1, 0.5, 0.0, 2)
+    course = theory.detection_variance(2, 1, 0.5, 0.0, 2)
     assert course[1] == pytest.approx(0.5 * 2 * (1 / 6) ** 2 / 0.5, rel=1e-12)
 
 
@@ -244,14 +245,14 @@ def test_detection_is_what_a_simulation_gives(rng):
             born = rng.multinomial(rng.binomial(samples, 1 - tpr), x)
             x = (left + born) / (left + born).sum()
         ends.append(np.square(x - left / left.sum()).sum() / (1 - 1 / classes))
-    agrees(ends, drift.detection_variance(n, samples, tpr, fpr, 6)[-1])
+    agrees(ends, theory.detection_variance(n, samples, tpr, fpr, 6)[-1])
 
 
 def test_a_perfect_detector_leaves_the_real_sample_alone_and_misses_must_vanish():
-    assert not drift.detection_variance(50, 500, 1.0, 0.0, 20).any()
+    assert not theory.detection_variance(50, 500, 1.0, 0.0, 20).any()
     # 2 n V: to 1 as the real share vanishes and a tenth is missed, not so if n/2 in all are.
     missed, vanishing = (
-        [100 * drift.detection_variance_limit(50, 50 * k, tpr(k), 0.0) for k in (1, 100, 10000)]
+        [100 * theory.detection_variance_limit(50, 50 * k, tpr(k), 0.0) for k in (1, 100, 10000)]
         for tpr in (lambda k: 0.9, lambda k: 1 - 0.5 / k)
     )
     assert missed == sorted(missed)

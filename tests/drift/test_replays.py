@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgcollapse import drift
+from imgcollapse import drift, theory
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.lineage_images import TrainingSet
 from imgcollapse.core.seeds import Seed
@@ -137,8 +137,8 @@ def test_a_plain_twin_has_the_same_variance(regime):
 
 def test_heterozygosity_is_the_closed_forms():
     for regime, law in (
-        (Replace(), drift.heterozygosity_replace),
-        (Accumulate(), drift.heterozygosity_accumulate),
+        (Replace(), theory.heterozygosity_replace),
+        (Accumulate(), theory.heterozygosity_accumulate),
     ):
         h = drift.heterozygosity(replay(regime, generations=6, replicates=4000).shares)
         expected = [law(float(h[0, 0]), 200, t) for t in range(7)]
@@ -195,7 +195,7 @@ def test_most_replicates_lie_within_the_band():
 
 
 def test_random_rows_of_many_images_make_fewer_replicates(monkeypatch):
-    monkeypatch.setattr("imgcollapse.drift.simulate.LABELS", 200 * 300)
+    monkeypatch.setattr("imgcollapse.drift.null_model.LABELS", 200 * 300)
     assert len(replay(AccumulateSubsample(), generations=1).shares) == 300
     assert len(replay(AccumulateSubsample(), generations=1, samples=2000).shares) == 200
     assert len(replay(Replace(), generations=1, samples=2000).shares) == 1000
@@ -211,7 +211,7 @@ def test_one_image_and_one_class(regime):
 
 def test_a_reserve_that_runs_dry_is_an_error():
     for regime in (Fresh(), Peeping(Fresh())):
-        with pytest.raises(UserError, match="of 2000; give a reserve that lasts"):
+        with pytest.raises(UserError, match="of 2000; give a larger reserve"):
             replay(regime, generations=12)
-    with pytest.raises(UserError, match="2 generations are born and only 1"):
+    with pytest.raises(UserError, match="2 generations were observed and only 1"):
         replay(Replace(), generations=1, history=[REAL, REAL])

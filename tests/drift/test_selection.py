@@ -128,7 +128,7 @@ def test_few_copies_are_finite_or_undefined(counts, regime):
 
 def test_other_shapes_are_an_error():
     null = null_of("replace", 1000, 2)
-    with pytest.raises(UserError, match="replay as many of both"):
+    with pytest.raises(UserError, match="simulate as many of both"):
         selection(null.shares[0, :2], null, SEED)
     with pytest.raises(UserError, match="noise"):
         selection(null.shares[0], null, SEED, noise=np.zeros((2, 5)))

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift import heterozygosity_replace, preference_step
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
+from imgcollapse.theory import heterozygosity_replace, preference_step
 from imgcollapse.tools.validate.accumulation import heterozygosity_subsample
 from imgcollapse.tools.validate.curation import REWARDS, best_of
 from imgcollapse.tools.validate.gaussian import PATTERNS, patterns
-from imgcollapse.tools.validate.lineages import Labels, classes_of, counts, heterozygosity, history
+from imgcollapse.tools.validate.lineages import classes_of, counts, heterozygosity, history
 
 SEED = Seed(("lineages",))
 
@@ -42,7 +43,7 @@ def test_accumulated_training_sets_grow_by_n():
 
 def test_fresh_real_labels_come_from_the_reserve():
     regime = RealFraction(fraction=0.5, fresh=True)
-    reserve = Labels(torch.arange(2, 6, dtype=torch.int16))
+    reserve = LabelsOnly(torch.arange(2, 6, dtype=torch.int16))
     lineage = history(regime, Resample(), classes_of(2, 2), 3, SEED, reserve)
     assert lineage[1].training[:2].tolist() == [2, 3]
     assert lineage[2].training[:2].tolist() == [4, 5]

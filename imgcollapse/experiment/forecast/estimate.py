@@ -1,4 +1,4 @@
-"""A study's time, disk and memory, from what was counted and what was measured."""
+"""Estimates a study's time, disk and memory from its schedule and a measured profile."""
 
 from __future__ import annotations
 
@@ -7,25 +7,56 @@ from dataclasses import dataclass
 
 from imgcollapse.config.retention import Keep
 from imgcollapse.config.study import Study
+from imgcollapse.core.seeds import Seed
+from imgcollapse.data import RealData
 from imgcollapse.experiment.forecast.profile import CostProfile
-from imgcollapse.experiment.forecast.schedule import Schedule
 
 RECORD, EVENT, FILE = 12_000, 300, 130
-"""Bytes of run.json, of an event, and of what a manifest says of a file, about."""
+"""Bytes of run.json, of an event, and of a file's entry in a manifest, about."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The training sets and optimizer steps of one lineage, counted without training anything.
+
+    Attributes:
+        training: images in the training set of models 1 .. G.
+        runs: runs of consecutive rows that each training set is recorded as.
+        steps: optimizer steps of each model; None of a generator that takes none.
+    """
+
+    training: tuple[int, ...]
+    runs: tuple[int, ...]
+    steps: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, study: Study, real: RealData) -> Schedule:
+        """Asks the regime for every training set, and the generator for its steps."""
+        sets = [
+            (len(chosen), len(chosen.runs()["count"]))
+            for chosen in study.planned_training_sets(
+                real, Seed((study.seed, "course")), study.generations
+            )
+        ]
+        steps = [
+            study.generator.training_steps(size, warm=g > 0) for g, (size, _) in enumerate(sets)
+        ]
+        training, runs = zip(*sets, strict=True)
+        return cls(training, runs, tuple(steps))
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study takes.
+    """The expected time, disk and memory of a study.
 
     Attributes:
         study: its settings.
-        course: of each of its lineages.
-        probe: what was measured.
-        oracle: seconds of getting ready: images, oracle, words, floors.
+        schedule: of each of its lineages.
+        profile: the measured costs.
+        oracle: seconds of preparation: real images, oracle, codebook, floors.
         training: seconds of training, over all lineages; likewise `sampling` and `measuring`.
         sampling: of drawing samples.
-        measuring: of naming and measuring them.
+        measuring: of classifying and measuring them.
         disk: bytes of the run folder without report.html.
         memory: bytes of the process; None where the system does not say.
     """
@@ -58,56 +89,56 @@ class Forecast:
 
 
 def forecast(
-    study: Study, probe: CostProfile, oracle_is_there: bool = False, first_models_there: int = 0
+    study: Study, profile: CostProfile, oracle_is_there: bool = False, first_models_there: int = 0
 ) -> Forecast:
-    """What a study takes that has not begun.
+    """Estimates the cost of a study that has not begun.
 
     Args:
         study: its settings.
-        probe: of it, or of one that differs in nothing that costs time.
+        profile: of it, or of one that differs in nothing that costs time.
         oracle_is_there: whether another study has the same oracle.
-        first_models_there: of how many lineages another study has the same first model.
+        first_models_there: number of lineages whose first model another study has.
     """
-    course = Schedule.of(study, probe.real)
-    n, lineages = study.samples or len(probe.real.train), study.lineages
-    first = _fitted(probe, course, 0)
-    lineage = math.fsum(_fitted(probe, course, g) for g in range(study.generations))
+    schedule = Schedule.of(study, profile.real)
+    n, lineages = study.samples or len(profile.real.train), study.lineages
+    first = _fitted(profile, schedule, 0)
+    lineage = math.fsum(_fitted(profile, schedule, g) for g in range(study.generations))
     return Forecast(
         study,
-        course,
-        probe,
-        probe.load + probe.once + (0.0 if oracle_is_there else probe.oracle),
+        schedule,
+        profile,
+        profile.load + profile.once + (0.0 if oracle_is_there else profile.oracle),
         lineages * lineage - min(first_models_there, lineages) * first,
-        lineages * study.generations * n * probe.sample,
-        lineages * (study.generations + 1) * probe.measure,
-        _disk(study, probe, course, n),
-        _memory(study, probe, course),
+        lineages * study.generations * n * profile.sample,
+        lineages * (study.generations + 1) * profile.measure,
+        _disk(study, profile, schedule, n),
+        _memory(study, profile, schedule),
     )
 
 
-def _fitted(probe: CostProfile, course: Schedule, g: int) -> float:
-    """Seconds of a model's training; what comes before its steps grows with the training set."""
-    grown = course.training[g] / max(course.training[0], 1)
-    return probe.training.setup * grown + probe.training.step * (course.steps[g] or 0)
+def _fitted(profile: CostProfile, schedule: Schedule, g: int) -> float:
+    """Seconds to train model g + 1; the part before its steps grows with the training set."""
+    grown = schedule.training[g] / max(schedule.training[0], 1)
+    return profile.training.setup * grown + profile.training.step * (schedule.steps[g] or 0)
 
 
-def _disk(study: Study, probe: CostProfile, course: Schedule, n: int) -> int:
+def _disk(study: Study, profile: CostProfile, schedule: Schedule, n: int) -> int:
     """Bytes of the run folder."""
-    pixels = math.prod(probe.real.train.shape)
+    pixels = math.prod(profile.real.train.shape)
     kept, models = study.retention.samples, study.retention.models
-    real = len(probe.real.train) * (pixels + 4) + probe.generation + 3 * FILE
-    born = (
+    real = len(profile.real.train) * (pixels + 4) + profile.generation + 3 * FILE
+    generations = (
         _latest(kept, study.generations) * n * (pixels + 4)
-        + _latest(models, study.generations) * probe.model
-        + study.generations * (probe.generation + 5 * FILE + EVENT)
-        + 10 * sum(course.runs)
+        + _latest(models, study.generations) * profile.model
+        + study.generations * (profile.generation + 5 * FILE + EVENT)
+        + 10 * sum(schedule.runs)
     )
-    tables = (study.generations + 1) * probe.tables
+    tables = (study.generations + 1) * profile.tables
     # Several lineages have tables of their own, and one over all.
     return (
-        probe.shared
+        profile.shared
         + RECORD
-        + study.lineages * (real + born + tables)
+        + study.lineages * (real + generations + tables)
         + (study.lineages * tables if study.lineages > 1 else 0)
     )
 
@@ -116,9 +147,9 @@ def _latest(keep: Keep, generations: int) -> int:
     return generations if keep == "all" else min(keep, generations)
 
 
-def _memory(study: Study, probe: CostProfile, course: Schedule) -> int | None:
-    """Bytes at most: the probe's, and a copy of the largest training set beyond the first."""
-    if probe.memory is None or study.generator.stores_training_set:
-        return probe.memory
-    grown = max(course.training) - course.training[0]
-    return probe.memory + max(grown, 0) * math.prod(probe.real.train.shape)
+def _memory(study: Study, profile: CostProfile, schedule: Schedule) -> int | None:
+    """Bytes at most: those of the profile, and the largest training set beyond the first."""
+    if profile.memory is None or study.generator.stores_training_set:
+        return profile.memory
+    grown = max(schedule.training) - schedule.training[0]
+    return profile.memory + max(grown, 0) * math.prod(profile.real.train.shape)

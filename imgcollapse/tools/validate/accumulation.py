@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift import (
+from imgcollapse.regimes import Regime
+from imgcollapse.theory import (
     heterozygosity_accumulate,
     heterozygosity_accumulate_limit,
     heterozygosity_accumulate_pool,
@@ -19,7 +21,6 @@ from imgcollapse.drift import (
     regression_accumulate_bound,
     regression_replace,
 )
-from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -29,7 +30,7 @@ from imgcollapse.tools.validate.laws import (
     Plot,
     compare,
 )
-from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, heterozygosity, history
+from imgcollapse.tools.validate.lineages import NO_RESERVE, heterozygosity, history
 
 N = 200
 POINTS, DIMENSION, NOISE = 40, 8, 1.0
@@ -151,7 +152,7 @@ def _errors(regime: Regime, fits: int, seed: Seed) -> list[float]:
     noise = seed.numpy()
     points = noise.standard_normal((POINTS, DIMENSION))
     answers = noise.normal(0, NOISE**0.5, POINTS)[None]
-    rows = Labels(torch.zeros(POINTS, dtype=torch.int16))
+    rows = LabelsOnly(torch.zeros(POINTS, dtype=torch.int16))
     archive, errors = LineageImages(rows, NO_RESERVE), []
     for t in range(1, fits + 1):
         chosen = regime.select(archive, t, seed / t)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from scipy.special import rel_entr
 
+from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift import preference_divergence_bound, preference_gain, preference_step
+from imgcollapse.theory import preference_divergence_bound, preference_gain, preference_step
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -22,7 +23,7 @@ from imgcollapse.tools.validate.laws import (
     Plot,
     compare,
 )
-from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, classes_of, counts, resampled
+from imgcollapse.tools.validate.lineages import NO_RESERVE, classes_of, counts, resampled
 
 REWARDS = np.array([0.0, 0.5, 1.0])
 REAL = classes_of(1000, 600, 400)
@@ -104,13 +105,13 @@ class Preference:
         ends = []
         for i in range(trial.replicates(20)):
             seed = trial.seed / "mixed" / i
-            archive = LineageImages(Labels(REAL), NO_RESERVE)
+            archive = LineageImages(LabelsOnly(REAL), NO_RESERVE)
             for g in range(1, last + 1):
                 training = archive.gather(regime.select(archive, g, seed / g / "select"))
                 kept = _kept(trial, training.labels, k, seed / g)
                 # Curated labels lie in no order, as samples do: the regime takes the first of them.
                 order = torch.randperm(len(REAL), generator=(seed / g / "order").torch())
-                archive.append(Labels(_labels(kept, len(REAL))[order]))
+                archive.append(LabelsOnly(_labels(kept, len(REAL))[order]))
             chosen = regime.select(archive, last + 1, seed / "last")
             ends.append(counts(archive.labels(chosen), 3) / len(chosen))
         settled = start
@@ -142,7 +143,7 @@ def best_of(p: Array, r: Array, k: int) -> Array:
 def _kept(trial: LawContext, training: torch.Tensor, k: int, seed: Seed) -> Array:
     """Shares of what is kept of K samples for each real image: float64[3]."""
     n = len(REAL)
-    drawn = resampled(trial.parts.resample, Labels(training), n * k, seed).labels.view(n, k)
+    drawn = resampled(trial.parts.resample, LabelsOnly(training), n * k, seed).labels.view(n, k)
     won = trial.parts.choose(REWARDS[drawn.long().numpy()], seed / "choose")
     return counts(drawn[torch.arange(n), torch.from_numpy(won)], 3) / n
 

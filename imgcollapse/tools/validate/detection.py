@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import curate
 from imgcollapse.curation.base import FilterInput
-from imgcollapse.drift import detection_variance
+from imgcollapse.theory import detection_variance
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -24,7 +25,7 @@ from imgcollapse.tools.validate.laws import (
     Plot,
     compare,
 )
-from imgcollapse.tools.validate.lineages import NO_RESERVE, Labels, counts, resampled
+from imgcollapse.tools.validate.lineages import NO_RESERVE, counts, resampled
 
 CLASSES = 10
 NOWHERE = Path("no folder: nobody leaves anything for a detector")
@@ -136,7 +137,7 @@ def _later(
     regime = trial.parts.real_plus_synthetic(ratio=ratio)
     detector = (trial.parts.detector(tpr=tpr, fpr=fpr),)
     real = (torch.arange(n) % CLASSES).to(torch.int16)
-    archive = LineageImages(Labels(real), NO_RESERVE)
+    archive = LineageImages(LabelsOnly(real), NO_RESERVE)
     g = 0
     while True:
         g += 1
@@ -157,7 +158,7 @@ def _seen(generation: int, labels: Tensor) -> FilterInput:
         generation,
         torch.arange(n, dtype=torch.int32),
         [str(k) for k in range(CLASSES)],
-        Labels(labels),
+        LabelsOnly(labels),
         counted=labels,
         probabilities=none,
         features=none,

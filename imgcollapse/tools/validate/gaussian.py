@@ -18,8 +18,8 @@ from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN, Images, unlabeled
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
 from imgcollapse.generators.base import Generator
+from imgcollapse.theory import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,

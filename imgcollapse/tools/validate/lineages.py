@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from imgcollapse.core.device import choose_device
-from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.core.images import UNKNOWN, Images, LabelsOnly
 from imgcollapse.core.lineage_images import LineageImages
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator
@@ -26,18 +26,7 @@ from imgcollapse.training.context import RunContext
 CPU = choose_device("cpu", "float32")
 
 
-class Labels(Images):
-    """N images of which only the labels, int16[N], are there: a generation, or a reserve."""
-
-    def __init__(self, labels: Tensor) -> None:
-        super().__init__(torch.empty(len(labels), 1, 0, 0, dtype=torch.uint8), labels)
-
-    def read(self, rows: Tensor) -> Tensor:
-        """int64[n] row numbers => uint8[n, 1, 0, 0]."""
-        return self.pixels[rows]
-
-
-NO_RESERVE = Labels(torch.empty(0, dtype=torch.int16))
+NO_RESERVE = LabelsOnly(torch.empty(0, dtype=torch.int16))
 
 
 def classes_of(*copies: int) -> Tensor:
@@ -71,10 +60,10 @@ def descend(
     generator: Generator,
     real: Tensor,
     seed: Seed,
-    reserve: Labels = NO_RESERVE,
+    reserve: LabelsOnly = NO_RESERVE,
 ) -> Iterator[Born]:
     """Live without end from real labels, int16[n]; the first one born is model 1."""
-    archive = LineageImages(Labels(real), reserve)
+    archive = LineageImages(LabelsOnly(real), reserve)
     for g in count(1):
         training = archive.gather(regime.select(archive, g, seed / g / "select"))
         samples = resampled(generator, training, len(real), seed / g)
@@ -88,7 +77,7 @@ def history(
     real: Tensor,
     generations: int,
     seed: Seed,
-    reserve: Labels = NO_RESERVE,
+    reserve: LabelsOnly = NO_RESERVE,
 ) -> list[Born]:
     """The first so many generations of a lineage."""
     return list(islice(descend(regime, generator, real, seed, reserve), generations))

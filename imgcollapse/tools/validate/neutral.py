@@ -10,13 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcollapse.drift import (
-    absorption_time,
-    absorption_time_exact,
-    effective_size,
-    heterozygosity_replace,
-    lost_in_one_generation,
-)
+from imgcollapse.core.images import LabelsOnly
+from imgcollapse.drift import absorption_time_exact, effective_size
+from imgcollapse.theory import absorption_time, heterozygosity_replace, lost_in_one_generation
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -27,7 +23,6 @@ from imgcollapse.tools.validate.laws import (
     compare,
 )
 from imgcollapse.tools.validate.lineages import (
-    Labels,
     classes_of,
     counts,
     descend,
@@ -173,11 +168,11 @@ class EffectiveSize:
     def _inverse_sizes(self, trial: LawContext, apart: tuple[int, ...], seed: Any) -> Array:
         real, classes = classes_of(*[10] * 50), 50
         resample = trial.parts.resample
-        before = counts(resampled(resample, Labels(real), 500, seed / "before").labels, classes)
+        before = counts(resampled(resample, LabelsOnly(real), 500, seed / "before").labels, classes)
         lineage = list(islice(_descend(trial, real, seed), apart[-1]))
         found = []
         for t in apart:
-            later = Labels(lineage[t - 1].samples)
+            later = LabelsOnly(lineage[t - 1].samples)
             after = counts(resampled(resample, later, 500, seed / "after" / t).labels, classes)
             found.append(effective_size(before, after, t).value)
         return np.array([0.0 if size is None else 1 / size for size in found])

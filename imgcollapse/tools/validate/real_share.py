@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.seeds import Seed
-from imgcollapse.drift import no_copy, real_fraction_chi_square, real_fraction_variance
+from imgcollapse.theory import no_copy, real_fraction_chi_square, real_fraction_variance
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -19,7 +20,7 @@ from imgcollapse.tools.validate.laws import (
     Plot,
     compare,
 )
-from imgcollapse.tools.validate.lineages import Born, Labels, counts, history
+from imgcollapse.tools.validate.lineages import Born, counts, history
 
 
 class RealShare:
@@ -111,9 +112,9 @@ class RealShare:
         return findings, Plot("Chance that a rare class is missing", "generation", curves)
 
 
-def _drawn(classes: int, size: int, seed: Seed) -> Labels:
+def _drawn(classes: int, size: int, seed: Seed) -> LabelsOnly:
     """A reserve of independent draws from K equal classes."""
-    return Labels(torch.randint(classes, (size,), generator=seed.torch(), dtype=torch.int16))
+    return LabelsOnly(torch.randint(classes, (size,), generator=seed.torch(), dtype=torch.int16))
 
 
 def _missing(lineage: list[Born], classes: int) -> Array:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from imgcollapse.drift import (
+from imgcollapse.generators.base import Generator
+from imgcollapse.regimes import Regime
+from imgcollapse.theory import (
     classes_lost,
     first_extinction,
     first_extinction_mean,
     median_loss,
     survival,
 )
-from imgcollapse.generators.base import Generator
-from imgcollapse.regimes import Regime
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,

@@ -17,9 +17,9 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, Watermark, curate
 from imgcollapse.curation.watermark.attacks import ATTACKS
 from imgcollapse.data import Digits, PaperDogs
-from imgcollapse.drift import detection_variance
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import RealPlusSynthetic
+from imgcollapse.theory import detection_variance
 from imgcollapse.tools.validate.lineages import NO_RESERVE, counts
 
 SEED = Seed(("watermark",))

@@ -1,4 +1,4 @@
-"""When classes went extinct across lineages, those that still live counted as censored."""
+"""Survival analysis of classes across lineages; a class that is still alive is censored."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import CensoredData, ecdf, logrank, norm
+from scipy.stats import CensoredData, ecdf, logrank
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.estimate import wilson_interval
 
 
 @dataclass(frozen=True)
 class SurvivalCurve:
-    """Kaplan-Meier: a step function that starts at 1 in generation 0.
+    """A Kaplan-Meier estimate: a step function that starts at 1 in generation 0.
 
     Attributes:
         generation: int64[T], 0 and every generation with an extinction or a censored lineage.
-        alive: float64[T], estimated chance of being alive after that generation.
+        alive: float64[T], estimated probability of being alive after that generation.
         low: float64[T], lower end of the pointwise 95% interval.
         high: float64[T], upper end.
-        at_risk: int64[T], lineages alive and watched just before.
-        median: first generation after which at most half are alive, or None if it lies beyond.
+        at_risk: int64[T], lineages alive and observed just before.
+        median: first generation after which at most half are alive; None if it was not reached.
     """
 
     generation: NDArray[np.int64]
@@ -34,10 +35,10 @@ class SurvivalCurve:
 
 @dataclass(frozen=True)
 class LogRank:
-    """Whether two groups of lineages lose a class at the same pace.
+    """A log-rank test of two groups of lineages losing a class at the same rate.
 
     Attributes:
-        statistic: about standard normal where they do; negative where the first group lives longer.
+        statistic: about standard normal if they do; negative if the first group survives longer.
         p: two-sided p-value.
         reason: why both are None, else None.
     """
@@ -48,13 +49,13 @@ class LogRank:
 
 
 def survival_curve(times: ArrayLike, observed: ArrayLike) -> SurvivalCurve:
-    """Product-limit estimate over L lineages (Kaplan & Meier 1958).
+    """Product-limit estimate of survival over L lineages (Kaplan & Meier 1958).
 
     The interval is Wilson's for a proportion of n* = S(1-S)/Var lineages, Var Greenwood's (Rothman
     1978): without censoring n* is their number, and it is finite where all or none are alive.
 
     Args:
-        times: int[L], generation of extinction, or the last one looked at.
+        times: int[L], generation of extinction, or the last one observed.
         observed: bool[L], True for an extinction, False where the class was still alive.
 
     Raises:
@@ -71,9 +72,13 @@ def survival_curve(times: ArrayLike, observed: ArrayLike) -> SurvivalCurve:
         if 0 < dead < risk:
             greenwood += dead / (risk * (risk - dead))
         s = alive[len(n_star)]
-        # Var = S^2 greenwood; where all are dead the last size at which some lived stands.
+        # Var = S^2 greenwood; once none are alive, the last n* with survivors is kept.
         n_star.append((1 - s) / (s * greenwood) if s > 0 and greenwood > 0 else n_star[-1])
-    low, high = _wilson(alive, np.array(n_star))
+    intervals = [
+        wilson_interval(share * n, n) for share, n in zip(alive.tolist(), n_star, strict=True)
+    ]
+    low = np.array([interval.low for interval in intervals])
+    high = np.array([interval.high for interval in intervals])
     low[0] = high[0] = 1.0  # a class is there in generation 0 by definition
     under = generation[alive[1:] <= 0.5 + 1e-12]
     return SurvivalCurve(
@@ -100,15 +105,15 @@ def log_rank(
     if not len(events):
         return LogRank(None, None, "no extinction in either group: nothing to compare")
     everyone, died = np.concatenate([a, b]), np.concatenate([died_a, died_b])
-    # A generation tells the groups apart if both are at risk in it and not all die in it.
-    tells = [
+    # A generation is informative if both groups are at risk in it and not all die in it.
+    informative = [
         (a >= t).any()
         and (b >= t).any()
         and bool(((everyone > t) | ((everyone == t) & ~died)).any())
         for t in events
     ]
-    if not any(tells):
-        return LogRank(None, None, "no extinction while some of both groups lived on")
+    if not any(informative):
+        return LogRank(None, None, "no extinction while both groups had survivors")
     result = logrank(_censored(a, died_a), _censored(b, died_b))
     return LogRank(float(result.statistic), float(result.pvalue))
 
@@ -125,12 +130,3 @@ def _checked(times: ArrayLike, observed: ArrayLike) -> tuple[NDArray[np.int64], 
 
 def _censored(when: NDArray[np.int64], died: NDArray[np.bool_]) -> CensoredData:
     return CensoredData(uncensored=when[died], right=when[~died])
-
-
-def _wilson(
-    share: NDArray[np.float64], n: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    z2 = float(norm.ppf(0.975)) ** 2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -1,4 +1,4 @@
-"""How long a class has from here, if chance alone goes on."""
+"""Generations until a class goes extinct, if drift alone goes on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.drift.null import NullModel
-from imgcollapse.drift.survival_law import median_loss, survival
-from imgcollapse.drift.wright_fisher import loss_by, loss_time, loss_time_exact
+from imgcollapse.drift.null_model import NullModel
+from imgcollapse.drift.wright_fisher import loss_by, loss_time_exact
+from imgcollapse.theory import loss_time, median_loss, survival
 
 EXACT = 2000
 """Most images for which the chain is solved: 8 n^2 bytes, and n^3 steps once."""
@@ -18,13 +18,13 @@ EXACT = 2000
 
 @dataclass(frozen=True)
 class ExtinctionTime:
-    """Generations from now until a class is gone.
+    """Generations from now until a class is lost.
 
     Attributes:
         mean: expected generations if it is lost, or None.
-        median: generations after which it is as likely gone as not, or None.
+        median: generations after which it is as likely lost as not, or None.
         horizon: generations looked ahead; a median of None means more than these.
-        lost: probability that it is gone within the horizon.
+        lost: probability that it is lost within the horizon.
         reason: why something is None, else None.
     """
 
@@ -36,10 +36,10 @@ class ExtinctionTime:
 
 
 def time_left(copies: Sequence[int], n: int, horizon: int = 1000) -> tuple[ExtinctionTime, ...]:
-    """Of classes with so many copies [K] among the n images of a regime like `replace`.
+    """Extinction times of classes with `copies` [K] among the n images of a regime like `replace`.
 
-    n <= 2000: the exact Wright-Fisher chain. Beyond: Suresh's recursion for median and probability,
-    Kimura & Ohta's diffusion for the mean.
+    Up to n = 2000 from the exact Wright-Fisher chain; beyond, median and probability from the
+    branching approximation and the mean from the diffusion (theory.py).
 
     Raises:
         UserError: a class has fewer copies than none, or more than n.
@@ -63,22 +63,22 @@ def time_left(copies: Sequence[int], n: int, horizon: int = 1000) -> tuple[Extin
     )
 
 
-def simulated_time_left(null: NullModel, born: int) -> tuple[ExtinctionTime, ...]:
-    """Of every class, from a replay whose first `born` generations are history.
+def simulated_time_left(null: NullModel, observed: int) -> tuple[ExtinctionTime, ...]:
+    """Extinction times of every class from simulated lineages after `observed` generations.
 
-    A class is gone in generation g if none of its samples is there and no later training set of the
-    replay has it; so the last generation can not be judged, and the horizon is one less. The mean
-    is known only if every replicate lost the class.
+    A class is lost in generation g if it has no sample there and no later training set has it; so
+    the last generation cannot be judged, and the horizon is one less. The mean is known only if
+    every replicate lost the class.
     """
     generations, classes = null.shares.shape[1:]
-    horizon = generations - 2 - born
+    horizon = generations - 2 - observed
     if horizon < 0:
-        unknown = ExtinctionTime(None, None, 0, 0.0, "the replay has no generation to come")
+        unknown = ExtinctionTime(None, None, 0, 0.0, "no later generation was simulated")
         return (unknown,) * classes
     in_training = null.given(null.shares) > 0
-    # From each generation on, whether any later training set has the class.
+    # later[s, g, k]: class k is in the training set of generation g or of a later one.
     later = np.logical_or.accumulate(in_training[:, ::-1], axis=1)[:, ::-1]
-    gone = ~later[:, born + 1 :] & (null.shares[:, born:-1] == 0)
+    gone = ~later[:, observed + 1 :] & (null.shares[:, observed:-1] == 0)
     times = []
     for k in range(classes):
         lost = gone[:, :, k].any(axis=1)
