@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+C = TypeVar("C")
 IMPORTED = "imported"
 
 
@@ -77,7 +78,16 @@ def _tag(value: Any) -> str:
 def _imported(value: Any, base: type[Component]) -> Any:
     if not isinstance(value, Mapping):
         return value
-    module, _, name = value["kind"].partition(":")
+    return import_class(value["kind"], base).model_validate(value)
+
+
+def import_class(path: str, base: type[C]) -> type[C]:
+    """The class at an import path `module:Class`.
+
+    Raises:
+        PydanticCustomError: it cannot be imported, or is not a `base`.
+    """
+    module, _, name = path.partition(":")
     # A config may name code that its reader has installed, but not start programs that are there
     # on every machine; no part is among them.
     steps = module.split(".")
@@ -94,4 +104,4 @@ def _imported(value: Any, base: type[Component]) -> Any:
         raise PydanticCustomError("import", "cannot be imported: {why}", {"why": why}) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
-    return part.model_validate(value)
+    return part

@@ -1,4 +1,4 @@
-"""How a study measures: what all its lineages are compared with, and by whom they are named."""
+"""The evaluator of a study: classifies images, counts classes and measures metrics."""
 
 from __future__ import annotations
 
@@ -20,16 +20,13 @@ from imgcollapse.experiment import data_parallel, null_model
 from imgcollapse.generators.base import Likelihood, Model
 from imgcollapse.oracle import FrozenOracle, Predictions
 
-_WORDS = "vocab_"
-"""How the names of metrics of words begin."""
-
 
 class CachedFindings(NamedTuple):
-    """What was found about a study's real images before, to the same bits.
+    """Findings about a study's real images that were made before, to the same bits.
 
     Attributes:
-        seen: `RealSide.state`, or none.
-        chance: `Laboratory.chance`, or none; found again where it is of fewer or more generations.
+        seen: `RealReference.state`, or none.
+        chance: `Evaluator.null_model`, or none; computed again where its generations differ.
         rows: of metrics.csv, whose floors are taken over; read when the first is needed.
     """
 
@@ -39,9 +36,9 @@ class CachedFindings(NamedTuple):
 
 
 class Evaluator:
-    """What all lineages of a study share: its settings, its real images, and how it measures.
+    """Measures generations of all lineages of a study against its real images.
 
-    Nothing is found before it is needed.
+    Reference statistics are computed when they are first needed, and then kept.
     """
 
     def __init__(
@@ -60,9 +57,9 @@ class Evaluator:
             real: its real images.
             oracle: names images.
             device: where networks run.
-            watcher: told about progress.
+            reporter: receives progress.
             codebook: the words that images are written in; none leaves words out.
-            known: is not found again.
+            known: findings that are not computed again.
         """
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.reporter, self.codebook = device, reporter, codebook
@@ -74,22 +71,22 @@ class Evaluator:
 
     @property
     def features_from(self) -> str:
-        """What the metrics look through: the identity of the extractor."""
+        """The identity of the feature extractor."""
         return self.study.metrics.features.identity(self.oracle.sha256())
 
     @cached_property
     def reference(self) -> metrics.RealReference:
-        """What generations are compared with."""
+        """Features and distances of the real images that generations are compared with."""
         study, real, known = self.study, self.real, self._known.seen
         seen = known or {
-            "reference": self._see(real.reference.pixels),
-            "train": self._see(real.train.pixels),
+            "reference": self._features(real.reference.pixels),
+            "train": self._features(real.train.pixels),
         }
-        side = metrics.RealReference(
+        reference = metrics.RealReference(
             features=seen["reference"],
             labels=real.reference.labels,
-            spare=seen["train"],
-            spare_labels=real.train.labels,
+            training_features=seen["train"],
+            training_labels=real.train.labels,
             seed=Seed((study.seed, "floor")),
             settings=study.metrics,
             extractor=self.features_from,
@@ -97,12 +94,12 @@ class Evaluator:
             training_pixels=real.train.pixels,
             distances=seen.get("nearest"),
         )
-        side.load_cached(self._floors, real.classes)
-        return side
+        reference.load_cached(self._floors, real.classes)
+        return reference
 
     @cached_property
     def words(self) -> metrics.WordReference | None:
-        """What the words of generations are compared with; None where there are none."""
+        """The words of the real images; None where the study leaves words out."""
         if self.codebook is None:
             return None
         base, held_out = (
@@ -115,10 +112,10 @@ class Evaluator:
 
     @cached_property
     def null_model(self) -> Mapping[str, Tensor]:
-        """What chance alone would do in each generation, as float64 tensors.
+        """Bands of each generation under the null model, chance alone, as float64 tensors.
 
         `drift_low` and `drift_high`, [G+1, K], are the 95% band of the class shares. By the name of
-        a metric of words, [G, 3] from generation 1 on: mean, and the central 95%.
+        a metric, [G, 3] from generation 1 on: mean, and the central 95%.
         """
         if (known := self._known.chance) and self._is_of_this_study(known):
             return known
@@ -135,7 +132,7 @@ class Evaluator:
 
     @cached_property
     def expectations(self) -> list[census.Expectation]:
-        """What each generation's class shares would be with no loss, and with chance alone."""
+        """Class shares expected of each generation without loss, and their band by chance."""
         study, real = self.study, self.real
         low, high = self.null_model["drift_low"], self.null_model["drift_high"]
         asked = study.labels.shares(real.shares, real.shares)
@@ -148,9 +145,9 @@ class Evaluator:
         ]
 
     def classify(self, pixels: Tensor) -> Predictions:
-        """What the oracle says of uint8[N, C, H, W] images.
+        """The oracle's predictions of uint8[N, C, H, W] images.
 
-        The last answers are kept: what filters judge are the samples that have just been measured.
+        The last ones are kept, for filters judge the samples that have just been measured.
         """
         if self._last is None or not torch.equal(self._last[0], pixels):
             answers = data_parallel.classify(self.study.oracle, self.oracle, pixels, self.device)
@@ -159,18 +156,21 @@ class Evaluator:
 
     @cached_property
     def real_generation(self) -> tuple[Tensor, dict[str, Any]]:
-        """What `measure` says of generation 0, which is the same in every lineage."""
-        return self._measure(0, self.real.train, self.reference.spare)
+        """The findings of `measure` about generation 0, which is the same in every lineage."""
+        return self._measure(0, self.real.train, self.reference.training_features)
 
     def measure(
         self, g: int, samples: Images, expectation: census.Expectation | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """What the oracle names the samples, int16[N], the rows for both tables, and word counts.
+        """Classes of the samples, int16[N], rows of both tables, and word counts.
 
         Args:
             g: their generation.
             samples: the images.
             expectation: of their class shares; none takes this study's for generation g.
+
+        Returns:
+            The classes, and the findings: "census" and "metrics" rows, and "words".
         """
         return self._measure(g, samples, None, expectation)
 
@@ -184,8 +184,8 @@ class Evaluator:
         classes, answers = self.real.classes, self.classify(samples.pixels)
         counted = answers.counted
         if features is None:
-            features = self._features(samples.pixels, answers)
-        judged_alone, expectation = bool(expectation), expectation or self.expectations[g]
+            features = self._features(samples.pixels)
+        of_study, expectation = expectation is None, expectation or self.expectations[g]
         findings: dict[str, Any] = {
             "census": census.count(
                 g,
@@ -200,43 +200,46 @@ class Evaluator:
         }
         if self.words:
             written = self.words.codebook.write(samples.pixels)
-            by_chance = {} if judged_alone or g == 0 else self._words_by_chance(g)
-            findings["metrics"] += self.words.rows(g, written, by_chance)
+            chance = self._chance(g) if of_study and g else {}
+            findings["metrics"] += self.words.rows(g, written, chance)
             findings["words"] = self.words.counts(written)
         return counted, findings
 
     def likelihood_metrics(self, g: int, model: Model) -> list[dict[str, Any]]:
-        """How well generation g's model foretells real images, where it can say; metric rows."""
+        """Metric rows about the likelihood of held-out real images under generation g's model."""
         if not isinstance(model, Likelihood):
             return []
-        return [metrics.bits_per_dim(g, model.bits_per_dim(self.real.reference), model.dimensions)]
+        bits = model.bits_per_dim(self.real.reference)
+        return metrics.likelihood_rows(g, bits, model.dimensions, self.study.metrics)
 
     @cached_property
     def _floors(self) -> list[Mapping[str, Any]]:
         return [row for row in self._known.rows if row["metric"].endswith("_floor")]
 
     def _is_of_this_study(self, found: Mapping[str, Tensor]) -> bool:
-        """Whether it is of as many generations, for a run may become longer, and of words."""
+        """Whether a null model has the generations of the study, which may have become longer."""
         generations, classes = self.study.generations, len(self.real.classes)
-        of_words, of_classes = (generations, 3), (generations + 1, classes)
         images = len(self.real.train) + len(self.real.reserve.labels)
         has_words = self.codebook is not None and images <= null_model.MOST_IMAGES
-        return has_words == any(name.startswith(_WORDS) for name in found) and all(
-            tensor.shape == (of_words if name.startswith(_WORDS) else of_classes)
+        of_metrics = found.keys() & self._with_chance
+        return has_words == bool(of_metrics) and all(
+            tensor.shape == ((generations, 3) if name in of_metrics else (generations + 1, classes))
             for name, tensor in found.items()
         )
 
-    def _words_by_chance(self, g: int) -> dict[str, metrics.Estimate]:
+    @cached_property
+    def _with_chance(self) -> set[str]:
+        """Names of the metrics that the null model gives a band of."""
+        return {info.name for info in metrics.metric_infos(self.study.metrics) if info.has_chance}
+
+    def _chance(self, g: int) -> dict[str, metrics.Estimate]:
         return {
-            metric: metrics.Estimate(*of_generations[g - 1].tolist())
-            for metric, of_generations in self.null_model.items()
-            if metric.startswith(_WORDS)
+            name: metrics.Estimate(*of_generations[g - 1].tolist())
+            for name, of_generations in self.null_model.items()
+            if name in self._with_chance
         }
 
-    def _see(self, pixels: Tensor) -> Tensor:
-        """What the metrics see of uint8[N, C, H, W] images: float32[N, D]."""
-        return self._features(pixels, self.classify(pixels))
-
-    def _features(self, pixels: Tensor, answers: Predictions) -> Tensor:
-        extractor = self.study.metrics.features
-        return data_parallel.features(extractor, pixels, answers.features, self.device)
+    def _features(self, pixels: Tensor) -> Tensor:
+        """float32[N, D] features of uint8[N, C, H, W] images, by the study's extractor."""
+        extractor, seen = self.study.metrics.features, self.classify(pixels).features
+        return data_parallel.features(extractor, pixels, seen, self.device)

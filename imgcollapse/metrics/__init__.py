@@ -1,34 +1,37 @@
-"""How far a generation is from real images.
+"""Metrics: how far a generation is from real images.
 
-panel.py          every metric of a generation, for all and for each class, beside its floor
-settings.py       what a study may set
-features/         what the metrics see of an image: oracle, backbone, inception, dinov2
-frechet.py        Fréchet distance (FID), exact, with a low-rank path
-extrapolation.py  FID-infinity
-kernel.py         kernel distance (KID)
-neighbours.py     precision, recall, density, coverage
-diversity.py      Vendi score
-memorization.py   the share of samples that are copies of training images
-degenerate.py     samples that are all alike, or have no shades left
-likelihood.py     bits per dimension of held-out real images
-vocabulary/       small patches as words: which are lost, how rare ones fade
-blocks.py         an order that does not depend on arrival; the jackknife
-streams.py        metrics that keep every feature vector
+base.py              base classes, and the description that tables and charts show a metric by
+registry.py          all metrics of a study
+suite.py             every metric of a generation and of each class, beside its floor
+floors.py            each metric between two sets of real images, and the rows of metrics.csv
+settings.py          what a study may set
+imported.py          users' metrics by import path, and those of torchmetrics
+features/            what the metrics see of an image: oracle, backbone, inception, dinov2
+frechet.py           Fréchet distance (FID), exact, with a low-rank path
+frechet_infinity.py  FID-infinity
+kernel_distance.py   kernel distance (KID)
+precision_recall.py  precision, recall, density, coverage
+vendi_score.py       Vendi score
+memorization.py      the share of samples that are copies of training images
+likelihood.py        bits per dimension of held-out real images
+vocabulary/          small patches as words: which are lost, how rare ones fade
+jackknife.py         an order that does not depend on arrival; the jackknife
+degenerate.py        samples that are all alike, or have no shades left
 """
 
 from imgcollapse.core.estimate import Estimate
-from imgcollapse.metrics.base import MetricInfo
+from imgcollapse.metrics.base import Metric, MetricInfo, TwoSampleMetric
 from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, fid
 from imgcollapse.metrics.frechet_infinity import FrechetInfinity, fid_infinity
 from imgcollapse.metrics.kernel_distance import KernelDistance, kid
-from imgcollapse.metrics.likelihood import bits_per_dim
+from imgcollapse.metrics.likelihood import BitsPerDim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.precision_recall import PrecisionRecall, prdc
-from imgcollapse.metrics.registry import metric_infos
+from imgcollapse.metrics.registry import metric_infos, study_metrics
 from imgcollapse.metrics.settings import MetricSettings
-from imgcollapse.metrics.suite import COLUMNS, RealReference, metric_row
+from imgcollapse.metrics.suite import COLUMNS, RealReference, likelihood_rows, metric_row
 from imgcollapse.metrics.vendi_score import Vendi, vendi
 from imgcollapse.metrics.vocabulary import (
     TAIL_MASS,
@@ -43,6 +46,7 @@ __all__ = [
     "TAIL_MASS",
     "WORDS_LOST",
     "AnyExtractor",
+    "BitsPerDim",
     "Codebook",
     "Estimate",
     "Extractor",
@@ -50,20 +54,24 @@ __all__ = [
     "FrechetInfinity",
     "KernelDistance",
     "MemorizedShare",
+    "Metric",
     "MetricInfo",
     "MetricSettings",
     "PrecisionRecall",
     "RealReference",
+    "TwoSampleMetric",
     "Vendi",
     "Vocabulary",
+    "WordMetrics",
     "WordReference",
-    "bits_per_dim",
     "degenerate",
     "fid",
     "fid_infinity",
     "kid",
+    "likelihood_rows",
     "metric_infos",
     "metric_row",
     "prdc",
+    "study_metrics",
     "vendi",
 ]

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
+import torchmetrics
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.jackknife import hash_order
+
+if TYPE_CHECKING:
+    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.vocabulary.codebook import Codebook
+
+T = TypeVar("T")
+FLOOR, CHANCE = "_floor", "_chance"
+"""Endings of the names of rows with a metric's floor, and its band under the null model."""
+Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +65,79 @@ class MetricInfo:
     section: Literal["metrics", "vocabulary"] = "metrics"
 
 
-class TwoSampleMetric(Metric):
-    """Base of metrics between two sets of features, each as float64[N, D] when it is computed."""
+class Metric(torchmetrics.Metric):
+    """Base of every metric: `update` by batches, states that are put together across processes.
+
+    A subclass declares `infos` and `inputs`, adds states, and defines `update` and `compute`.
+    `compute` returns one `Estimate`, or one for each name in `infos`.
+
+    Attributes:
+        infos: descriptions of the values that it computes.
+        inputs: the argument of `update`: "images", float32[N, C, H, W] in [0, 1]; "features",
+            float[N, D] of the study's extractor; "nearest", float64[N], squared distances to the
+            nearest real training image; "words", int64[N, h, w]; "bits", float64[N], bits per
+            dimension of each image under a model.
+        two_sample: whether `update` has a second argument, `real`: the side of a batch.
+        equal_n: whether it is measured on as many samples as there are real images to compare with.
+        interval: whether `compute` gives an interval too; floors need none.
+        shuffle: whether samples are put in a random order by a hash of their bits, so that nothing
+            depends on the order of arrival; not needed where they arrive in random order.
+    """
 
     is_differentiable = False
     full_state_update = False
+    infos: ClassVar[tuple[MetricInfo, ...]] = ()
+    inputs: ClassVar[Inputs] = "images"
+    two_sample: ClassVar[bool] = False
+    equal_n: ClassVar[bool] = True
+    interval = True
+    shuffle = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take torchmetrics' direction from the first description."""
+        super().__init_subclass__(**kwargs)
+        if cls.infos:
+            cls.higher_is_better = cls.infos[0].higher_is_better
+
+    @classmethod
+    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> Metric:
+        """The metric with the settings of a study; one without settings needs not override it.
+
+        Args:
+            settings: the study's.
+            codebook: the words of the study; None where it has none.
+        """
+        return cls()
+
+    def estimates(self) -> Mapping[str, Estimate]:
+        """What `compute` returns, by the names in `infos`."""
+        found = self.compute()
+        return found if isinstance(found, Mapping) else {self.infos[0].name: found}
+
+    def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
+        """The metric of two whole sets; of the generated one alone where it is not `two_sample`."""
+        self.reset()
+        if self.two_sample:
+            self.update(real, real=True)
+            self.update(generated, real=False)
+        else:
+            self.update(generated)
+        return self.estimates()
+
+    def floor(self, n: int) -> Mapping[str, Estimate] | None:
+        """The exact floors at n images, where a formula gives them; None takes random halvings."""
+        return None
+
+    def ordered(self, rows: Tensor) -> Tensor:
+        """float64[N, D] rows in the order that `shuffle` says."""
+        return hash_order(rows) if self.shuffle else rows
+
+
+class TwoSampleMetric(Metric):
+    """Base of metrics between two sets of features, each float64[N, D]."""
+
+    inputs = "features"
+    two_sample = True
     real: list[Tensor]
     generated: list[Tensor]
 
@@ -66,15 +145,36 @@ class TwoSampleMetric(Metric):
         super().__init__(**kwargs)
         self.add_state("real", default=[], dist_reduce_fx="cat")
         self.add_state("generated", default=[], dist_reduce_fx="cat")
+        self._once: tuple[Tensor, Any] | None = None
 
     def update(self, features: Tensor, real: bool) -> None:
         """Take in float[N, D] features of real or of generated images."""
         (self.real if real else self.generated).append(features.double())
 
+    def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
+        """The metric of two whole sets; `once` recognizes the real one if it comes again."""
+        self.reset()
+        self.update(generated, real=False)
+        self.real = [real]
+        return self.estimates()
+
+    def once(self, function: Callable[[Tensor], T], real: Tensor) -> T:
+        """A function of the real side, kept until another tensor comes."""
+        if self._once is None or self._once[0] is not real:
+            self._once = real, function(real)
+        return self._once[1]
+
     def both(self) -> tuple[Tensor, Tensor]:
-        """All real and all generated features, each in an order that does not depend on arrival."""
-        sides = [dim_zero_cat(side) if len(side) else None for side in (self.real, self.generated)]
-        width = next((side.shape[1] for side in sides if side is not None), 0)
+        """All real and all generated features, float[M, D] and float64[N, D]."""
+        parts = [_rows(state) for state in (self.real, self.generated)]
+        width = next((part.shape[1] for part in parts if part is not None), 0)
         empty = torch.zeros(0, width, dtype=torch.float64, device=self.device)
-        real, generated = (empty if side is None else hash_order(side) for side in sides)
+        real, generated = (empty if part is None else self.ordered(part) for part in parts)
         return real, generated
+
+
+def _rows(state: list[Tensor] | Tensor) -> Tensor | None:
+    """The rows of a state; a single part is not copied, so that `once` recognizes it."""
+    if not len(state):
+        return None
+    return state[0] if isinstance(state, list) and len(state) == 1 else dim_zero_cat(state)

@@ -10,17 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import MetricInfo
+from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
@@ -55,12 +53,6 @@ class Gaussian:
         lower = torch.from_numpy(_SYRK(1.0, deviations.cpu().numpy().T, lower=1))
         full = lower.tril() + lower.tril(-1).T
         return Gaussian(mean, full=full.to(mean.device))
-
-    @staticmethod
-    def of_sums(n: int, total: Tensor, outer: Tensor) -> Gaussian:
-        """Fit to n, the sum of n features float64[D], and that of their outer products [D, D]."""
-        mean = total / n
-        return Gaussian(mean, full=(outer - torch.outer(total, mean)) / (n - 1))
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -161,12 +153,17 @@ def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
     return value, float(moves.std() / n**0.5)
 
 
-class FrechetDistance(Metric):
-    """Fréchet distance of streamed features, float64, in memory that does not grow with n.
+class FrechetDistance(TwoSampleMetric):
+    """Fréchet distance of streamed features: FID, where the features are Inception's.
 
-    Features are kept while there are no more of them than dimensions, for the low-rank path; then
-    only their number, sum and sum of outer products. `fid` gives the interval, which needs every
-    feature vector once more.
+    |m_r - m_g|^2 + tr C_r + tr C_g - 2 tr (C_r C_g)^{1/2}, Heusel et al. 2017, arXiv:1706.08500.
+
+    >>> import torch
+    >>> metric = FrechetDistance()
+    >>> metric.update(torch.tensor([[0.0], [1.0], [2.0]]), real=True)  # mean 1, variance 1
+    >>> metric.update(torch.tensor([[2.0], [4.0], [6.0]]), real=False)  # mean 4, variance 4
+    >>> round(metric.compute().value, 6)  # (4 - 1)^2 + (2 - 1)^2
+    10.0
     """
 
     infos: ClassVar = (
@@ -185,58 +182,16 @@ class FrechetDistance(Metric):
     higher_is_better = False
     full_state_update = False
 
-    def __init__(self, width: int, **kwargs: Any) -> None:
-        """
-        Args:
-            width: D, the length of a feature vector.
-            kwargs: torchmetrics' own.
-        """
-        super().__init__(**kwargs)
-        self.width = width
-        self.set_dtype(torch.float64)
-        for side in ("real", "generated"):
-            self.add_state(f"{side}_kept", default=[], dist_reduce_fx="cat")
-            self.add_state(f"{side}_n", torch.tensor(0), dist_reduce_fx="sum")
-            total, outer = torch.zeros(width), torch.zeros(width, width)
-            self.add_state(f"{side}_total", total.double(), dist_reduce_fx="sum")
-            self.add_state(f"{side}_outer", outer.double(), dist_reduce_fx="sum")
-
-    def update(self, features: Tensor, real: bool) -> None:
-        """Take in float[N, D] features of real or of generated images."""
-        side = "real" if real else "generated"
-        kept: list[Tensor] = getattr(self, f"{side}_kept")
-        kept.append(features.double())
-        if getattr(self, f"{side}_n") > 0 or sum(map(len, kept)) > self.width:
-            self._absorb(side, torch.cat(kept))
-            kept[:] = [features[:0].double()]  # of one shape on every process that has any
-
     def compute(self) -> Estimate:
-        """The distance, without an interval."""
-        sides = [self._fitted("real"), self._fitted("generated")]
-        if sides[0] is None or sides[1] is None:
+        """The distance with its 95% interval, the real side fixed."""
+        real, generated = self.both()
+        if min(len(real), len(generated)) < 2:
             return undefined(TOO_FEW)
-        if reason := nonfinite_reason(*(side.mean for side in sides if side)):
+        if self.interval:
+            return fid(self.once(Gaussian.of, real), generated)
+        if reason := nonfinite_reason(real, generated):
             return undefined(reason)
-        return Estimate(distance(sides[0], sides[1]))
-
-    def _absorb(self, side: str, features: Tensor) -> None:
-        for state, more in (
-            ("n", len(features)),
-            ("total", features.sum(0)),
-            ("outer", features.T @ features),
-        ):
-            setattr(self, f"{side}_{state}", getattr(self, f"{side}_{state}") + more)
-
-    def _fitted(self, side: str) -> Gaussian | None:
-        kept = getattr(self, f"{side}_kept")
-        features = dim_zero_cat(kept) if len(kept) else torch.zeros(0, self.width)
-        n, total, outer = (getattr(self, f"{side}_{state}") for state in ("n", "total", "outer"))
-        if n == 0:
-            return Gaussian.of(features) if len(features) > 1 else None
-        # With states of several processes put together, some may have kept theirs.
-        return Gaussian.of_sums(
-            int(n) + len(features), total + features.sum(0), outer + features.T @ features
-        )
+        return Estimate(distance(Gaussian.of(real), Gaussian.of(generated)))
 
 
 def _above_rounding(eigenvalues: Tensor) -> Tensor:

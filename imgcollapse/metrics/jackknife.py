@@ -1,4 +1,4 @@
-"""An order of samples that does not depend on how they came, and the jackknife over its blocks."""
+"""An order of samples that does not depend on arrival, and the jackknife over blocks of them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def hash_order(features: Tensor) -> Tensor:
 def _mix(bits: Tensor) -> Tensor:
     bits = bits * _ODD  # wraps around: a hash modulo 2^64
     return bits ^ (bits >> 29)
+
+
+def without_blocks(n: int) -> list[Tensor]:
+    """Row numbers of n rows without each of the `BLOCKS` blocks; block b is every 10th from b."""
+    rows = torch.arange(n)
+    return [rows[rows % BLOCKS != block] for block in range(BLOCKS)]
 
 
 def jackknife(value: float, without: Tensor, span: tuple[float, float]) -> Estimate:

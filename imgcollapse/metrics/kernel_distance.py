@@ -97,7 +97,18 @@ def kid(
 
 
 class KernelDistance(TwoSampleMetric):
-    """`kid` of streamed features."""
+    """Kernel distance of streamed features: KID, where the features are Inception's.
+
+    The unbiased squared maximum mean discrepancy under (x·y / D + 1)^3: Bińkowski et al. 2018,
+    arXiv:1801.01401.
+
+    >>> import torch
+    >>> metric = KernelDistance()
+    >>> metric.update(torch.tensor([[0.0], [0.0]]), real=True)
+    >>> metric.update(torch.tensor([[1.0], [1.0]]), real=False)
+    >>> metric.compute().value  # 1 + (1 + 1)^3 - 2
+    7.0
+    """
 
     infos: ClassVar = (
         MetricInfo(
@@ -113,7 +124,9 @@ class KernelDistance(TwoSampleMetric):
 
     def compute(self) -> Estimate:
         """The distance with its 95% interval."""
-        return kid(*self.both())
+        real, generated = self.both()
+        within = self.once(gram, real) if len(real) > 1 else None
+        return kid(real, generated, interval=self.interval, within=within)
 
 
 def _degenerate(gram: Gram) -> float:

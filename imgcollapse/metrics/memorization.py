@@ -1,6 +1,6 @@
-"""Memorised share: samples that lie nearer to a training image than real images do.
+"""Memorized share: samples that lie nearer to a training image than real images do.
 
-A sample is memorised if its nearest real training image is nearer than that of all but a `quantile`
+A sample is memorized if its nearest real training image is nearer than that of all but a `quantile`
 of held-out real images. So the share among real images is known: j / (M + 1), where j of the M
 held-out images lie nearer than the threshold or on it. The distance is Euclidean on pixels: a copy
 is a matter of pixels, and features that ignore what a classifier need not see call any two images
@@ -9,17 +9,22 @@ of a class near.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from scipy.stats import betabinom
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
-from imgcollapse.metrics.base import MetricInfo
+from imgcollapse.metrics.base import Metric, MetricInfo
+
+if TYPE_CHECKING:
+    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 _BLOCK = 1 << 22
 
@@ -42,7 +47,7 @@ class Copies:
     Attributes:
         held_out: float64[M], squared distances of held-out real images to their nearest training
             image.
-        quantile: share of real images that may be called memorised.
+        quantile: share of real images that may be called memorized.
     """
 
     held_out: Tensor
@@ -65,7 +70,7 @@ class Copies:
         return float(self.held_out.sort().values[self.rank - 1])
 
     def share(self, distances: Tensor) -> Estimate:
-        """Share of float64[n] squared distances that are memorised, with Wilson's 95% interval."""
+        """Share of float64[n] squared distances that are memorized, with Wilson's 95% interval."""
         if self.too_few or not len(distances):
             return undefined(self.too_few or "needs an image")
         return wilson_interval(int((distances <= self.threshold).sum()), len(distances))
@@ -78,7 +83,20 @@ class Copies:
 
 
 class MemorizedShare(Metric):
-    """Memorised share of streamed images."""
+    """Memorized share of streamed images, given as distances to their nearest training image.
+
+    The share of samples that lie nearer to a training image than all but a `quantile` of held-out
+    real images: `Copies`, with Wilson's interval.
+
+    >>> import torch
+    >>> training = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)
+    >>> metric = MemorizedShare()
+    >>> held_out = torch.randint(0, 256, (200, 1, 8, 8), dtype=torch.uint8)
+    >>> metric.update(nearest(held_out, training), real=True)
+    >>> metric.update(nearest(training[:30], training), real=False)  # 30 copies
+    >>> metric.compute().value
+    1.0
+    """
 
     # Generation 0 is the training set itself.
     infos: ClassVar = (
@@ -92,37 +110,39 @@ class MemorizedShare(Metric):
             shows_real=False,
         ),
     )
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-    memorized: Tensor
-    seen: Tensor
+    inputs = "nearest"
+    two_sample = True
+    equal_n = False  # it has no bias that falls with n
+    held_out: list[Tensor]
+    generated: list[Tensor]
 
-    def __init__(
-        self, training: Tensor, held_out: Tensor, quantile: float = 0.01, **kwargs: Any
-    ) -> None:
+    def __init__(self, quantile: float = 0.01, **kwargs: Any) -> None:
         """
         Args:
-            training: uint8[L, ...], real training images.
-            held_out: uint8[M, ...], real images that nothing was trained on.
-            quantile: share of real images that may be called memorised.
+            quantile: share of real images that may be called memorized.
             kwargs: torchmetrics' own.
         """
         super().__init__(**kwargs)
-        self.training_images = training
-        self.copies = Copies(nearest(held_out, training), quantile)
-        self.add_state("memorized", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("seen", torch.tensor(0), dist_reduce_fx="sum")
+        self.quantile = quantile
+        self.add_state("held_out", default=[], dist_reduce_fx="cat")
+        self.add_state("generated", default=[], dist_reduce_fx="cat")
 
-    def update(self, pixels: Tensor) -> None:
-        """Take in uint8[N, ...] images."""
-        if not self.copies.too_few:
-            distances = nearest(pixels, self.training_images)
-            self.memorized += (distances <= self.copies.threshold).sum()
-        self.seen += len(pixels)
+    @classmethod
+    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> MemorizedShare:
+        """With the study's `memorized_quantile`."""
+        return cls(settings.memorized_quantile)
+
+    def update(self, distances: Tensor, real: bool) -> None:
+        """Take in `nearest` of held-out real, or of generated images: float64[N]."""
+        (self.held_out if real else self.generated).append(distances)
 
     def compute(self) -> Estimate:
         """The share with its 95% interval."""
-        if self.copies.too_few or not self.seen:
-            return undefined(self.copies.too_few or "needs an image")
-        return wilson_interval(int(self.memorized), int(self.seen))
+        return self._copies().share(dim_zero_cat(self.generated))
+
+    def floor(self, n: int) -> Mapping[str, Estimate]:
+        """The share among n real images."""
+        return {self.infos[0].name: self._copies().expected(n)}
+
+    def _copies(self) -> Copies:
+        return Copies(dim_zero_cat(self.held_out), self.quantile)

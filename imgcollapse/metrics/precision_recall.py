@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,11 @@ from imgcollapse.core.estimate import (
 from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
-METRICS = ("precision", "recall", "density", "coverage")
+if TYPE_CHECKING:
+    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.vocabulary.codebook import Codebook
+
+NAMES = ("precision", "recall", "density", "coverage")
 _BLOCK = 1 << 19
 """Distances at a time: 4 MiB, which stay near the core while they are looked at."""
 
@@ -53,18 +58,17 @@ class _Sides(NamedTuple):
         }
 
 
-def scores(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
-    """The four metrics of float[m, D] and float[n, D] features by name, m and n above k."""
-    return _sides(real, generated, k, blocks=0).shares(k)
-
-
 def reach(real: Tensor, k: int) -> Tensor:
     """How far the balls of float[m, D] real features reach, squared: float64[m], m above k."""
     return _radii(real.double() - real.double().mean(0), k, [])[0]
 
 
 def prdc(
-    real: Tensor, generated: Tensor, k: int, reaches: Tensor | None = None
+    real: Tensor,
+    generated: Tensor,
+    k: int,
+    reaches: Tensor | None = None,
+    interval: bool = True,
 ) -> dict[str, Estimate]:
     """The four metrics by name with 95% intervals, the real side fixed.
 
@@ -76,14 +80,16 @@ def prdc(
         generated: float[n, D] in random order: its blocks are runs of rows.
         k: the neighbour a ball reaches out to.
         reaches: `reach(real, k)`, where it is known already.
+        interval: whether to compute the intervals too.
     """
     m, n = len(real), len(generated)
     if min(m, n) <= k:
-        return dict.fromkeys(METRICS, undefined(f"needs {k + 1} images on each side"))
+        return dict.fromkeys(NAMES, undefined(f"needs {k + 1} images on each side"))
     if reason := nonfinite_reason(real, generated):
-        return dict.fromkeys(METRICS, undefined(reason))
+        return dict.fromkeys(NAMES, undefined(reason))
     # Without a block there must still be a k-th neighbour.
-    blocks = BLOCKS if n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS)) else 0
+    enough = n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS))
+    blocks = BLOCKS if enough and interval else 0
     sides = _sides(real, generated, k, blocks, reaches)
     values = sides.shares(k)
     answers = {name: Estimate(value) for name, value in values.items()}
@@ -97,7 +103,18 @@ def prdc(
 
 
 class PrecisionRecall(TwoSampleMetric):
-    """`prdc` of streamed features."""
+    """Precision, recall, density and coverage of streamed features.
+
+    Shares of images inside the other side's balls, which reach out to the k-th neighbor:
+    Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797.
+
+    >>> import torch
+    >>> metric = PrecisionRecall(k=1)
+    >>> metric.update(torch.tensor([[0.0], [1.0], [3.0]]), real=True)
+    >>> metric.update(torch.tensor([[0.5], [10.0], [11.0]]), real=False)
+    >>> {name: round(found.value, 3) for name, found in metric.compute().items()}
+    {'precision': 0.333, 'recall': 1.0, 'density': 0.667, 'coverage': 0.667}
+    """
 
     infos: ClassVar = (
         MetricInfo(
@@ -151,9 +168,18 @@ class PrecisionRecall(TwoSampleMetric):
         super().__init__(**kwargs)
         self.k = k
 
+    @classmethod
+    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> PrecisionRecall:
+        """With the study's `neighbours`."""
+        return cls(settings.neighbours)
+
     def compute(self) -> dict[str, Estimate]:
         """The four metrics by name."""
-        return prdc(*self.both(), self.k)
+        real, generated = self.both()
+        reaches = None
+        if len(real) > self.k and not nonfinite_reason(real):
+            reaches = self.once(partial(reach, k=self.k), real)
+        return prdc(real, generated, self.k, reaches, self.interval)
 
 
 def _sides(

@@ -12,12 +12,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import MetricInfo
-from imgcollapse.metrics.jackknife import hash_order
+from imgcollapse.metrics.base import Metric, MetricInfo
 
 
 def vendi(features: Tensor) -> Estimate:
@@ -49,7 +47,17 @@ def vendi(features: Tensor) -> Estimate:
 
 
 class Vendi(Metric):
-    """`vendi` of streamed features."""
+    """Vendi score of streamed features: the effective number of different images.
+
+    exp of the entropy of the eigenvalues of K / n, K the cosine similarities: Friedman & Dieng
+    2023, arXiv:2210.02410.
+
+    >>> import torch
+    >>> metric = Vendi()
+    >>> metric.update(torch.eye(3))
+    >>> round(metric.compute().value, 6)  # three images that have nothing in common
+    3.0
+    """
 
     infos: ClassVar = (
         MetricInfo(
@@ -61,9 +69,7 @@ class Vendi(Metric):
             per_class=True,
         ),
     )
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
+    inputs = "features"
     generated: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
@@ -76,4 +82,4 @@ class Vendi(Metric):
 
     def compute(self) -> Estimate:
         """The score with its 95% interval."""
-        return vendi(hash_order(dim_zero_cat(self.generated)))
+        return vendi(self.ordered(dim_zero_cat(self.generated)))

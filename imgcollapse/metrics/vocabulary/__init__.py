@@ -7,6 +7,6 @@ words.py     the words of a generation beside those of the real images
 """
 
 from imgcollapse.metrics.vocabulary.codebook import Codebook, Vocabulary
-from imgcollapse.metrics.vocabulary.words import TAIL_MASS, WORDS_LOST, WordReference
+from imgcollapse.metrics.vocabulary.words import TAIL_MASS, WORDS_LOST, WordMetrics, WordReference
 
-__all__ = ["TAIL_MASS", "WORDS_LOST", "Codebook", "Vocabulary", "WordReference"]
+__all__ = ["TAIL_MASS", "WORDS_LOST", "Codebook", "Vocabulary", "WordMetrics", "WordReference"]

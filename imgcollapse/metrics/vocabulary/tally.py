@@ -92,8 +92,8 @@ def chao2(tally: WordCounts) -> Tensor:
     return (seen + unseen).clamp(max=tally.images.shape[-1])
 
 
-def told(real: WordCounts, n: int) -> Tensor:
-    """Words that n images would have shown, had they kept them: bool[V].
+def detectable(real: WordCounts, n: int) -> Tensor:
+    """Words that n images would show if they had kept them: bool[V].
 
     A word of which real images hold the share q, at least, is missed with (1 - q)^n by bad luck;
     q is the lower end of Wilson's 95% interval. A rarer word that is missed is below detection.
@@ -103,6 +103,6 @@ def told(real: WordCounts, n: int) -> Tensor:
     return (1 - q) ** n <= MISS_PROBABILITY
 
 
-def lost(tally: WordCounts, telling: Tensor) -> Tensor:
+def lost(tally: WordCounts, expected: Tensor) -> Tensor:
     """Words that are missed though they would have been seen: bool[..., V]."""
-    return (tally.images == 0) & telling
+    return (tally.images == 0) & expected

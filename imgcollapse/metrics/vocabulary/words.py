@@ -1,4 +1,4 @@
-"""The words of a generation beside those of the real images, each value with its floor.
+"""Metrics of words: a generation beside the real images, each value with its floor.
 
 Every interval is by a jackknife over images, for words of one image depend on each other: leaving
 out one image at a time, or for bigrams a tenth of the images. Of the Good-Turing mass that is
@@ -11,34 +11,37 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.estimate import Estimate, percentile_interval, t_interval, undefined
+from imgcollapse.core.estimate import Estimate, t_interval, undefined
 from imgcollapse.core.images import ImageSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.base import MetricInfo
-from imgcollapse.metrics.jackknife import BLOCKS, hash_order
+from imgcollapse.metrics.base import Metric, MetricInfo
+from imgcollapse.metrics.floors import FloorCache, halvings, rows_of
+from imgcollapse.metrics.jackknife import BLOCKS, hash_order, without_blocks
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
 from imgcollapse.metrics.vocabulary.tally import (
     WordCounts,
     chao2,
+    detectable,
     entropy,
     lost,
     mass,
     per_image,
-    told,
     total_variation,
     unseen_mass,
 )
 
-AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
-BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
+if TYPE_CHECKING:
+    from imgcollapse.metrics.settings import MetricSettings
 
 
 def _info(name: str, label: str, has_chance: bool = True, **rest: Any) -> MetricInfo:
@@ -62,23 +65,130 @@ WORDS_LOST = _info(
 WORD_METRICS = (
     TAIL_MASS,
     WORDS_LOST,
-    _info("vocab_entropy", "entropy of the words"),
-    _info("vocab_unseen_mass", "share of unseen words"),
-    _info("vocab_chao2", "words seen and unseen"),
+    _info("vocab_entropy", "entropy of the words", limits=(0.0, math.inf)),
+    _info("vocab_unseen_mass", "share of unseen words", limits=(0.0, 1.0)),
+    _info("vocab_chao2", "words seen and unseen", limits=(1.0, math.inf)),
     _info("vocab_tv", "total variation of the words", higher_is_better=False),
     _info("vocab_perplexity", "perplexity of the words", higher_is_better=False),
     _info("vocab_perplexity_reverse", "perplexity of the real words", higher_is_better=False),
     _info("vocab_bigram", "bigram perplexity", False, higher_is_better=False),
     _info("vocab_bigram_reverse", "bigram perplexity, reverse", False, higher_is_better=False),
 )
-_FLOOR = "_floor"
+AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
+BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
 _NOTHING = 1e-12
 """A standard error of rounding alone."""
 
 
+class WordMetrics(Metric):
+    """Metrics of the words of streamed images, given as word numbers.
+
+    Of generated images: the share of the rare words, the entropy, the Good-Turing mass and Chao's
+    number of words. Beside real images: how many words are lost, the total variation, and the
+    perplexities under unigrams and bigrams.
+
+    >>> import torch
+    >>> codebook = Codebook(torch.zeros(2, 1, 1, 1).byte(), torch.tensor([3, 1]), 1, 1)
+    >>> metric = WordMetrics(codebook)
+    >>> metric.update(torch.tensor([[[0, 0], [0, 1]]]), real=True)
+    >>> metric.update(torch.tensor([[[0, 0], [0, 0]]]), real=False)
+    >>> metric.compute()["vocab_tv"].value  # |1 - 3/4| of one word, |0 - 1/4| of the other, halved
+    0.25
+    """
+
+    infos: ClassVar = WORD_METRICS
+    inputs = "words"
+    two_sample = True
+    real: list[Tensor]
+    generated: list[Tensor]
+
+    def __init__(self, codebook: Codebook, **kwargs: Any) -> None:
+        """
+        Args:
+            codebook: the words.
+            kwargs: torchmetrics' own.
+        """
+        super().__init__(**kwargs)
+        self.codebook = codebook
+        self.add_state("real", default=[], dist_reduce_fx="cat")
+        self.add_state("generated", default=[], dist_reduce_fx="cat")
+
+    @classmethod
+    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> WordMetrics:
+        """With the codebook of the study."""
+        if codebook is None:
+            raise ValueError("a study without a vocabulary has no words to measure")
+        return cls(codebook)
+
+    def update(self, words: Tensor, real: bool) -> None:
+        """Take in int64[N, h, w] words of real or of generated images."""
+        (self.real if real else self.generated).append(words)
+
+    def compute(self) -> dict[str, Estimate]:
+        """Every value by its name."""
+        real, written = dim_zero_cat(self.real), dim_zero_cat(self.generated)
+        n, vocabulary = len(written), len(self.codebook)
+        if not n or not len(real):
+            return {info.name: undefined("needs an image") for info in self.infos}
+        each, of_real = per_image(written, vocabulary), per_image(real, vocabulary)
+        counts, base = WordCounts.of(each), WordCounts.of(of_real)
+        expected = detectable(base, n)
+        found = unigram_values(counts, base, expected, self.codebook)
+        variance = dict.fromkeys(found, 0.0)
+        if n > 1 and self.interval:
+            without = counts.without_one(each)
+            for name, values in unigram_values(without, base, expected, self.codebook).items():
+                variance[name] += _jackknife(values)
+            without = base.without_one(of_real)
+            other = unigram_values(counts, without, expected, self.codebook)
+            for name in AGAINST_REAL:
+                variance[name] += _jackknife(other[name])
+        answers = {
+            name: self._estimate(name, float(value), variance[name], n - 1)
+            for name, value in found.items()
+        }
+        if self.codebook.common == vocabulary:
+            answers[TAIL_MASS.name] = undefined("no word is rare enough for a tail")
+        return answers | self._bigrams(written, real)
+
+    def _bigrams(self, written: Tensor, real: Tensor) -> dict[str, Estimate]:
+        if self.interval:  # its blocks must be random subsets
+            written, real = (
+                hash_order(words.flatten(1).double()).long().view(words.shape)
+                for words in (written, real)
+            )
+        found, vocabulary = {}, len(self.codebook)
+        for name, words, model in zip(BIGRAMS, (written, real), (real, written), strict=True):
+            value, variance = bigram_perplexity(words, model, vocabulary), 0.0
+            if len(words) >= BLOCKS and self.interval:
+                for pairs in (
+                    [(words[kept], model) for kept in without_blocks(len(words))],
+                    [(words, model[kept]) for kept in without_blocks(len(model))],
+                ):
+                    without = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
+                    variance += _jackknife(torch.tensor(without, dtype=torch.float64))
+            found[name] = self._estimate(name, value, variance, BLOCKS - 1)
+        return found
+
+    def _estimate(self, name: str, value: float, variance: float, freedom: int) -> Estimate:
+        vocabulary = float(len(self.codebook))
+        error, span = (
+            math.sqrt(variance),
+            {
+                WORDS_LOST.name: (0.0, vocabulary),
+                "vocab_entropy": (0.0, math.log(vocabulary)),
+                "vocab_chao2": (1.0, vocabulary),
+                TAIL_MASS.name: (0.0, 1.0),
+                "vocab_unseen_mass": (0.0, 1.0),
+                "vocab_tv": (0.0, 1.0),
+            }.get(name, (1.0, math.inf)),
+        )
+        return t_interval(value, error if error > _NOTHING else 0.0, freedom, span)
+
+
 @dataclass(frozen=True)
 class WordReference:
-    """What the words of generations are compared with, computed once for a study.
+    """The real images that the words of generations are compared with, computed once for a study.
 
     Attributes:
         codebook: the words.
@@ -94,7 +204,11 @@ class WordReference:
     held_out: Tensor
     seed: Seed
     splits: int = 20
-    _floors: dict[int, dict[str, Estimate]] = field(default_factory=dict)
+    _floors: FloorCache = field(default_factory=FloorCache)
+
+    @cached_property
+    def _metric(self) -> WordMetrics:
+        return WordMetrics(self.codebook)
 
     def size(self, samples: int) -> int:
         """n, images on either side: the smallest of samples, generation 0 and reference."""
@@ -103,36 +217,30 @@ class WordReference:
     def rows(
         self, generation: int, written: Tensor, chance: Mapping[str, Estimate] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """All that words say of one generation.
+        """Rows of metrics.csv about the words of one generation, each value followed by its floor.
 
         Args:
             generation: its number.
             written: int64[N, h, w], its samples as words, in random order; the first n count.
-            chance: what chance alone would give, by metric.
+            chance: the band of the null model, by metric; its row follows the floor.
 
         Yields:
-            Rows with the keys of metrics.csv. A metric that is defined is followed by its floor,
-            `<metric>_floor`: mean and central 95% over random halvings of the real images; and by
-            `<metric>_chance`, where that is known.
+            Rows with the keys of metrics.csv.
         """
         n = self.size(len(written))
         row = {"generation": generation, "class": "", "n": n, "reference_n": n}
         row["features"] = self.codebook.identity
-        for metric, value in self.values(written[:n]).items():
-            yield row | {"metric": metric} | value._asdict()
-            if value.value is not None:
-                yield row | {"metric": metric + _FLOOR} | self.floor(n, metric)._asdict()
-                if chance and metric in chance:
-                    yield row | {"metric": f"{metric}_chance"} | chance[metric]._asdict()
+        values = self.values(written[:n])
+        yield from rows_of(row, WORD_METRICS, values, partial(self.floor, n), chance)
 
     def counts(self, written: Tensor) -> dict[str, Tensor]:
-        """What a generation keeps of its words: int64[N, h, w] => named tensors of V words.
+        """Word counts to keep of a generation: int64[N, h, w] => named tensors of V words.
 
         `counts` and `images`, int64: occurrences, and images with the word, of all N; `lost`,
         uint8: whether the first n call it lost.
         """
         n, whole = self.size(len(written)), WordCounts.of(per_image(written, len(self.codebook)))
-        gone = lost(WordCounts.of(per_image(written[:n], len(self.codebook))), self._told(n))
+        gone = lost(WordCounts.of(per_image(written[:n], len(self.codebook))), self._detectable(n))
         return {
             "counts": whole.counts.long(),
             "images": whole.images.long(),
@@ -141,34 +249,11 @@ class WordReference:
 
     def values(self, written: Tensor) -> dict[str, Estimate]:
         """Every metric of int64[n, h, w] words beside the first n of generation 0."""
-        n, vocabulary = len(written), len(self.codebook)
-        if n == 0:
-            nothing = torch.ones(1, vocabulary, dtype=torch.float64)
-            names = self._readings(WordCounts.of(nothing), WordCounts.of(nothing), self._told(1))
-            return dict.fromkeys([*names, *BIGRAMS], undefined("needs an image"))
-        each, real = per_image(written, vocabulary), per_image(self.base[:n], vocabulary)
-        tally, base, telling = WordCounts.of(each), WordCounts.of(real), self._told(n)
-        found = self._readings(tally, base, telling)
-        variance = dict.fromkeys(found, 0.0)
-        if n > 1:
-            for metric, without in self._readings(tally.without_one(each), base, telling).items():
-                variance[metric] += _jackknife(without)
-            other = self._readings(tally, base.without_one(real), telling)
-            for metric in AGAINST_REAL:
-                variance[metric] += _jackknife(other[metric])
-        values = {
-            metric: _about(float(value), variance[metric], n - 1, self._span(metric))
-            for metric, value in found.items()
-        }
-        if self.codebook.common == vocabulary:
-            values["vocab_tail_mass"] = undefined("no word is rare enough for a tail")
-        return values | self._bigrams(written)
+        return dict(self._metric.between(self.base[: len(written)], written))
 
-    def floor(self, n: int, metric: str) -> Estimate:
+    def floor(self, n: int, metric: str) -> Estimate | None:
         """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
-        if metric not in self._floors.get(n, {}):
-            self._floors[n] = self._halved(n)
-        return self._floors[n][metric]
+        return self._floors.get((None, n), metric, lambda: self._halved(n))
 
     def load_cached(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take over the floors in rows that this study has had before.
@@ -176,33 +261,16 @@ class WordReference:
         Args:
             rows: what `rows` gave then, by the same software on the same machine.
         """
-        for row in rows:
-            if row["features"] == self.codebook.identity and row["metric"].endswith(_FLOOR):
-                value = Estimate(*(row[name] for name in Estimate._fields))
-                self._floors.setdefault(row["n"], {})[row["metric"].removesuffix(_FLOOR)] = value
+        self._floors.load(rows, self.codebook.identity, {"": None})
 
     def _halved(self, n: int) -> dict[str, Estimate]:
-        pool, vocabulary = torch.cat([self.held_out, self.base]), len(self.codebook)
-        found: dict[str, list[float]] = {}
-        for split in range(self.splits):
-            chosen = torch.randperm(len(pool), generator=(self.seed / n / split).torch())
-            real, other = pool[chosen[:n]], pool[chosen[n : 2 * n]]
-            base = WordCounts.of(per_image(real, vocabulary))
-            tally = WordCounts.of(per_image(other, vocabulary))
-            readings = self._readings(tally, base, told(base, n))
-            pairs = (other, real), (real, other)
-            bigrams = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
-            for metric, value in [*readings.items(), *zip(BIGRAMS, bigrams, strict=True)]:
-                found.setdefault(metric, []).append(float(value))
-        return {
-            metric: percentile_interval(torch.tensor(values, dtype=torch.float64))
-            for metric, values in found.items()
-        }
+        metric, pool = WordMetrics(self.codebook), torch.cat([self.held_out, self.base])
+        return halvings([(metric, pool)], n, self.seed, self.splits)
 
     def by_chance(
         self, lineages: Iterable[NDArray[Any]], reserve: ImageSet, samples: int
     ) -> dict[str, Tensor]:
-        """What chance alone does to words: it draws images, and the words of an image together.
+        """Metrics of words under the null model, which draws the words of an image together.
 
         Args:
             lineages: int64[S, G+1, L+R], how often each real image is among the samples of a
@@ -216,7 +284,8 @@ class WordReference:
         """
         n, vocabulary = self.size(samples), len(self.codebook)
         each = per_image(self.base, vocabulary)
-        base, telling = WordCounts.of(per_image(self.base[:n], vocabulary)), self._told(n)
+        base = WordCounts.of(per_image(self.base[:n], vocabulary))
+        expected = self._detectable(n)
         found: dict[str, list[list[Tensor]]] = {}
         for batch, drawn in enumerate(lineages):
             if batch == 0 and len(reserve.labels):
@@ -230,8 +299,8 @@ class WordReference:
                     else row
                     for row in drawn[:, g]
                 ]
-                tally = WordCounts.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
-                for metric, values in self._readings(tally, base, telling).items():
+                counts = WordCounts.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
+                for metric, values in unigram_values(counts, base, expected, self.codebook).items():
                     of_metric = found.setdefault(metric, [[] for _ in range(1, drawn.shape[1])])
                     of_metric[g - 1].append(values)
         return {
@@ -239,50 +308,32 @@ class WordReference:
             for metric, generations in found.items()
         }
 
-    def _readings(self, tally: WordCounts, base: WordCounts, telling: Tensor) -> dict[str, Tensor]:
-        """Every metric but those of bigrams: float64[...] each."""
-        return {
-            "vocab_tail_mass": mass(tally.counts)[..., self.codebook.common :].sum(-1),
-            "vocab_words_lost": lost(tally, telling).double().sum(-1),
-            "vocab_entropy": entropy(tally.counts),
-            "vocab_unseen_mass": unseen_mass(tally),
-            "vocab_chao2": chao2(tally),
-            "vocab_tv": total_variation(tally.counts, base.counts),
-            "vocab_perplexity": perplexity(tally.counts, unigram(base.counts)),
-            "vocab_perplexity_reverse": perplexity(base.counts, unigram(tally.counts)),
-        }
+    def _detectable(self, n: int) -> Tensor:
+        n = max(n, 1)
+        return detectable(WordCounts.of(per_image(self.base[:n], len(self.codebook))), n)
 
-    def _bigrams(self, written: Tensor) -> dict[str, Estimate]:
-        one, other = (
-            hash_order(words.flatten(1).double()).long().view(words.shape)
-            for words in (written, self.base[: len(written)])
-        )
-        found, vocabulary = {}, len(self.codebook)
-        for metric, words, model in zip(BIGRAMS, (one, other), (other, one), strict=True):
-            value, variance = bigram_perplexity(words, model, vocabulary), 0.0
-            if len(words) >= BLOCKS:
-                for pairs in (
-                    [(words[kept], model) for kept in _tenths(words)],
-                    [(words, model[kept]) for kept in _tenths(model)],
-                ):
-                    without = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
-                    variance += _jackknife(torch.tensor(without, dtype=torch.float64))
-            found[metric] = _about(value, variance, BLOCKS - 1, self._span(metric))
-        return found
 
-    def _told(self, n: int) -> Tensor:
-        return told(WordCounts.of(per_image(self.base[: max(n, 1)], len(self.codebook))), max(n, 1))
+def unigram_values(
+    counts: WordCounts, base: WordCounts, expected: Tensor, codebook: Codebook
+) -> dict[str, Tensor]:
+    """Every value of `WORD_METRICS` but those of bigrams, float64[...] each, by name.
 
-    def _span(self, metric: str) -> tuple[float, float]:
-        vocabulary = float(len(self.codebook))
-        return {
-            "vocab_words_lost": (0.0, vocabulary),
-            "vocab_entropy": (0.0, math.log(vocabulary)),
-            "vocab_chao2": (1.0, vocabulary),
-            "vocab_tail_mass": (0.0, 1.0),
-            "vocab_unseen_mass": (0.0, 1.0),
-            "vocab_tv": (0.0, 1.0),
-        }.get(metric, (1.0, math.inf))
+    Args:
+        counts: of the images.
+        base: of the real images.
+        expected: bool[V], words that real images would have shown.
+        codebook: the words.
+    """
+    return {
+        TAIL_MASS.name: mass(counts.counts)[..., codebook.common :].sum(-1),
+        WORDS_LOST.name: lost(counts, expected).double().sum(-1),
+        "vocab_entropy": entropy(counts.counts),
+        "vocab_unseen_mass": unseen_mass(counts),
+        "vocab_chao2": chao2(counts),
+        "vocab_tv": total_variation(counts.counts, base.counts),
+        "vocab_perplexity": perplexity(counts.counts, unigram(base.counts)),
+        "vocab_perplexity_reverse": perplexity(base.counts, unigram(counts.counts)),
+    }
 
 
 def _jackknife(without: Tensor) -> float:
@@ -295,14 +346,3 @@ def _central(values: Tensor) -> Tensor:
     low = values.quantile(0.025, interpolation="lower")
     high = values.quantile(0.975, interpolation="higher")
     return torch.stack([values.mean(), low, high])
-
-
-def _tenths(words: Tensor) -> list[Tensor]:
-    """Rows that are left when each of `BLOCKS` blocks is taken out."""
-    rows = torch.arange(len(words))
-    return [rows[rows % BLOCKS != block] for block in range(BLOCKS)]
-
-
-def _about(value: float, variance: float, freedom: int, span: tuple[float, float]) -> Estimate:
-    error = math.sqrt(variance)
-    return t_interval(value, error if error > _NOTHING else 0.0, freedom, span)

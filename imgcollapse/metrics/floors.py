@@ -1,0 +1,119 @@
+"""Floors: each metric between two disjoint sets of real images, and the rows of metrics.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcollapse.core.estimate import Estimate, percentile_interval
+from imgcollapse.core.seeds import Seed
+from imgcollapse.metrics.base import CHANCE, FLOOR, Metric, MetricInfo
+
+Key = tuple[int | None, int]
+"""A class, or None for all of them, and n."""
+
+
+class FloorCache:
+    """Floors by class, n and metric, each computed once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Key, dict[str, Estimate]] = {}
+
+    def get(
+        self, key: Key, metric: str, compute: Callable[[], Mapping[str, Estimate]]
+    ) -> Estimate | None:
+        """The floor of a metric; None where it is defined in no halving.
+
+        Args:
+            key: its class and n.
+            metric: its name.
+            compute: gives the floors of all metrics at this key.
+        """
+        found = self._found.setdefault(key, {})
+        if metric not in found:
+            found |= compute()
+        return found.get(metric)
+
+    def load(
+        self, rows: Iterable[Mapping[str, Any]], features: str, labels: Mapping[str, int | None]
+    ) -> None:
+        """Take over the floors in rows of metrics.csv.
+
+        Args:
+            rows: made before, by the same software on the same machine.
+            features: what saw the images; rows by anything else are left out.
+            labels: numbers of the classes by name.
+        """
+        for row in rows:
+            ours = row["features"] == features and row["class"] in labels
+            if ours and row["metric"].endswith(FLOOR):
+                known = self._found.setdefault((labels[row["class"]], row["n"]), {})
+                value = Estimate(*(row[name] for name in Estimate._fields))
+                known[row["metric"].removesuffix(FLOOR)] = value
+
+
+def halvings(
+    metrics: Sequence[tuple[Metric, Tensor]], n: int, seed: Seed, splits: int
+) -> dict[str, Estimate]:
+    """Floors by name: mean, 2.5% and 97.5% points over random halvings.
+
+    Args:
+        metrics: each with the real images, in the form that its `update` takes; all of one length.
+        n: images on each side.
+        seed: names the halvings.
+        splits: how many.
+    """
+    found: dict[str, list[float]] = {}
+    for metric, _ in metrics:
+        metric.interval = metric.shuffle = False
+    for split in range(splits):
+        draw = (seed / n / split).torch()
+        chosen = torch.randperm(len(metrics[0][1]), generator=draw)
+        for metric, pool in metrics:
+            one, other = (as_input(metric, pool[rows]) for rows in (chosen[:n], chosen[n : 2 * n]))
+            # A metric of one set is that of the first half.
+            sides = (one, other) if metric.two_sample else (other, one)
+            values = metric.between(*sides)
+            for name, value in values.items():
+                if value.value is not None:
+                    found.setdefault(name, []).append(value.value)
+            metric.reset()
+    return {
+        name: percentile_interval(torch.tensor(values, dtype=torch.float64))
+        for name, values in found.items()
+    }
+
+
+def as_input(metric: Metric | type[Metric], rows: Tensor) -> Tensor:
+    """Rows as the metric takes them: uint8 pixels become float32 in [0, 1]."""
+    return rows.float() / 255 if metric.inputs == "images" else rows
+
+
+def rows_of(
+    row: Mapping[str, Any],
+    infos: Iterable[MetricInfo],
+    values: Mapping[str, Estimate],
+    floor: Callable[[str], Estimate | None],
+    chance: Mapping[str, Estimate] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of metrics.csv: each value, followed by its floor and its band under the null model.
+
+    Args:
+        row: the columns that are the same in all of them.
+        infos: the metrics, in order.
+        values: by name.
+        floor: by name; asked for where the value is defined.
+        chance: bands, by name.
+    """
+    for info in infos:
+        value = values[info.name]
+        yield {**row, "metric": info.name} | value._asdict()
+        if value.value is None:
+            continue
+        if info.has_floor and (real := floor(info.name)):
+            yield {**row, "metric": info.name + FLOOR} | real._asdict()
+        if chance and info.name in chance:
+            yield {**row, "metric": info.name + CHANCE} | chance[info.name]._asdict()
