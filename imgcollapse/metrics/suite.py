@@ -195,7 +195,8 @@ class RealReference:
             real, metrics = self._known.setdefault(key, (real[:n], {}))
             metric = metrics.setdefault(kind, metric)
         values = metric.between(as_input(kind, real), as_input(kind, generated[:n]))
-        exact = metric.floor(n) or {}
+        defined = any(value.value is not None for value in values.values())
+        exact = metric.floor(n) if defined else None
         metric.reset()
         floor = exact.get if exact else partial(self.floor, label, n)
         yield from rows_of(row | {"n": n, "reference_n": len(real)}, infos, values, floor)

@@ -29,7 +29,7 @@ def formula(real, generated):
 
 
 def streamed(real, generated, batch=7):
-    metric = FrechetDistance(real.shape[1])
+    metric = FrechetDistance()
     for features, whether in ((real, True), (generated, False)):
         for part in features.split(batch):
             metric.update(part, real=whether)

@@ -37,18 +37,19 @@ def test_the_share_among_real_images_is_the_quantile():
 
 def test_copies_are_found_among_new_images():
     training = images("training", 50)
-    metric = MemorizedShare(training, images("held out", 400))
-    metric.update(training[:30])
-    metric.update(images("new", 70))
+    metric = MemorizedShare()
+    metric.update(nearest(images("held out", 400), training), real=True)
+    metric.update(nearest(training[:30], training), real=False)
+    metric.update(nearest(images("new", 70), training), real=False)
     answer = metric.compute()
     assert 0.30 <= answer.value <= 0.33
     assert answer.low < 0.3 < answer.high
 
 
 def test_too_few_held_out_images_have_no_first_percentile():
-    metric = MemorizedShare(images("training", 5), images("held out", 98))
-    metric.update(images("new", 5))
-    assert metric.compute().note == "needs 99 held-out real images"
-    enough = MemorizedShare(images("training", 5), images("held out", 99))
-    enough.update(images("new", 5))
-    assert enough.compute().value is not None
+    training = images("training", 5)
+    for number, note in ((98, "needs 99 held-out real images"), (99, "")):
+        metric = MemorizedShare()
+        metric.update(nearest(images("held out", number), training), real=True)
+        metric.update(nearest(images("new", 5), training), real=False)
+        assert metric.compute().note == note

@@ -15,14 +15,15 @@ from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexit
 from imgcollapse.metrics.vocabulary.tally import (
     WordCounts,
     chao2,
+    detectable,
     entropy,
     lost,
     mass,
     per_image,
-    told,
     total_variation,
     unseen_mass,
 )
+from imgcollapse.metrics.vocabulary.words import unigram_values
 
 SEED = Seed(("words",))
 METRICS = (
@@ -150,10 +151,10 @@ def test_a_word_that_could_be_missed_by_bad_luck_is_not_lost():
     # Of 100 real images 50 hold word 0, eleven word 1, one word 2.
     base = WordCounts(torch.ones(4).double(), torch.tensor([50.0, 11, 1, 0]).double(), 100)
     # Wilson's lower ends are 0.404, 0.0625 and 0.0018: (1 - q)^n at n = 100 is 0, 0.0016, 0.84.
-    assert told(base, 100).tolist() == [True, True, False, False]
-    assert told(base, 20).tolist() == [True, False, False, False]
+    assert detectable(base, 100).tolist() == [True, True, False, False]
+    assert detectable(base, 20).tolist() == [True, False, False, False]
     gone = WordCounts(torch.zeros(4).double(), torch.tensor([0.0, 1, 0, 0]).double(), 100)
-    assert lost(gone, told(base, 100)).tolist() == [True, False, False, False]
+    assert lost(gone, detectable(base, 100)).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("topics", [0, 12])
@@ -277,13 +278,13 @@ def test_the_interval_knows_that_words_come_in_images(real):
     """
     n, trials, rng = 200, 200, SEED.numpy()
     each = per_image(real.base, len(real.codebook))
-    base, telling = WordCounts.of(each), torch.ones(len(real.codebook)).bool()
+    base, expected = WordCounts.of(each), torch.ones(len(real.codebook)).bool()
     values, errors = {}, {}
     for _ in range(trials):
         sample = each[torch.from_numpy(rng.integers(len(each), size=n))]
         tally = WordCounts.of(sample)
-        without = real._readings(tally.without_one(sample), base, telling)
-        for metric, value in real._readings(tally, base, telling).items():
+        without = unigram_values(tally.without_one(sample), base, expected, real.codebook)
+        for metric, value in unigram_values(tally, base, expected, real.codebook).items():
             values.setdefault(metric, []).append(value)
             errors.setdefault(metric, []).append((n - 1) * without[metric].var(correction=0))
     near_extreme = "vocab_entropy", "vocab_tv", "vocab_perplexity_reverse"

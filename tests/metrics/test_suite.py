@@ -8,6 +8,7 @@ import torch
 from imgcollapse import metrics
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics import MetricSettings
+from imgcollapse.metrics.floors import FloorCache
 
 NAMES = "fid", "kid", "precision", "recall", "density", "coverage", "vendi", "memorized"
 
@@ -18,7 +19,7 @@ def pixels(name, n):
 
 
 @pytest.fixture
-def real_side(normal):
+def reference(normal):
     """Classes a and b in plenty, five of c in the reference, none of d."""
     labels = torch.arange(300).short() % 2
     labels[:5] = 2
@@ -44,8 +45,8 @@ def measure(side, features, counted):
     return list(side.rows(3, features, images, counted, ["a", "b", "c", "d"]))
 
 
-def test_every_value_is_followed_by_its_floor_at_the_same_n(real_side, normal):
-    rows = measure(real_side, normal(9, 250), torch.zeros(250).short())
+def test_every_value_is_followed_by_its_floor_at_the_same_n(reference, normal):
+    rows = measure(reference, normal(9, 250), torch.zeros(250).short())
     assert all(set(row) == set(metrics.COLUMNS) for row in rows)
     assert {row["generation"] for row in rows} == {3}
     assert {row["features"] for row in rows} == {"oracle 0123"}
@@ -65,24 +66,24 @@ def test_every_value_is_followed_by_its_floor_at_the_same_n(real_side, normal):
     assert whole["", "memorized"]["reference_n"] == 300
 
 
-def test_samples_of_the_real_distribution_lie_near_their_floors(real_side, normal):
-    rows = rows_by(measure(real_side, normal(9, 250), torch.zeros(250).short()))
+def test_samples_of_the_real_distribution_lie_near_their_floors(reference, normal):
+    rows = rows_by(measure(reference, normal(9, 250), torch.zeros(250).short()))
     for name in ("fid", "precision", "recall", "density", "coverage", "vendi"):
         value, floor = rows["", name], rows["", f"{name}_floor"]
         assert value["low"] <= floor["high"], name
         assert value["high"] >= floor["low"], name
 
 
-def test_a_shift_lies_above_the_floor(real_side, normal):
-    rows = rows_by(measure(real_side, normal(9, 250, mean=0.7), torch.zeros(250).short()))
+def test_a_shift_lies_above_the_floor(reference, normal):
+    rows = rows_by(measure(reference, normal(9, 250, mean=0.7), torch.zeros(250).short()))
     for name in ("fid", "kid", "fid_infinity"):
         assert rows["", name]["low"] > rows["", f"{name}_floor"]["high"]
     for name in ("precision", "coverage"):
         assert rows["", name]["high"] < rows["", f"{name}_floor"]["low"]
 
 
-def test_copies_are_memorised(real_side, normal):
-    rows = real_side.rows(
+def test_copies_are_memorized(reference, normal):
+    rows = reference.rows(
         1, normal(9, 400), pixels("training", 400), torch.arange(400).short() % 3, ["a", "b", "c"]
     )
     found = rows_by(rows)
@@ -92,10 +93,10 @@ def test_copies_are_memorised(real_side, normal):
     assert found["c", "memorized"]["note"] == "needs 99 held-out real images"
 
 
-def test_a_class_with_few_samples_has_one_row_a_metric_that_says_why(real_side, normal):
+def test_a_class_with_few_samples_has_one_row_a_metric_that_says_why(reference, normal):
     counted = torch.zeros(250, dtype=torch.int16)
     counted[:1] = 1
-    rows = measure(real_side, normal(9, 250), counted)
+    rows = measure(reference, normal(9, 250), counted)
     for name, n in (("b", 1), ("c", 0), ("d", 0)):
         of_class = [row for row in rows if row["class"] == name and row["metric"] != "memorized"]
         undefined = [row for row in of_class if row["value"] is None]
@@ -108,9 +109,9 @@ def test_a_class_with_few_samples_has_one_row_a_metric_that_says_why(real_side, 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 @pytest.mark.parametrize("identical", [False, True])
-def test_degenerate_generations_are_finite_or_say_why_not(real_side, normal, n, identical):
+def test_degenerate_generations_are_finite_or_say_why_not(reference, normal, n, identical):
     features = torch.full((n, 8), 0.3) if identical else normal(1, n)
-    for row in measure(real_side, features, torch.zeros(n).short()):
+    for row in measure(reference, features, torch.zeros(n).short()):
         assert row["note"] if row["value"] is None else math.isfinite(row["value"])
 
 
@@ -122,27 +123,32 @@ def test_one_class_only(normal):
     assert rows["", "memorized"]["note"] == "the images themselves are not there"
 
 
-def test_the_same_seed_gives_the_same_floors(real_side, normal):
-    once = measure(real_side, normal(9, 250), torch.zeros(250).short())
-    assert once == measure(real_side, normal(9, 250), torch.zeros(250).short())
+def test_the_same_seed_gives_the_same_floors(reference, normal):
+    once = measure(reference, normal(9, 250), torch.zeros(250).short())
+    assert once == measure(reference, normal(9, 250), torch.zeros(250).short())
 
 
-def test_floors_are_taken_over_from_rows_and_not_found_again(real_side, normal):
+def test_floors_are_taken_over_from_rows_and_not_found_again(reference, normal):
     samples, counted = normal(9, 250), (torch.arange(250) % 3).short()
-    rows = measure(real_side, samples, counted)
-    forgotten = replace(real_side, spare=real_side.spare + 5, _floors={}, _known={})
+    rows = measure(reference, samples, counted)
+    forgotten = replace(
+        reference,
+        training_features=reference.training_features + 5,
+        _floors=FloorCache(),
+        _known={},
+    )
     forgotten.load_cached(json.loads(json.dumps(rows)), ["a", "b", "c", "d"])
     assert measure(forgotten, samples, counted) == rows
     others = measure(forgotten, samples[:240], counted[:240])
     assert rows_by(others)["", "fid_floor"]["value"] > 2 * rows_by(rows)["", "fid_floor"]["value"]
 
 
-def test_classes_may_be_left_out(real_side, normal):
+def test_classes_may_be_left_out(reference, normal):
     side = metrics.RealReference(
-        real_side.features,
-        real_side.labels,
-        real_side.spare,
-        real_side.spare_labels,
+        reference.features,
+        reference.labels,
+        reference.training_features,
+        reference.training_labels,
         Seed((0,)),
         MetricSettings(per_class=False, splits=2),
     )

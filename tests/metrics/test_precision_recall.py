@@ -42,7 +42,7 @@ def test_the_jackknife_leaves_out_what_it_says(sides):
     for run in runs:
         rest = torch.ones(len(generated), dtype=torch.bool)
         rest[run] = False
-        without.append(precision_recall.scores(real, generated[rest], 5))
+        without.append(values(prdc(real, generated[rest], 5)))
     for name in ("recall", "coverage"):
         rests = torch.tensor([scores[name] for scores in without], dtype=torch.float64)
         error = ((BLOCKS - 1) / BLOCKS * (rests - rests.mean()).square().sum()).sqrt()
@@ -55,7 +55,7 @@ def test_intervals_hold_repetition(normal):
     """All four at once: 200 generated sets, one real set; nominal 95%."""
     real = normal("real", 150)
     answers = [prdc(real, normal(i, 150, mean=0.2, scale=1.1), 5) for i in range(200)]
-    for name in prdc.METRICS:
+    for name in precision_recall.NAMES:
         found = torch.tensor([a[name].value for a in answers], dtype=torch.float64)
         held = [a[name].low <= found.mean() <= a[name].high for a in answers]
         assert sum(held) / 200 >= 0.95 - 4 * (0.95 * 0.05 / 200) ** 0.5, name
