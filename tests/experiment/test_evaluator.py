@@ -1,4 +1,4 @@
-"""What measuring has found is not found again."""
+"""Nothing that was measured before is measured again."""
 
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ def blind(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("it was found before")
 
-    monkeypatch.setattr(FrozenOracle, "answer", refuse)
+    monkeypatch.setattr(FrozenOracle, "predict", refuse)
     monkeypatch.setattr(RealReference, "_halved", refuse)
     monkeypatch.setattr(WordReference, "_halved", refuse)
     monkeypatch.setattr(suite, "nearest", refuse)
-    monkeypatch.setattr(null_model, "null", refuse)
-    monkeypatch.setattr(null_model, "images", refuse)
+    monkeypatch.setattr(null_model, "simulate_labels", refuse)
+    monkeypatch.setattr(null_model, "simulate_images", refuse)
 
 
 def alike(one, other):
@@ -44,7 +44,7 @@ def test_no_image_set_is_shown_to_the_oracle_twice(config, tmp_path, monkeypatch
         shown.append(pixels.numpy().tobytes())
         return answer(oracle, pixels)
 
-    monkeypatch.setattr(FrozenOracle, "answer", counted)
+    monkeypatch.setattr(FrozenOracle, "predict", counted)
     ic.run(config, tmp_path / "run", ["curation={kind: verifier, level: 0.5}", "samples=200"])
     # Calibration, reference, real training images, and the samples of three generations; the
     # filters of generations 0 to 2 judge by the same answers.
@@ -68,15 +68,15 @@ def test_a_run_that_goes_on_and_its_workers_find_nothing_again(begun, request):
     commonest = run.metrics[run.metrics["class"] == evaluator.real.classes[0]]
     n = int(commonest.n.iloc[0])
     floors = {
-        "all": evaluator.real_side.floor(None, 40, "fid"),
-        "a class": evaluator.real_side.floor(0, n, "vendi"),
+        "all": evaluator.reference.floor(None, 40, "fid"),
+        "a class": evaluator.reference.floor(0, n, "vendi"),
         "words": evaluator.words.floor(40, "vocab_tv"),
     }
     request.getfixturevalue("blind")
     for later in (begin, join):
         again = later(study, run.path, NullProgress())[1]
-        assert alike(again.reference.state(), evaluator.real_side.state())
-        assert alike(again.null_model, evaluator.chance)
+        assert alike(again.reference.state(), evaluator.reference.state())
+        assert alike(again.null_model, evaluator.null_model)
         assert again.expectations == evaluator.expectations
         assert floors == {
             "all": again.reference.floor(None, 40, "fid"),
@@ -93,11 +93,11 @@ def contents(run):
 
 def test_a_sibling_has_looked_at_the_same_images(begun, config, tmp_path, monkeypatch):
     run, evaluator = begun[1:]
-    monkeypatch.setattr(FrozenOracle, "answer", None)
+    monkeypatch.setattr(FrozenOracle, "predict", None)
     arm = load_study(config, ["regime=accumulate"])
     beside, theirs = begin(arm, tmp_path / "arm", NullProgress(), sibling=run.path)
-    assert alike(theirs.reference.state(), evaluator.real_side.state())
-    assert not alike(theirs.null_model, evaluator.chance)  # chance does otherwise there
+    assert alike(theirs.reference.state(), evaluator.reference.state())
+    assert not alike(theirs.null_model, evaluator.null_model)  # chance does otherwise there
     assert beside.record["files"][REAL_SIDE] == run.record["files"][REAL_SIDE]
 
 
@@ -106,9 +106,9 @@ def test_a_longer_run_has_the_chance_of_all_its_generations(begun, config):
     longer = load_study(config, ["generations=5"])
     run, found = begin(longer, run.path, NullProgress())
     assert len(found.null_model["drift_low"]) == 6
-    assert torch.equal(found.null_model["drift_low"][:4], evaluator.chance["drift_low"])
+    assert torch.equal(found.null_model["drift_low"][:4], evaluator.null_model["drift_low"])
     assert alike(run.derived(CHANCE, run.environment), found.null_model)
-    assert alike(run.derived(REAL_SIDE, run.environment), evaluator.real_side.state())
+    assert alike(run.derived(REAL_SIDE, run.environment), evaluator.reference.state())
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -144,9 +144,9 @@ def elsewhere(monkeypatch):
         answers = answer(oracle, pixels)
         return replace(answers, features=answers.features * (1 + 1e-6))
 
-    monkeypatch.setattr(FrozenOracle, "answer", other)
+    monkeypatch.setattr(FrozenOracle, "predict", other)
     for module in (setup, runner):
-        monkeypatch.setattr(module, "made_with", lambda device: here(device) | {"torch": "99.0"})
+        monkeypatch.setattr(module, "environment", lambda device: here(device) | {"torch": "99.0"})
 
 
 def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):
@@ -157,7 +157,7 @@ def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):
     assert not torch.equal(there, here)
     assert alike(run.derived(REAL_SIDE, run.environment), found.reference.state())
     # Floors of another machine's bits are not taken over.
-    assert found.reference.floor(None, 40, "fid") != evaluator.real_side.floor(None, 40, "fid")
+    assert found.reference.floor(None, 40, "fid") != evaluator.reference.floor(None, 40, "fid")
 
 
 def test_a_finished_run_stays_as_it_is_elsewhere(config, tmp_path, request):
@@ -191,7 +191,7 @@ def test_what_a_finished_run_lost_is_forgotten_elsewhere(config, tmp_path, reque
 )
 def test_a_real_side_that_does_not_fit_is_found_again(begun, change):
     study, run, evaluator = begun
-    whole = evaluator.real_side.state()
+    whole = evaluator.reference.state()
     digest = write_tensors(run.path / REAL_SIDE, change(whole))
     run.record["files"][REAL_SIDE] = digest
     run._write()
