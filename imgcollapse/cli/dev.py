@@ -33,7 +33,7 @@ def validate(
 
     check_writable(out)
     with ConsoleProgress() as display:
-        results = laws.validate(only or [], full, data, seed, say=display.log)
+        results = laws.validate(only or [], full, data, seed, log=display.log)
     Console().print(laws.table(results))
     print(laws.summary(results))
     print(laws.write(results, out))

@@ -49,16 +49,16 @@ class Peeping:
     def __init__(self, regime):
         self.regime = regime
 
-    def select(self, archive, g, seed):
+    def select(self, images, g, seed):
         int(seed)
-        return self.regime.select(archive, g, seed)
+        return self.regime.select(images, g, seed)
 
 
 class Half:
     """A user's regime: every other sample of each generation, some of them twice."""
 
-    def select(self, archive, g, seed):
-        rows = torch.arange(0, archive.size(g - 1), 2)
+    def select(self, images, g, seed):
+        rows = torch.arange(0, images.size(g - 1), 2)
         return TrainingSet.from_generation(
             g - 1, torch.cat([rows, rows[: g * 3]])
         ) + TrainingSet.from_generation(0, rows[:9])

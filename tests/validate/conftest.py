@@ -11,8 +11,8 @@ from imgcollapse.tools.validate.lineages import CPU
 
 
 @pytest.fixture
-def trial(tmp_path: Path):
-    """A trial of some parts, with so many times the usual replicates."""
+def context(tmp_path: Path):
+    """A context of some parts, with so many times the usual replicates."""
 
     def make(scale: float = 1.0, **parts) -> LawContext:
         seed = Seed(("test",))

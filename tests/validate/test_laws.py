@@ -1,4 +1,4 @@
-"""When a finding fails, and what a right program gets."""
+"""When a measurement fails, and what a right program gets."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.tools.validate import LAWS, validate
 from imgcollapse.tools.validate.curation import Preference
-from imgcollapse.tools.validate.laws import ALPHA, Digits, Measurement, compare
+from imgcollapse.tools.validate.drift import EffectiveSize
+from imgcollapse.tools.validate.laws import ALPHA, Measurement, MnistTraining, compare
 from imgcollapse.tools.validate.mnist import ShumailovVAE
-from imgcollapse.tools.validate.neutral import EffectiveSize
 from imgcollapse.tools.validate.survival import FirstExtinction
 
 
 def test_the_deviation_is_in_standard_errors_of_the_mean():
     # Mean 3; variance 4 + 0 + 4 over 2, so a standard error of sqrt(4 / 3).
-    finding = compare("x", [1, 3, 5], 2.0)
-    assert finding.here == 3
-    assert finding.error == pytest.approx(math.sqrt(4 / 3), rel=1e-15)
-    assert finding.deviation == pytest.approx(1 / math.sqrt(4 / 3), rel=1e-15)
-    assert finding.freedom == 2
+    measurement = compare("x", [1, 3, 5], 2.0)
+    assert measurement.measured == 3
+    assert measurement.error == pytest.approx(math.sqrt(4 / 3), rel=1e-15)
+    assert measurement.deviation == pytest.approx(1 / math.sqrt(4 / 3), rel=1e-15)
+    assert measurement.freedom == 2
 
 
-@pytest.mark.parametrize(("here", "deviation"), [(0.5, 0), (0.2, 0), (1.0, 0), (1.3, 3), (0.0, -2)])
-def test_inside_what_theory_allows_nothing_deviates(here, deviation):
+@pytest.mark.parametrize(
+    ("measured", "deviation"), [(0.5, 0), (0.2, 0), (1.0, 0), (1.3, 3), (0.0, -2)]
+)
+def test_inside_what_theory_allows_nothing_deviates(measured, deviation):
     # 0.3 / 0.1 and 0.2 / 0.1 to a float's rounding.
-    assert Measurement("x", 0.2, 1.0, here, 0.1, 10).deviation == pytest.approx(
+    assert Measurement("x", 0.2, 1.0, measured, 0.1, 10).deviation == pytest.approx(
         deviation, rel=1e-14
     )
 
@@ -57,45 +59,45 @@ def test_what_is_not_a_number_does_not_hold():
 
 
 @pytest.mark.parametrize("law", [EffectiveSize(), FirstExtinction(), Preference()])
-def test_this_program_obeys(law, trial):
-    outcome = law.test(trial(0.2), print)
-    assert [finding.what for finding in outcome.findings if not finding.holds] == []
+def test_this_program_obeys(law, context):
+    outcome = law.test(context(0.2))
+    assert [measurement.name for measurement in outcome.measurements if not measurement.holds] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("law", [law for law in LAWS if law.id != "T1"], ids=lambda law: law.id)
-def test_this_program_obeys_in_full(law, trial):
-    outcome = law.test(trial(), print)
-    assert [finding.what for finding in outcome.findings if not finding.holds] == []
+def test_this_program_obeys_in_full(law, context):
+    outcome = law.test(context())
+    assert [measurement.name for measurement in outcome.measurements if not measurement.holds] == []
 
 
 def test_the_same_seed_finds_the_same():
-    one, two = (validate(["T9"], seed=4, say=lambda _: None)[0] for _ in range(2))
-    other = validate(["T9"], seed=5, say=lambda _: None)[0]
-    assert one.findings == two.findings
-    assert one.findings != other.findings
+    one, two = (validate(["T9"], seed=4, log=lambda _: None)[0] for _ in range(2))
+    other = validate(["T9"], seed=5, log=lambda _: None)[0]
+    assert one.measurements == two.measurements
+    assert one.measurements != other.measurements
 
 
 def test_laws_are_named_in_any_case_and_unknown_ones_refused():
     said = []
-    assert [result.id for result in validate(["t9"], say=said.append)] == ["T9"]
+    assert [result.id for result in validate(["t9"], log=said.append)] == ["T9"]
     assert said[-1].startswith("T9 Curation by preference: passed")
     with pytest.raises(UserError, match=r"^--only: there is no law T11 here; choose from T2, .*$"):
         validate(["T9", "T11"])
 
 
 def test_without_mnist_its_law_is_skipped_and_says_what_to_do(tmp_path):
-    result = validate(["T1"], data=tmp_path, say=lambda _: None)[0]
+    result = validate(["T1"], data=tmp_path, log=lambda _: None)[0]
     assert result.verdict == "skipped"
     assert "--data PATH" in (result.skipped or "")
 
 
-def test_the_real_vae_goes_through_its_law(shared_data, trial):
-    tiny = replace(trial(), data=shared_data, digits=Digits(64, 1, 32, 2))
+def test_the_real_vae_goes_through_its_law(shared_data, context):
     said = []
-    outcome = ShumailovVAE().test(tiny, said.append)
+    tiny = replace(context(), data=shared_data, mnist=MnistTraining(64, 1, 32, 2), log=said.append)
+    outcome = ShumailovVAE().test(tiny)
     assert len(said) == 10
     assert [curve.name for curve in outcome.plots[0].curves] == ["here", "published"]
-    assert np.isfinite([finding.here for finding in outcome.findings]).all()
+    assert np.isfinite([measurement.measured for measurement in outcome.measurements]).all()
     # Two steps of training are no VAE, and 64 images too few to tell.
-    assert outcome.findings[0].error > 0.02
+    assert outcome.measurements[0].error > 0.02

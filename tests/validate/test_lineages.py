@@ -14,48 +14,47 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Resample
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
 from imgcollapse.theory import heterozygosity_replace, preference_step
-from imgcollapse.tools.validate.accumulation import heterozygosity_subsample
 from imgcollapse.tools.validate.curation import REWARDS, best_of
 from imgcollapse.tools.validate.gaussian import PATTERNS, patterns
-from imgcollapse.tools.validate.lineages import classes_of, counts, heterozygosity, history
+from imgcollapse.tools.validate.lineages import counts, heterozygosity, labels_of, lineage
+from imgcollapse.tools.validate.regimes import heterozygosity_subsample
 
 SEED = Seed(("lineages",))
 
 
 def test_each_model_learns_what_its_regime_picks():
-    real = classes_of(3, 2)
-    lineage = history(Replace(), Resample(), real, 4, SEED)
-    assert lineage[0].training.tolist() == [0, 0, 0, 1, 1]
-    for before, after in pairwise(lineage):
+    real = labels_of(3, 2)
+    generations = list(lineage(Replace(), Resample(), real, SEED, 4))
+    assert generations[0].training.tolist() == [0, 0, 0, 1, 1]
+    for before, after in pairwise(generations):
         assert after.training.tolist() == before.samples.tolist()
 
 
 def test_accumulated_training_sets_grow_by_n():
-    lineage = history(Accumulate(), Resample(), classes_of(4, 2), 3, SEED)
-    assert [len(born.training) for born in lineage] == [6, 12, 18]
-    assert all(len(born.samples) == 6 for born in lineage)
-    born = lineage[2]
-    assert born.training[6:].tolist() == [
-        *lineage[0].samples.tolist(),
-        *lineage[1].samples.tolist(),
+    generations = list(lineage(Accumulate(), Resample(), labels_of(4, 2), SEED, 3))
+    assert [len(generation.training) for generation in generations] == [6, 12, 18]
+    assert all(len(generation.samples) == 6 for generation in generations)
+    assert generations[2].training[6:].tolist() == [
+        *generations[0].samples.tolist(),
+        *generations[1].samples.tolist(),
     ]
 
 
 def test_fresh_real_labels_come_from_the_reserve():
     regime = RealFraction(fraction=0.5, fresh=True)
     reserve = LabelsOnly(torch.arange(2, 6, dtype=torch.int16))
-    lineage = history(regime, Resample(), classes_of(2, 2), 3, SEED, reserve)
-    assert lineage[1].training[:2].tolist() == [2, 3]
-    assert lineage[2].training[:2].tolist() == [4, 5]
+    generations = list(lineage(regime, Resample(), labels_of(2, 2), SEED, 3, reserve))
+    assert generations[1].training[:2].tolist() == [2, 3]
+    assert generations[2].training[:2].tolist() == [4, 5]
 
 
 def test_a_longer_lineage_begins_like_a_shorter_one():
-    short, long = (history(Replace(), Resample(), classes_of(9, 9), g, SEED) for g in (2, 5))
+    short, long = (list(lineage(Replace(), Resample(), labels_of(9, 9), SEED, g)) for g in (2, 5))
     assert long[1].samples.tolist() == short[1].samples.tolist()
 
 
 def test_counts_and_heterozygosity():
-    labels = classes_of(3, 0, 1)
+    labels = labels_of(3, 0, 1)
     assert counts(labels, 4).tolist() == [3, 0, 1, 0]
     assert heterozygosity(labels) == 1 - (9 + 1) / 16
 

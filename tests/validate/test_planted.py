@@ -16,13 +16,11 @@ from imgcollapse.curation import Detector
 from imgcollapse.generators import Gaussian, Resample
 from imgcollapse.generators.resample import StoredSet
 from imgcollapse.regimes import Accumulate, RealFraction, first_rows
-from imgcollapse.tools.validate.accumulation import Accumulation
-from imgcollapse.tools.validate.curation import Preference
-from imgcollapse.tools.validate.detection import Detection
+from imgcollapse.tools.validate.curation import Detection, Preference
+from imgcollapse.tools.validate.drift import Drift, EffectiveSize
 from imgcollapse.tools.validate.gaussian import SelfFittedGaussian
 from imgcollapse.tools.validate.mnist import PUBLISHED, SPREAD, judge
-from imgcollapse.tools.validate.neutral import Drift, EffectiveSize
-from imgcollapse.tools.validate.real_share import RealShare
+from imgcollapse.tools.validate.regimes import Accumulation, RealShare
 from imgcollapse.tools.validate.survival import FirstExtinction, Survival
 
 
@@ -67,14 +65,14 @@ class BiasedVariance(Gaussian):
 class WithoutTheFirst(Accumulate):
     """Loses the real images from the third model on."""
 
-    def select_after_first(self, archive, g, n, seed):
+    def select_after_first(self, images, g, n, seed):
         return sum((first_rows(past, n) for past in range(2, g)), first_rows(1, n))
 
 
 class NeverFresh(RealFraction):
     """Gives the same real images where fresh ones were asked for."""
 
-    def select_after_first(self, archive, g, n, seed):
+    def select_after_first(self, images, g, n, seed):
         real = round(self.fraction * n)
         return first_rows(0, real) + first_rows(g - 1, n - real)
 
@@ -98,56 +96,56 @@ class Prejudging(Detector):
 
 
 def failures(outcome) -> list[str]:
-    return [finding.what for finding in outcome.findings if not finding.holds]
+    return [measurement.name for measurement in outcome.measurements if not measurement.holds]
 
 
-def test_resampling_two_per_cent_against_one_class_fails_drift(trial):
-    failed = failures(Drift().test(trial(0.3, resample=Prejudiced()), print))
+def test_resampling_two_per_cent_against_one_class_fails_drift(context):
+    failed = failures(Drift().test(context(0.3, resample=Prejudiced())))
     assert any("share of a class of 40%" in what for what in failed)
 
 
 @pytest.mark.parametrize("generator", [Forgetful(), Shuffled()])
-def test_n_off_by_ten_per_cent_fails_the_effective_size(trial, generator):
-    assert EffectiveSize().test(trial(resample=generator), print).verdict == "failed"
+def test_n_off_by_ten_per_cent_fails_the_effective_size(context, generator):
+    assert EffectiveSize().test(context(resample=generator)).verdict == "failed"
 
 
-def test_n_off_by_ten_per_cent_fails_drift(trial):
-    failed = failures(Drift().test(trial(0.3, resample=Shuffled()), print))
+def test_n_off_by_ten_per_cent_fails_drift(context):
+    failed = failures(Drift().test(context(0.3, resample=Shuffled())))
     assert "a single copy is lost in one generation, n = 200" in failed
 
 
-def test_a_variance_divided_by_n_fails_the_gaussian(trial):
+def test_a_variance_divided_by_n_fails_the_gaussian(context):
     planted = {"gaussian": BiasedVariance}
-    right, wrong = (SelfFittedGaussian().steps(trial(0.3, **part)) for part in ({}, planted))
-    assert all(finding.holds for finding in right)
-    assert not any(finding.holds for finding in wrong)
+    right, wrong = (SelfFittedGaussian().steps(context(0.3, **part)) for part in ({}, planted))
+    assert all(measurement.holds for measurement in right)
+    assert not any(measurement.holds for measurement in wrong)
 
 
-def test_taking_the_best_for_sure_is_no_bradley_terry_choice(trial):
+def test_taking_the_best_for_sure_is_no_bradley_terry_choice(context):
     def greedy(rewards, seed):
         return rewards.argmax(axis=1)
 
-    assert Preference().test(trial(0.2, choose=greedy), print).verdict == "failed"
+    assert Preference().test(context(0.2, choose=greedy)).verdict == "failed"
 
 
-def test_a_choice_by_half_the_reward_fails(trial):
-    right = trial().parts.choose
+def test_a_choice_by_half_the_reward_fails(context):
+    right = context().parts.choose
 
     def timid(rewards, seed):
         return right(rewards / 2, seed)
 
-    assert Preference().test(trial(0.2, choose=timid), print).verdict == "failed"
+    assert Preference().test(context(0.2, choose=timid)).verdict == "failed"
 
 
-def test_a_detector_that_misses_a_tenth_more_fails(trial):
-    failed = failures(Detection().test(trial(0.1, detector=Lenient), print))
+def test_a_detector_that_misses_a_tenth_more_fails(context):
+    failed = failures(Detection().test(context(0.1, detector=Lenient)))
     assert any("samples in it" in what for what in failed)
 
 
 @pytest.mark.slow
-def test_a_detector_that_sees_classes_fails_and_so_does_one_that_misses_more(trial):
+def test_a_detector_that_sees_classes_fails_and_so_does_one_that_misses_more(context):
     for planted in (Lenient, Prejudging):
-        failed = failures(Detection().test(trial(0.5, detector=planted), print))
+        failed = failures(Detection().test(context(0.5, detector=planted)))
         assert any("drift" in what for what in failed)
 
 
@@ -169,18 +167,18 @@ def test_runs_like_the_published_ones_pass():
 
 
 @pytest.mark.slow
-def test_n_off_by_ten_per_cent_fails_survival_and_first_extinction(trial):
-    assert Survival().test(trial(0.3, resample=Shuffled()), print).verdict == "failed"
-    assert FirstExtinction().test(trial(resample=Shuffled()), print).verdict == "failed"
+def test_n_off_by_ten_per_cent_fails_survival_and_first_extinction(context):
+    assert Survival().test(context(0.3, resample=Shuffled())).verdict == "failed"
+    assert FirstExtinction().test(context(resample=Shuffled())).verdict == "failed"
 
 
 @pytest.mark.slow
-def test_real_images_that_are_never_fresh_fail(trial):
-    failed = failures(RealShare().test(trial(0.3, real_fraction=NeverFresh), print))
+def test_real_images_that_are_never_fresh_fail(context):
+    failed = failures(RealShare().test(context(0.3, real_fraction=NeverFresh)))
     assert any("a = 0.1" in what for what in failed)
 
 
 @pytest.mark.slow
-def test_accumulation_without_the_first_generation_fails(trial):
-    failed = failures(Accumulation().test(trial(0.2, accumulate=WithoutTheFirst()), print))
+def test_accumulation_without_the_first_generation_fails(context):
+    failed = failures(Accumulation().test(context(0.2, accumulate=WithoutTheFirst())))
     assert any("H_39" in what for what in failed)

@@ -1,42 +1,41 @@
-"""T9: what a preference does to the shares of classes when each model learns what was kept."""
+"""T9 and T10: the effect of a preference, and of a detector of synthetic images, on shares."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.special import rel_entr
+from torch import Tensor
 
+from imgcollapse import theory
 from imgcollapse.core.images import LabelsOnly
-from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.lineage_images import LineageImages, training_sets
 from imgcollapse.core.seeds import Seed
-from imgcollapse.theory import preference_divergence_bound, preference_gain, preference_step
-from imgcollapse.tools.validate.laws import (
-    Array,
-    Curve,
-    LawContext,
-    Measurement,
-    Outcome,
-    Plot,
-    compare,
-)
-from imgcollapse.tools.validate.lineages import NO_RESERVE, classes_of, counts, resampled
+from imgcollapse.curation import curate
+from imgcollapse.curation.base import FilterInput
+from imgcollapse.tools.validate import laws
+from imgcollapse.tools.validate.laws import Array, Curve, LawContext, Outcome, Plot, compare
+from imgcollapse.tools.validate.lineages import NO_RESERVE, counts, fit_and_sample, labels_of
 
 REWARDS = np.array([0.0, 0.5, 1.0])
-REAL = classes_of(1000, 600, 400)
+REAL = labels_of(1000, 600, 400)
+"""Real images of T9; a class for each reward."""
 MANY = 128
-"""The K at which the limit of large K is looked for."""
+"""The K at which the limit of large K is compared."""
+CLASSES = 10
+"""Classes of T10."""
 
 
-class Preference:
+class Preference(laws.Law):
     """The best of K by a Bradley-Terry choice: shares follow exp(reward) as K grows."""
 
     id = "T9"
     title = "Curation by preference"
-    threads = 1
     source = (
         "Ferbach et al. 2024: keep one of K samples with probability proportional to exp(r). As K "
         "grows, p_{t+1} is proportional to p_t exp(r); each step gains at least ((K-1)/K) "
@@ -44,86 +43,91 @@ class Preference:
         "<= -ln(1 - lambda (K-1))."
     )
 
-    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
-        """Choose once among few and among many, then again and again."""
+    def test(self, context: LawContext) -> Outcome:
+        """Chooses once among few and among many, and over several generations."""
         start = counts(REAL, 3) / len(REAL)
-        once, plot = self._once(trial, start)
-        return Outcome([*once, *self._again(trial, start), *self._mixed(trial, start)], [plot])
+        return laws.join(
+            self._once(context, start), self._again(context, start), self._mixed(context, start)
+        )
 
-    def _once(self, trial: LawContext, start: Array) -> tuple[list[Measurement], Plot]:
-        findings, seen, expected = [], [], []
+    def _once(self, context: LawContext, start: Array) -> Outcome:
+        measurements, seen, expected, value = [], [], [], np.exp(REWARDS)
         sizes = (2, 4, 16)
         for k in sizes:
             kept = np.stack(
-                [
-                    _kept(trial, REAL, k, trial.seed / "once" / k / i)
-                    for i in range(trial.replicates(60))
-                ]
+                context.replicate(60, lambda seed, k=k: _kept(context, REAL, k, seed), "once", k)
             )
-            theory = best_of(start, REWARDS, k)
-            what = f"share of the class of reward 1 after one best of {k}, 20% before"
-            findings.append(compare(what, kept[:, 2], theory[2]))
-            value = np.exp(REWARDS)
-            findings.append(
+            law = best_of(start, REWARDS, k)
+            measurements += [
+                compare(
+                    f"share of the class of reward 1 after one best of {k}, 20% before",
+                    kept[:, 2],
+                    law[2],
+                ),
                 compare(
                     f"gain in E[exp(r)], best of {k}, against its bound",
                     kept @ value - start @ value,
-                    (preference_gain(start, REWARDS, k), math.inf),
-                )
-            )
+                    (theory.preference_gain(start, REWARDS, k), math.inf),
+                ),
+            ]
             seen.append(kept)
-            expected.append(theory)
-        replicates, theories = np.stack(seen, axis=1), np.stack(expected)
+            expected.append(law)
+        replicates, expectations = np.stack(seen, axis=1), np.stack(expected)
         curves = [
-            Curve.of(f"reward {r:g}", sizes, theories[:, c], replicates[:, :, c])
+            Curve.of(f"reward {r:g}", sizes, expectations[:, c], replicates[:, :, c])
             for c, r in enumerate(REWARDS)
         ]
-        return findings, Plot("Share after one best of K", "K", curves, log_x=True)
+        return Outcome(measurements, [Plot("Share after one best of K", "K", curves, log_x=True)])
 
-    def _again(self, trial: LawContext, start: Array) -> list[Measurement]:
+    def _again(self, context: LawContext, start: Array) -> Outcome:
         """Three generations of best of many, against p_t proportional to p_0 exp(t r)."""
-        ends = []
-        for i in range(trial.replicates(20)):
+
+        def run(seed: Seed) -> Array:
             labels = REAL
             for t in range(3):
-                seed = trial.seed / "again" / i / t
-                kept = _kept(trial, labels, MANY, seed)
-                labels = _labels(kept, len(REAL))
-            ends.append(counts(labels, 3) / len(REAL))
+                labels = _labels(_kept(context, labels, MANY, seed / t))
+            return counts(labels, 3) / len(REAL)
+
+        ends = np.array(context.replicate(20, run, "again"))
         exact, limit = start, start
         for _ in range(3):
-            exact, limit = best_of(exact, REWARDS, MANY), preference_step(limit, REWARDS)
-        what = f"share of the class of reward 1 after three of best of {MANY}"
-        return [compare(what, np.array(ends)[:, 2], exact[2], f"{limit[2]:.4f}, K without end")]
+            exact, limit = best_of(exact, REWARDS, MANY), theory.preference_step(limit, REWARDS)
+        name = f"share of the class of reward 1 after three of best of {MANY}"
+        published = f"{limit[2]:.4f}, K without end"
+        return Outcome([compare(name, ends[:, 2], exact[2], published)])
 
-    def _mixed(self, trial: LawContext, start: Array) -> list[Measurement]:
+    def _mixed(self, context: LawContext, start: Array) -> Outcome:
         """Ten generations of real data and curated samples."""
         k, ratio, last = 2, 0.5, 10
-        bound = preference_divergence_bound(ratio, k)
+        bound = theory.preference_divergence_bound(ratio, k)
         assert bound is not None  # 0.5 is below 1/(K-1)
-        regime = trial.parts.real_plus_synthetic(ratio=ratio)
-        ends = []
-        for i in range(trial.replicates(20)):
-            seed = trial.seed / "mixed" / i
-            archive = LineageImages(LabelsOnly(REAL), NO_RESERVE)
-            for g in range(1, last + 1):
-                training = archive.gather(regime.select(archive, g, seed / g / "select"))
-                kept = _kept(trial, training.labels, k, seed / g)
-                # Curated labels lie in no order, as samples do: the regime takes the first of them.
-                order = torch.randperm(len(REAL), generator=(seed / g / "order").torch())
-                archive.append(LabelsOnly(_labels(kept, len(REAL))[order]))
-            chosen = regime.select(archive, last + 1, seed / "last")
-            ends.append(counts(archive.labels(chosen), 3) / len(chosen))
+        regime = context.parts.real_plus_synthetic(ratio=ratio)
+
+        def run(seed: Seed) -> Array:
+            images = LineageImages(LabelsOnly(REAL), NO_RESERVE)
+            labels = REAL
+            for _, seed_g, chosen in training_sets(
+                regime, images, lambda g: seed / g, last=last + 1
+            ):
+                labels = images.labels(chosen)
+                kept = _labels(_kept(context, labels, k, seed_g))
+                # Kept samples are in no order, as a regime expects: it takes the first of them.
+                order = torch.randperm(len(REAL), generator=(seed_g / "order").torch())
+                images.append(LabelsOnly(kept[order]))
+            return counts(labels, 3) / len(labels)
+
+        ends = np.array(context.replicate(20, run, "mixed"))
         settled = start
         for _ in range(last):
             settled = (start + ratio * best_of(settled, REWARDS, k)) / (1 + ratio)
-        what = f"share of the class of reward 1, real data + {ratio} x best of {k}, 20% before"
+        name = f"share of the class of reward 1, real data + {ratio} x best of {k}, 20% before"
         divergence = f"its KL to the real shares in nats, lambda = {ratio}"
-        seen = np.array(ends)
-        return [
-            compare(what, seen[:, 2], settled[2]),
-            compare(divergence, rel_entr(seen, start).sum(axis=1), (0.0, bound)),
-        ]
+        return Outcome(
+            [
+                compare(name, ends[:, 2], settled[2]),
+                compare(divergence, rel_entr(ends, start).sum(axis=1), (0.0, bound)),
+            ]
+        )
 
 
 def best_of(p: Array, r: Array, k: int) -> Array:
@@ -140,13 +144,154 @@ def best_of(p: Array, r: Array, k: int) -> Array:
     return np.array([k * p[c] * (chance @ (e / (e + against))) for c, e in enumerate(np.exp(r))])
 
 
-def _kept(trial: LawContext, training: torch.Tensor, k: int, seed: Seed) -> Array:
-    """Shares of what is kept of K samples for each real image: float64[3]."""
-    n = len(REAL)
-    drawn = resampled(trial.parts.resample, LabelsOnly(training), n * k, seed).labels.view(n, k)
-    won = trial.parts.choose(REWARDS[drawn.long().numpy()], seed / "choose")
+def _kept(context: LawContext, training: Tensor, k: int, seed: Seed) -> Array:
+    """Shares of the samples that are kept, one of K for each real image: float64[3]."""
+    n, images = len(REAL), LabelsOnly(training)
+    drawn = fit_and_sample(context.parts.resample, images, n * k, seed).labels.view(n, k)
+    won = context.parts.choose(REWARDS[drawn.long().numpy()], seed / "choose")
     return counts(drawn[torch.arange(n), torch.from_numpy(won)], 3) / n
 
 
-def _labels(shares: Array, n: int) -> torch.Tensor:
-    return classes_of(*(shares * n).round().astype(int).tolist())
+def _labels(shares: Array) -> Tensor:
+    return labels_of(*(shares * len(REAL)).round().astype(int).tolist())
+
+
+class Detection(laws.Law):
+    """Real images and samples are offered together; a detector with errors removes samples.
+
+    All is measured on training sets, in squared deviations of class shares from those of the real
+    images that are left, summed over classes: `drift` below.
+    """
+
+    id = "T10"
+    title = "A detector of synthetic images"
+    source = (
+        "Kanabar & Gastpar 2026: a perfect detector restores the real sample size; as the real "
+        "share vanishes, detection helps only if the rate of misses vanishes too. With n real "
+        "images and lambda n samples offered, (1-fpr) n and lambda (1-tpr) n are learned from in "
+        "the mean, and drift settles as in T6 with a = R/(R+B), n = R+B: exact over R and B."
+    )
+
+    def test(self, context: LawContext) -> Outcome:
+        """Compares the images that are left, drift over generations, and a vanishing real share."""
+        return laws.join(self._left(context), self._drift(context), self._vanishing(context))
+
+    def _left(self, context: LawContext) -> Outcome:
+        n, ratio, tpr, fpr = 200, 2, 0.9, 0.05
+        sets = context.replicate(
+            200, lambda seed: next(_detected_sets(context, n, ratio, tpr, fpr, seed)), "left"
+        )
+        real = [len(kept) for kept, _ in sets]
+        synthetic = [len(training) - len(kept) for kept, training in sets]
+        rates = f"tpr = {tpr}, fpr = {fpr}, n = {n}, lambda = {ratio}"
+        return Outcome(
+            [
+                compare(f"real images in a training set, {rates}", real, (1 - fpr) * n),
+                compare(f"samples in it, {rates}", synthetic, ratio * (1 - tpr) * n),
+            ]
+        )
+
+    def _drift(self, context: LawContext) -> Outcome:
+        n, ratio, generations = 200, 2, 24
+        measurements, curves = [], []
+        for tpr, fpr in ((0.0, 0.0), (0.5, 0.05), (0.9, 0.05), (1.0, 0.0)):
+            seen = np.stack(
+                context.replicate(
+                    50,
+                    lambda seed, tpr=tpr, fpr=fpr: _deviations(
+                        context, n, ratio, tpr, fpr, generations, seed
+                    ),
+                    *("drift", str(tpr)),
+                )
+            )
+            law = n * theory.detection_variance(n, ratio * n, tpr, fpr, generations)
+            name = f"n x drift, tpr = {tpr:g}, fpr = {fpr:g}, lambda = {ratio}, n = {n}"
+            measurements.append(compare(name, n * seen[:, 8:].mean(axis=1), law[8:].mean()))
+            x = np.arange(1, generations + 1)
+            curves.append(Curve.of(f"tpr = {tpr:g}, fpr = {fpr:g}", x, law, n * seen))
+        return Outcome(measurements, [Plot("n x drift in training sets", "generation", curves)])
+
+    def _vanishing(self, context: LawContext) -> Outcome:
+        """Ever more samples for each real image; 2 R x drift goes to 1, or stays below."""
+        n, generations, ratios = 40, 60, (1, 4, 16)
+        measurements, curves = [], []
+        for name, tpr_of in (
+            ("no detector", lambda ratio: 0.0),
+            ("misses 10%", lambda ratio: 0.9),
+            ("misses 1/(2 lambda)", lambda ratio: 1 - 0.5 / ratio),
+        ):
+            seen, expected = [], []
+            for ratio in ratios:
+                tpr = tpr_of(ratio)
+                law = theory.detection_variance(n, ratio * n, tpr, 0.0, generations)[30:].mean()
+                deviations = context.replicate(
+                    30,
+                    lambda seed, ratio=ratio, tpr=tpr: _deviations(
+                        context, n, ratio, tpr, 0.0, generations, seed
+                    )[30:].mean(),
+                    *(name, ratio),
+                )
+                expected.append(2 * n * law)
+                seen.append(2 * n * np.array(deviations))
+            label = f"2n x drift, {name}, lambda = {ratios[-1]}, n = {n}"
+            measurements.append(compare(label, seen[-1], expected[-1]))
+            curves.append(Curve.of(name, ratios, expected, np.stack(seen, axis=1)))
+        title = "2n x drift as the real share 1/(1 + lambda) vanishes"
+        return Outcome(measurements, [Plot(title, "lambda", curves, log_x=True)])
+
+
+def _deviations(
+    context: LawContext,
+    n: int,
+    ratio: int,
+    tpr: float,
+    fpr: float,
+    generations: int,
+    seed: Seed,
+) -> Array:
+    """Drift in training sets 1..G over that of one image, sum_k p_k (1 - p_k): float64[G]."""
+    scale = 1 - 1 / CLASSES
+    deviations = [0.0]  # the first training set is the real images that are left
+    sets = _detected_sets(context, n, ratio, tpr, fpr, seed)
+    for kept, training in islice(sets, generations - 1):
+        x, r = (counts(labels, CLASSES) / len(labels) for labels in (training, kept))
+        deviations.append(np.square(x - r).sum() / scale)
+    return np.array(deviations)
+
+
+def _detected_sets(
+    context: LawContext, n: int, ratio: int, tpr: float, fpr: float, seed: Seed
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Labels of the real images left, and of the training set, from the second model on."""
+    regime = context.parts.real_plus_synthetic(ratio=ratio)
+    detector = (context.parts.detector(tpr=tpr, fpr=fpr),)
+    real = (torch.arange(n) % CLASSES).to(torch.int16)
+    images = LineageImages(LabelsOnly(real), NO_RESERVE)
+
+    def detect(g: int, seed: Seed) -> None:
+        offered = _filter_input(g, images.generations[g].labels)
+        images.restrict(g, curate(detector, offered, seed))
+
+    for g, seed_g, chosen in training_sets(regime, images, lambda g: seed / g, detect):
+        if g > 1:
+            labels = images.labels(chosen)
+            yield labels[chosen.generation == 0], labels
+        training = images.gather(chosen)
+        images.append(fit_and_sample(context.parts.resample, training, ratio * n, seed_g))
+
+
+def _filter_input(generation: int, labels: Tensor) -> FilterInput:
+    """Input of a detector that looks at no image."""
+    n, none = len(labels), torch.empty(len(labels), 0)
+    return FilterInput(
+        generation,
+        torch.arange(n, dtype=torch.int32),
+        [str(k) for k in range(CLASSES)],
+        LabelsOnly(labels),
+        counted=labels,
+        probabilities=none,
+        features=none,
+        atypicality=torch.zeros(n, dtype=torch.float64),
+        held_out=torch.zeros(0, dtype=torch.float64),
+        folder=Path("a detector reads no folder"),
+    )

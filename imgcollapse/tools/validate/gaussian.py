@@ -1,16 +1,13 @@
-"""T2: a Gaussian that is fitted to its own draws.
+"""T2: a Gaussian that is fitted to its own samples.
 
-The program's Gaussian draws 8-bit images, and rounding to whole levels would add a twelfth of a
-level's square to every variance. So a value is not one pixel but the amount of a pattern over all
-of them: an image is mid-grey plus sum_j v_j pattern_j, with orthonormal patterns. Rounding adds
-1/12 to the variance of an amount that is `SIGMA`^2, four parts in 100,000; and the fitted mean and
-deviation of every amount are read from the model itself, which holds them in float64.
+The program's Gaussian samples 8-bit images, and rounding to whole levels would add a twelfth of a
+squared level to every variance. So a value is not one pixel but the coefficient of a pattern over
+all pixels: an image is mid-gray plus sum_j v_j pattern_j, with orthonormal patterns. Rounding adds
+1/12 to the variance of a coefficient, which is `SIGMA`^2: four parts in 100,000. The fitted mean
+and deviation of every coefficient are read from the model itself, which has them in float64.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +17,7 @@ from imgcollapse.core.images import UNKNOWN, Images, unlabeled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator
 from imgcollapse.theory import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
+from imgcollapse.tools.validate import laws
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -34,18 +32,17 @@ from imgcollapse.training.context import RunContext
 
 SIDE, PATTERNS = 16, 4
 SIGMA = 48.0
-"""Standard deviation of an amount, in grey levels: 6 a pixel, for variances grow fivefold and means
-wander as far in some chains, and no pixel should be clipped."""
+"""Standard deviation of a coefficient, in gray levels: 6 a pixel, so that no pixel is clipped where
+variances grow fivefold and means move as far."""
 LEVELS = 127.5
-"""Grey levels in a unit of the range [-1, 1] that generators work in."""
+"""Gray levels in a unit of the range [-1, 1] that generators work in."""
 
 
-class SelfFittedGaussian:
-    """Its mean wanders and its deviation shrinks."""
+class SelfFittedGaussian(laws.Law):
+    """The mean of the Gaussian drifts and its deviation shrinks."""
 
     id = "T2"
     title = "A Gaussian refitted to itself"
-    threads = 1
     source = (
         "Shumailov et al. 2024: the variance of a sample of the k-th model is sigma^2 (1 + k/n). "
         "E[sigma_k] = a^k sigma_0, a = E[chi_{n-1}]/sqrt(n-1). Suresh et al. 2024: "
@@ -53,28 +50,28 @@ class SelfFittedGaussian:
         "bias lambda, E[Sigma_t | Sigma_{t-1}] = lambda Sigma_{t-1}."
     )
 
-    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
-        """Fit, draw, and fit again."""
+    def test(self, context: LawContext) -> Outcome:
+        """Fits, samples, and fits again."""
         n, last = 100, 100
-        means, sigmas = self._chains(trial, 1.0, n, last, trial.replicates(60))
-        # A sample is its model's mean plus a draw: given both, its variance is known.
+        means, sigmas = self._chains(context, 1.0, n, last, 60)
+        # A sample is its model's mean plus a draw, so its variance follows from mean and deviation.
         variances = (means**2 + sigmas**2).mean(axis=2)
         shrunk, above = sigmas.mean(axis=2), (sigmas > 1).mean(axis=2)
         k = np.arange(1, last + 1)
         theory = [gaussian_sigma(int(each), n) for each in k]
         grown = [gaussian_mean_variance(int(each), n) for each in k]
         bound = gaussian_tail_bound(last, n, 1.0)
-        findings = [
+        measurements = [
             *(
                 compare(
                     f"variance of a sample, k = {t}, n = {n}", variances[:, t - 1], grown[t - 1]
                 )
-                for t in (10, 30)  # beyond, a few chains with large variances decide the mean
+                for t in (10, 30)  # later a few chains with large variances dominate the mean
             ),
             compare(f"E[sigma_k], k = 10, n = {n}", shrunk[:, 9], theory[9]),
             compare(f"E[sigma_k], k = {last}, n = {n}", shrunk[:, -1], theory[-1], "0.777"),
             compare(f"Pr(sigma_k > sigma_0), k = {last}, n = {n}", above[:, -1], (0.0, bound)),
-            *self.steps(trial),
+            *self.steps(context),
         ]
         x = slice(4, None, 5)
         plots = [
@@ -89,26 +86,26 @@ class SelfFittedGaussian:
                 [Curve.of("1 + k/n", k[x], grown[x], variances[:, x])],
             ),
         ]
-        return Outcome(findings, plots)
+        return Outcome(measurements, plots)
 
-    def steps(self, trial: LawContext) -> list[Measurement]:
+    def steps(self, context: LawContext) -> list[Measurement]:
         """The mean factor of a variance from one generation to the next, with and without bias."""
-        n, last, findings = 20, 10, []
+        n, last, measurements = 20, 10, []
         for bias in (1.0, 0.9):
-            _, sigmas = self._chains(trial, bias, n, last, trial.replicates(160))
+            _, sigmas = self._chains(context, bias, n, last, 160)
             factors = (sigmas[:, 1:] / sigmas[:, :-1]) ** 2
-            what = f"Sigma_t / Sigma_(t-1), sampling bias {bias:g}, n = {n}"
-            findings.append(compare(what, factors.mean(axis=(1, 2)), bias))
-        return findings
+            name = f"Sigma_t / Sigma_(t-1), sampling bias {bias:g}, n = {n}"
+            measurements.append(compare(name, factors.mean(axis=(1, 2)), bias))
+        return measurements
 
     def _chains(
-        self, trial: LawContext, bias: float, n: int, last: int, replicates: int
+        self, context: LawContext, bias: float, n: int, last: int, replicates: int
     ) -> tuple[Array, Array]:
         """Fitted means and deviations in units of the first sigma: float64[S, G, J] each."""
-        generator = trial.parts.gaussian(pca=PATTERNS, temperature=bias)
-        chains = [
-            _chain(generator, n, last, trial.seed / n / str(bias) / i) for i in range(replicates)
-        ]
+        generator = context.parts.gaussian(pca=PATTERNS, temperature=bias)
+        chains = context.replicate(
+            replicates, lambda seed: _chain(generator, n, last, seed), n, str(bias)
+        )
         means, sigmas = zip(*chains, strict=True)
         return np.stack(means), np.stack(sigmas)
 
@@ -122,10 +119,10 @@ def patterns() -> Array:
 
 
 def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, Array]:
-    """Means and deviations of every amount for models 1..last: float64[G, J] each."""
+    """Means and deviations of every coefficient for models 1..last: float64[G, J] each."""
     waves = patterns()
-    amounts = seed.numpy().normal(0, SIGMA, (n, PATTERNS))
-    levels = torch.from_numpy(LEVELS + amounts @ waves).round().clamp(0, 255)
+    coefficients = seed.numpy().normal(0, SIGMA, (n, PATTERNS))
+    levels = torch.from_numpy(LEVELS + coefficients @ waves).round().clamp(0, 255)
     images: Images = unlabeled(levels.to(torch.uint8).view(n, 1, SIDE, SIDE))
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
     means, sigmas = [], []
@@ -134,7 +131,7 @@ def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, 
         model = generator.fit(images, context)
         state: dict[str, Tensor] = model.state()
         means.append(waves @ state["means"][0].numpy() * LEVELS / SIGMA)
-        spread = state["factors"][0].numpy() @ waves.T
-        sigmas.append(np.sqrt((spread**2).sum(axis=0)) * LEVELS / SIGMA)
+        factors = state["factors"][0].numpy() @ waves.T
+        sigmas.append(np.sqrt((factors**2).sum(axis=0)) * LEVELS / SIGMA)
         images = model.sample(asked, context.with_seed(seed / k / "sample"))
     return np.array(means), np.array(sigmas)

@@ -1,8 +1,7 @@
-"""What a law, a finding about it, and the plot of it are; and when a finding fails.
+"""A published law, its measurements and plots, and the rule by which a measurement fails.
 
-A law is put to this program's own parts. Each finding compares a mean over independent replicates
-with what theory says, in standard errors that the replicates themselves give: no tolerance is set
-by hand.
+Each measurement compares a mean over independent replicates with the value in theory, in standard
+errors that the replicates themselves give: no tolerance is set by hand.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,29 +31,30 @@ from imgcollapse.regimes import (
     Replace,
 )
 
+T = TypeVar("T")
 Array = NDArray[np.float64]
 ALPHA = 5e-5
-"""Chance that a right program fails one finding: some seventy are made, so one run in 300 fails."""
+"""Probability that a correct program fails a measurement: of some seventy, one run in 300 fails."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number that theory gives, and what this program makes of it.
+    """One number in theory, and as this program gives it.
 
     Attributes:
-        what: the number's name.
-        low, high: what theory allows, equal where it gives one value, infinite where a bound has
-            one side.
-        here: mean over replicates.
+        name: of the number.
+        low, high: limits that theory allows, equal where it gives one value, infinite where a bound
+            has one side.
+        measured: mean over replicates.
         error: its standard error.
-        freedom: degrees of freedom that the standard error has.
-        published: the value as printed in VALIDATION.md or its paper, or None.
+        freedom: degrees of freedom of the standard error.
+        published: the value as printed in its paper, or None.
     """
 
-    what: str
+    name: str
     low: float
     high: float
-    here: float
+    measured: float
     error: float
     freedom: int
     published: str | None = None
@@ -62,7 +62,7 @@ class Measurement:
     @property
     def deviation(self) -> float:
         """Standard errors from the nearest allowed value; 0 inside, infinite for an exact miss."""
-        beyond = self.here - min(max(self.here, self.low), self.high)
+        beyond = self.measured - min(max(self.measured, self.low), self.high)
         if beyond == 0:
             return 0.0
         return beyond / self.error if self.error else math.copysign(math.inf, beyond)
@@ -79,23 +79,24 @@ class Measurement:
 
 
 def compare(
-    what: str,
+    name: str,
     values: ArrayLike,
     theory: float | tuple[float, float],
     published: str | None = None,
 ) -> Measurement:
-    """The finding that independent replicates, float64[S], S >= 2, make about a theory.
+    """Compares the mean of independent replicates, float64[S], S >= 2, with theory.
 
     Args:
-        what: the number's name.
+        name: of the number.
         values: one for each replicate.
-        theory: its value, or the lowest and highest that it allows.
-        published: what others saw.
+        theory: its value, or the lowest and highest that are allowed.
+        published: the value in the paper.
     """
-    seen = np.asarray(values, dtype=np.float64)
+    replicates = np.asarray(values, dtype=np.float64)
     low, high = theory if isinstance(theory, tuple) else (theory, theory)
-    error = float(seen.std(ddof=1) / math.sqrt(len(seen)))
-    return Measurement(what, low, high, float(seen.mean()), error, len(seen) - 1, published)
+    error = float(replicates.std(ddof=1) / math.sqrt(len(replicates)))
+    mean = float(replicates.mean())
+    return Measurement(name, low, high, mean, error, len(replicates) - 1, published)
 
 
 @dataclass(frozen=True)
@@ -103,30 +104,30 @@ class Curve:
     """A theory's line, and this program's points.
 
     Attributes:
-        name: what is said at the line's right end.
+        name: label at the line's right end.
         x: float64[X].
         theory: float64[X], or None where there is no theory.
-        here: float64[X], mean over replicates.
+        measured: float64[X], mean over replicates.
         error: float64[X], standard errors.
     """
 
     name: str
     x: Array
     theory: Array | None
-    here: Array
+    measured: Array
     error: Array
 
     @classmethod
-    def of(cls, name: str, x: ArrayLike, theory: ArrayLike | None, replicates: Array) -> Curve:
+    def of(cls, name: str, x: ArrayLike, theory: ArrayLike, replicates: Array) -> Curve:
         """The curve through the means of float64[S, X] replicates."""
-        line = None if theory is None else np.asarray(theory, dtype=np.float64)
+        line = np.asarray(theory, dtype=np.float64)
         error = replicates.std(axis=0, ddof=1) / math.sqrt(len(replicates))
         return cls(name, np.asarray(x, dtype=np.float64), line, replicates.mean(axis=0), error)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture for a person to judge: curves over a common axis."""
+    """Curves over a common axis, to be judged by eye."""
 
     title: str
     axis: str
@@ -137,23 +138,44 @@ class Plot:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a law's test: findings and plots, or the reason why it was not put to one."""
+    """The measurements and plots of a law's test, or the reason why it was skipped."""
 
-    findings: Sequence[Measurement] = ()
+    measurements: Sequence[Measurement] = ()
     plots: Sequence[Plot] = ()
     skipped: str | None = None
 
     @property
     def verdict(self) -> str:
-        """Whether all findings hold: "passed", "failed", or "skipped"."""
+        """One of "passed", where all measurements hold, "failed" and "skipped"."""
         if self.skipped is not None:
             return "skipped"
-        return "passed" if all(finding.holds for finding in self.findings) else "failed"
+        return "passed" if all(m.holds for m in self.measurements) else "failed"
+
+
+def join(*outcomes: Outcome) -> Outcome:
+    """The measurements and plots of several parts of a law's test."""
+    measurements = [m for outcome in outcomes for m in outcome.measurements]
+    return Outcome(measurements, [plot for outcome in outcomes for plot in outcome.plots])
+
+
+@dataclass(frozen=True)
+class Result(Outcome):
+    """An outcome with its law and the time it took.
+
+    Attributes:
+        id, title, source: the law's.
+        seconds: wall clock.
+    """
+
+    id: str = ""
+    title: str = ""
+    source: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the laws are put to: this program's own parts, or somebody's in their place."""
+    """The parts of this program that are tested; a test of the tests puts faulty ones here."""
 
     resample: Generator = field(default_factory=Resample)
     gaussian: Callable[..., Generator] = Gaussian
@@ -168,8 +190,8 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Digits:
-    """How much training law T1 is given.
+class MnistTraining:
+    """The amount of training that law T1 gets.
 
     Attributes:
         images: MNIST digits, and samples of every model.
@@ -185,52 +207,49 @@ class Digits:
 
 @dataclass(frozen=True)
 class LawContext:
-    """Everything that decides a result.
+    """Everything that decides a law's result.
 
     Attributes:
         seed: names every draw.
-        device: where VAEs are trained.
-        data: the folder that holds MNIST.
-        digits: the training that T1 gets.
+        device: trains the VAEs of T1.
+        data: folder that holds MNIST.
+        mnist: the training that T1 gets.
         scale: multiplies the replicates of all other laws.
-        parts: what the laws are put to.
+        parts: the parts that are tested.
+        log: called with a line of progress.
     """
 
     seed: Seed
     device: Device
     data: Path
-    digits: Digits
+    mnist: MnistTraining
     scale: float = 1.0
     parts: Parts = field(default_factory=Parts)
+    log: Callable[[str], Any] = print
 
-    def replicates(self, usual: int) -> int:
-        """How many replicates a law gets that usually gets so many; at least two."""
-        return max(2, round(usual * self.scale))
+    def replicate(self, usual: int, run: Callable[[Seed], T], *names: int | str) -> list[T]:
+        """Runs `usual` replicates times the scale, at least two, each with a seed of its own."""
+        seed = self.seed
+        for name in names:
+            seed = seed / name
+        return [run(seed / i) for i in range(max(2, round(usual * self.scale)))]
 
 
 class Law(Protocol):
-    """A published law and its test."""
+    """A published law and its test.
 
-    @property
-    def id(self) -> str:
-        """Its number in VALIDATION.md, or a short name."""
-        ...
+    Attributes:
+        id: its number, or a short name.
+        title: a few words.
+        source: the paper, and its equation in words.
+        threads: CPU threads that the test uses; None leaves the choice to torch.
+    """
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        ...
+    id: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    threads: ClassVar[int | None] = 1
 
-    @property
-    def source(self) -> str:
-        """Who published it, and its equation in words."""
-        ...
-
-    @property
-    def threads(self) -> int | None:
-        """CPU threads it runs best with; None leaves the choice to torch."""
-        ...
-
-    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
-        """Put this program to it."""
+    def test(self, context: LawContext) -> Outcome:
+        """Compares this program with the law."""
         ...

@@ -1,14 +1,9 @@
-"""Lineages of labels alone: the program's own loop, on images of no pixels.
-
-The order of events is loop.py's: a regime selects rows of the archive, the generator is fitted to
-them, the model draws as many samples as the real training set has, and these join the archive.
-"""
+"""Lineages of labels alone: the events of a study's loop, on images without pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
 
 import numpy as np
 import torch
@@ -16,7 +11,7 @@ from torch import Tensor
 
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.images import UNKNOWN, Images, LabelsOnly
-from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.lineage_images import LineageImages, training_sets
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator
 from imgcollapse.regimes import Regime
@@ -24,18 +19,11 @@ from imgcollapse.tools.validate.laws import Array
 from imgcollapse.training.context import RunContext
 
 CPU = choose_device("cpu", "float32")
-
-
 NO_RESERVE = LabelsOnly(torch.empty(0, dtype=torch.int16))
 
 
-def classes_of(*copies: int) -> Tensor:
-    """Labels of K classes with so many copies each, int16[n], in class order."""
-    return torch.arange(len(copies), dtype=torch.int16).repeat_interleave(torch.tensor(copies))
-
-
 @dataclass(frozen=True)
-class Born:
+class Generation:
     """The g-th model and its samples.
 
     Attributes:
@@ -47,40 +35,38 @@ class Born:
     samples: Tensor
 
 
-def resampled(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
-    """Fit a generator to images and draw n samples."""
+def lineage(
+    regime: Regime,
+    generator: Generator,
+    real: Tensor,
+    seed: Seed,
+    generations: int | None = None,
+    reserve: LabelsOnly = NO_RESERVE,
+) -> Iterator[Generation]:
+    """Yields generations 1, 2, ... from real labels, int16[n]; without end if there is no number.
+
+    The events of a generation: the regime selects the training set, the generator is fitted to it,
+    and the model draws n samples.
+    """
+    images = LineageImages(LabelsOnly(real), reserve)
+    for _, seed_g, chosen in training_sets(regime, images, lambda g: seed / g, last=generations):
+        training = images.gather(chosen)
+        samples = fit_and_sample(generator, training, len(real), seed_g)
+        images.append(samples)
+        yield Generation(training.labels, samples.labels)
+
+
+def fit_and_sample(generator: Generator, images: Images, n: int, seed: Seed) -> Images:
+    """Fits a generator to images and draws n samples."""
     context = RunContext(seed / "fit", CPU, images.shape, 0)
     model = generator.fit(images, context)
     asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
     return model.sample(asked, context.with_seed(seed / "sample"))
 
 
-def descend(
-    regime: Regime,
-    generator: Generator,
-    real: Tensor,
-    seed: Seed,
-    reserve: LabelsOnly = NO_RESERVE,
-) -> Iterator[Born]:
-    """Live without end from real labels, int16[n]; the first one born is model 1."""
-    archive = LineageImages(LabelsOnly(real), reserve)
-    for g in count(1):
-        training = archive.gather(regime.select(archive, g, seed / g / "select"))
-        samples = resampled(generator, training, len(real), seed / g)
-        archive.append(samples)
-        yield Born(training.labels, samples.labels)
-
-
-def history(
-    regime: Regime,
-    generator: Generator,
-    real: Tensor,
-    generations: int,
-    seed: Seed,
-    reserve: LabelsOnly = NO_RESERVE,
-) -> list[Born]:
-    """The first so many generations of a lineage."""
-    return list(islice(descend(regime, generator, real, seed, reserve), generations))
+def labels_of(*copies: int) -> Tensor:
+    """Labels of K classes with so many copies each, int16[n], in class order."""
+    return torch.arange(len(copies), dtype=torch.int16).repeat_interleave(torch.tensor(copies))
 
 
 def counts(labels: Tensor, classes: int) -> Array:
@@ -89,6 +75,6 @@ def counts(labels: Tensor, classes: int) -> Array:
 
 
 def heterozygosity(labels: Tensor) -> float:
-    """1 - sum p^2: the chance that two images, drawn with replacement, differ in class."""
+    """1 - sum p^2: the probability that two images, drawn with replacement, differ in class."""
     p = counts(labels, 1) / len(labels)
     return float(1 - p @ p)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.core.lineage_images import LineageImages
+from imgcollapse.core.lineage_images import LineageImages, training_sets
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 from imgcollapse.generators.vae import VAEModel
+from imgcollapse.tools.validate import laws
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
@@ -32,8 +31,8 @@ SPREAD = np.array([0.011, 0.006, 0.012, 0.009, 0.018])
 RUNS = 5
 
 
-class ShumailovVAE:
-    """What the first encoder sees in each generation's samples shrinks by a tenth a generation.
+class ShumailovVAE(laws.Law):
+    """The spread of samples, in the first encoder's latents, shrinks by a tenth a generation.
 
     Published generation 0 is the first retrained model: model 2 here, whose original is model 1.
     """
@@ -48,53 +47,52 @@ class ShumailovVAE:
         "is tested is the factor, which must lie within the published runs' spread, and the fall."
     )
 
-    def test(self, trial: LawContext, say: Callable[[str], Any]) -> Outcome:
-        """Train chains of VAEs."""
+    def test(self, context: LawContext) -> Outcome:
+        """Trains chains of VAEs."""
         try:
-            digits = TorchvisionSet(name="MNIST", root=trial.data).load().train
+            digits = TorchvisionSet(name="MNIST", root=context.data).load().train
         except UserError:
             return Outcome(
-                skipped=f"{trial.data} holds no MNIST; put it there (MNIST/raw/...), or name the "
+                skipped=f"{context.data} holds no MNIST; put it there (MNIST/raw/...), or name the "
                 "folder that holds it: --data PATH"
             )
         chains = []
-        for i in range(trial.digits.seeds):
-            seed = trial.seed / "mnist" / i
+        for i in range(context.mnist.seeds):
+            seed = context.seed / "mnist" / i
             rows = torch.randperm(len(digits.labels), generator=(seed / "digits").torch())
-            rows = rows[: trial.digits.images]
-            chains.append(
-                self._chain(trial, Images(digits.read(rows), digits.labels[rows]), i, say)
-            )
-        return judge(np.array(chains), trial.digits.images)
+            rows = rows[: context.mnist.images]
+            real = Images(digits.read(rows), digits.labels[rows])
+            chains.append(self._chain(context, real, i))
+        return judge(np.array(chains), context.mnist.images)
 
-    def _chain(
-        self, trial: LawContext, real: Images, number: int, say: Callable[[str], Any]
-    ) -> list[float]:
+    def _chain(self, context: LawContext, real: Images, number: int) -> list[float]:
         """sigma of published generations 0, 1, ...: one chain of VAEs."""
-        seed = trial.seed / "mnist" / number
-        generator = trial.parts.vae(epochs=trial.digits.epochs, batch=trial.digits.batch)
-        archive, asked = LineageImages(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
+        seed = context.seed / "mnist" / number
+        generator = context.parts.vae(epochs=context.mnist.epochs, batch=context.mnist.batch)
+        images, asked = LineageImages(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
         original, sigmas = None, []
-        for g in range(1, len(PUBLISHED) + 2):
-            training = archive.gather(trial.parts.replace.select(archive, g, seed / g / "select"))
-            context = RunContext(seed / g / "fit", trial.device, training.shape, 0)
-            model = generator.fit(training, context)
-            assert isinstance(model, VAEModel)  # what encodes
+        for g, seed_g, chosen in training_sets(
+            context.parts.replace, images, lambda g: seed / g, last=len(PUBLISHED) + 1
+        ):
+            training = images.gather(chosen)
+            run = RunContext(seed_g / "fit", context.device, training.shape, 0)
+            model = generator.fit(training, run)
+            assert isinstance(model, VAEModel)  # only a VAE encodes
             original = original or model
-            samples = model.sample(asked, context.with_seed(seed / g / "sample"))
-            archive.append(samples)
+            samples = model.sample(asked, run.with_seed(seed_g / "sample"))
+            images.append(samples)
             if g > 1:
                 sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))
-                say(f"T1: seed {number}, generation {g - 2}: sigma {sigmas[-1]:.3f}")
+                context.log(f"T1: seed {number}, generation {g - 2}: sigma {sigmas[-1]:.3f}")
         return sigmas
 
 
 def judge(sigmas: Array, images: int) -> Outcome:
-    """Whether chains float64[seeds, 5] of sigma over so many images each fall as published.
+    """Compares chains of sigma, float64[seeds, 5] over so many images, with the published ones.
 
     The factors of all seeds and steps are taken as independent replicates. They must agree with a
-    factor that one of the published runs may have had: of five normal draws the outermost lie 1.16
-    standard deviations out.
+    factor that one of the published runs may have had: the outermost of five normal draws are 1.16
+    standard deviations from their mean.
     """
     steps = len(PUBLISHED) - 1
     factor = float((PUBLISHED[-1] / PUBLISHED[0]) ** (1 / steps))
@@ -103,9 +101,9 @@ def judge(sigmas: Array, images: int) -> Outcome:
     factors = sigmas[:, 1:] / sigmas[:, :-1]
     mean = sigmas.mean(axis=0)
     slowest = float((mean[1:] / mean[:-1]).max())
-    # A standard deviation over N normal draws is known to 1/sqrt(2N); twenty dimensions help.
+    # A deviation of N normal draws has relative error 1/sqrt(2N), here in 20 dimensions.
     noise = slowest / math.sqrt(len(sigmas) * images * 20)
-    findings = [
+    measurements = [
         compare(
             "sigma's factor a generation, within the published runs' spread",
             factors.ravel(),
@@ -122,4 +120,4 @@ def judge(sigmas: Array, images: int) -> Outcome:
         Curve("here", x.astype(float), None, mean, spread),
         Curve("published", x.astype(float), None, PUBLISHED, SPREAD / math.sqrt(RUNS)),
     ]
-    return Outcome(findings, [Plot("Mean sigma of the latent means", "generation", curves)])
+    return Outcome(measurements, [Plot("Mean sigma of the latent means", "generation", curves)])

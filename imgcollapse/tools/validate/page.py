@@ -1,4 +1,4 @@
-"""What came of the laws: a table for the terminal, a page to look at, and a file for programs."""
+"""The results of the laws: a table for the terminal, an HTML page and a JSON file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from rich.text import Text
 
 from imgcollapse.io import atomic
 from imgcollapse.report.chart import chart, label_ends, palette, to_svg
-from imgcollapse.tools.validate.laws import Measurement, Plot
-from imgcollapse.tools.validate.result import Result
+from imgcollapse.tools.validate.laws import Measurement, Plot, Result
 
-SURE = 1.96
-"""Standard errors on either side that error bars show: 95%."""
+NORMAL_95 = 1.96
+"""Standard errors on either side of a point that an error bar shows: 95%."""
 
 
 def table(results: Sequence[Result]) -> Table:
-    """Law, published value, theory, this program, standard error, deviation and verdict."""
+    """Table of laws: published value, theory, this program, standard error, deviation, verdict."""
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     rows.add_column("law", min_width=18)
     for name in ("published", "theory", "here", "se", "z"):
@@ -37,23 +36,23 @@ def table(results: Sequence[Result]) -> Table:
         rows.add_row(Text(f"{result.id} {result.title}", style="bold"))
         if result.skipped is not None:
             rows.add_row(Text(result.skipped), *[""] * 5, "[yellow]skipped")
-        for finding in result.findings:
-            cells = (Text(cell) for cell in _cells(finding))  # brackets are not markup
-            mark = "[green]passed" if finding.holds else "[bold red]FAILED"
+        for measurement in result.measurements:
+            cells = (Text(cell) for cell in _cells(measurement))  # brackets are not markup
+            mark = "[green]passed" if measurement.holds else "[bold red]FAILED"
             rows.add_row(*cells, mark)
         rows.add_section()
     return rows
 
 
 def write(results: Sequence[Result], out: Path) -> Path:
-    """Write index.html and validation.json.
+    """Writes index.html and validation.json.
 
     Args:
         results: the laws that were tested.
-        out: a folder, made where it is missing.
+        out: a folder, made if it is missing.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -78,8 +77,8 @@ def write(results: Sequence[Result], out: Path) -> Path:
             "skipped": result.skipped,
             "seconds": f"{result.seconds:.0f}",
             "rows": [
-                {"cells": _cells(f), "holds": f.holds, "allowed": f"{f.allowed:.1f}"}
-                for f in result.findings
+                {"cells": _cells(m), "holds": m.holds, "allowed": f"{m.allowed:.1f}"}
+                for m in result.measurements
             ],
             "plots": [Markup(draw(plot)) for plot in result.plots],  # noqa: S704 (our SVG)
         }
@@ -93,7 +92,7 @@ def write(results: Sequence[Result], out: Path) -> Path:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One sentence: how many laws hold, which fail, which were not tested, and the time."""
+    """One sentence: the number of laws that hold, those that fail or were skipped, and the time."""
     by = {v: [r.id for r in results if r.verdict == v] for v in ("passed", "failed", "skipped")}
     parts = [f"{len(by['passed'])} of {len(results)} laws hold"]
     parts += [f"{', '.join(by[v])} {v}" for v in ("failed", "skipped") if by[v]]
@@ -101,7 +100,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def draw(plot: Plot) -> str:
-    """A plot as SVG: theory as lines, this program as points with 95% error bars."""
+    """Draws a plot as SVG: theory as lines, this program as points with 95% error bars."""
     with chart(plot.title) as (figure, axes):
         if plot.log_x:
             _log(axes.xaxis, axes.set_xscale)
@@ -109,30 +108,30 @@ def draw(plot: Plot) -> str:
             _log(axes.yaxis, axes.set_yscale)
         axes.set_xlabel(plot.axis)
         ends = []
-        for curve, colour in zip(plot.curves, palette(len(plot.curves)), strict=True):
-            line = curve.here if curve.theory is None else curve.theory
+        for curve, color in zip(plot.curves, palette(len(plot.curves)), strict=True):
+            line = curve.measured if curve.theory is None else curve.theory
             style = (0, (4, 3)) if curve.theory is None else "-"
-            axes.plot(curve.x, line, color=colour, linewidth=1.4, linestyle=style)
+            axes.plot(curve.x, line, color=color, linewidth=1.4, linestyle=style)
             axes.errorbar(
                 curve.x,
-                curve.here,
-                SURE * curve.error,
-                color=colour,
+                curve.measured,
+                NORMAL_95 * curve.error,
+                color=color,
                 linestyle="",
                 marker="o",
                 markersize=3,
                 elinewidth=1,
                 capsize=2,
             )
-            ends.append((float(line[-1]), curve.name, colour))
-        _room(axes, plot)
+            ends.append((float(line[-1]), curve.name, color))
+        _limit_y(axes, plot)
         label_ends(axes, ends)
         names = ", ".join(curve.name for curve in plot.curves)
         return to_svg(figure, f"{plot.title}, by {plot.axis}: {names}.")
 
 
-def _room(axes: Axes, plot: Plot) -> None:
-    """Keep a constant theory from being magnified into noise."""
+def _limit_y(axes: Axes, plot: Plot) -> None:
+    """Starts the axis at 0, so that the noise around a constant is not magnified."""
     low, high = axes.get_ylim()
     if not plot.log_y and low >= 0 and high <= 1.02 and low < high / 2:
         axes.set_ylim(0, max(high, 0.1))
@@ -145,20 +144,20 @@ def _log(axis: Axis, set_scale: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _cells(finding: Measurement) -> tuple[str, str, str, str, str, str]:
-    if finding.low == finding.high:
-        theory = f"{finding.low:.4g}"
-    elif math.isinf(finding.high):
-        theory = f"≥ {finding.low:.4g}"
+def _cells(measurement: Measurement) -> tuple[str, str, str, str, str, str]:
+    if measurement.low == measurement.high:
+        theory = f"{measurement.low:.4g}"
+    elif math.isinf(measurement.high):
+        theory = f"≥ {measurement.low:.4g}"
     else:
-        theory = f"{finding.low:.4g} to {finding.high:.4g}"
+        theory = f"{measurement.low:.4g} to {measurement.high:.4g}"
     return (
-        finding.what,
-        finding.published or "",
+        measurement.name,
+        measurement.published or "",
         theory,
-        f"{finding.here:.4g}",
-        f"{finding.error:.2g}",
-        f"{finding.deviation:+.1f}" if finding.deviation else "0",
+        f"{measurement.measured:.4g}",
+        f"{measurement.error:.2g}",
+        f"{measurement.deviation:+.1f}" if measurement.deviation else "0",
     )
 
 
@@ -173,17 +172,17 @@ def _record(results: Sequence[Result]) -> list[dict[str, Any]]:
             "seconds": round(result.seconds, 1),
             "findings": [
                 {
-                    "what": f.what,
-                    "published": f.published,
-                    "low": _finite(f.low),
-                    "high": _finite(f.high),
-                    "here": f.here,
-                    "standard_error": f.error,
-                    "deviation": _finite(f.deviation),
-                    "allowed": f.allowed,
-                    "holds": f.holds,
+                    "what": m.name,
+                    "published": m.published,
+                    "low": _finite(m.low),
+                    "high": _finite(m.high),
+                    "here": m.measured,
+                    "standard_error": m.error,
+                    "deviation": _finite(m.deviation),
+                    "allowed": m.allowed,
+                    "holds": m.holds,
                 }
-                for f in result.findings
+                for m in result.measurements
             ],
         }
         for result in results
