@@ -10,7 +10,7 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
 from imgcollapse.io.checkpoints import CheckpointManager
-from imgcollapse.io.training_tensors import sha256_of_tensors
+from imgcollapse.io.checksums import sha256_of_tensors
 
 pytestmark = [
     pytest.mark.gpu,

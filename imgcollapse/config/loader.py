@@ -17,8 +17,8 @@ from imgcollapse.core.errors import UserError
 SMOKE = "smoke"
 """The key of a config that holds overrides for a run of about a minute."""
 
-SWEEP = ("arms", "grid", "study")
-"""Keys by which a sweep file is known."""
+SWEEP_KEYS = ("study", "arms", "grid")
+"""Keys that only a sweep file has."""
 
 _LONG = 100
 """Characters of a key or value that an error shows."""
@@ -37,7 +37,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
         UserError: file, key, value and mend in one line.
     """
     raw = read_settings(path)
-    if several := [key for key in SWEEP if key in raw]:
+    if several := [key for key in SWEEP_KEYS if key in raw]:
         raise UserError(
             f"{path}: {several[0]}: makes it a sweep of many studies; run it with imgcollapse sweep"
         )

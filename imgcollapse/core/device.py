@@ -12,6 +12,7 @@ import torch
 import torch.utils.deterministic
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import first_line
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -102,9 +103,8 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
     try:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"device: {name!r} cannot be used here ({reason}); use cpu, cuda or auto"
+            f"device: {name!r} cannot be used here ({first_line(error)}); use cpu, cuda or auto"
         ) from None
     if device.type == "cuda":  # kernels and graphs that name no device take this one
         torch.cuda.set_device(device)

@@ -1,21 +1,25 @@
-"""Words from strangers: names and messages that end up in a terminal, a table or a folder."""
+"""Makes untrusted text safe to show, and error messages short."""
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 LONGEST = 2000
 """Characters of a message; what is longer loses its middle."""
+
+LISTED = 40
+"""Known names that an error lists at most."""
 
 LONGEST_NAME = 200
 """Characters of a class's name."""
 
 LONGEST_FOLDER = 200
-"""Characters of a folder's name: file systems take 255 bytes, and files are written aside it."""
+"""Characters of a folder's name: file systems take 255 bytes, and temporary files add some."""
 
 _JOINERS = "\u200c\u200d"
-"""The only invisible characters that words are spelt with, in Persian, Hindi and others."""
+"""The only invisible characters used in spelling, in Persian, Hindi and others."""
 
 _WINDOWS = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$")) | {
     f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"
@@ -23,9 +27,9 @@ _WINDOWS = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$")) | {
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """The text with all that could move a cursor, turn a line around or break it spelt out.
+    """Returns the text with control and other unprintable characters escaped, on one line.
 
-    What is printable stays as it is, and so does a text that was made one line before.
+    Printable text stays as it is; a text longer than `longest` loses its middle.
     """
     if len(text) > longest:
         text = f"{text[: longest - longest // 4 - 1]}…{text[-(longest // 4) :]}"
@@ -35,12 +39,23 @@ def one_line(text: str, longest: int = LONGEST) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), repr(error))
+    """Returns the first line of an error's message; without a message, the error's class."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def did_you_mean(given: str, known: Collection[str]) -> str:
+    """Returns "did you mean X?" with the most similar known name; without one, the known names."""
+    by_lower = {name.lower(): name for name in known}
+    if near := difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5):
+        return f"did you mean {by_lower[near[0]]}?"
+    more = ", ..." if len(known) > LISTED else ""
+    return f"it may be one of {', '.join(list(known)[:LISTED])}{more}"
 
 
 def invalid_name_reason(name: str) -> str | None:
-    """Why a class cannot be called so, or None."""
+    """Returns why a class cannot have this name; None if it can."""
     if not name.strip():
         return "is empty"
     if len(name) > LONGEST_NAME:
@@ -52,13 +67,13 @@ def invalid_name_reason(name: str) -> str | None:
 
 
 def invalid_folder_reason(name: str) -> str | None:
-    """Why a folder cannot be called so on every system, or None."""
+    """Returns why a folder cannot have this name on every system; None if it can."""
     if name in ("", ".", ".."):
-        return "is no name"
+        return "is not a name"
     if len(name) > LONGEST_FOLDER:
         return f"has {len(name)} characters, more than {LONGEST_FOLDER}"
     if any(looks_spoofed(c) or c in '/\\:*?"<>|' for c in name):
-        return "holds a character that a folder's name cannot have everywhere"
+        return "has a character that not every system allows in a folder's name"
     if name[-1] in " .":
         return "ends in a space or a dot, which Windows cuts off"
     if name.split(".")[0].rstrip().lower() in _WINDOWS:
@@ -67,13 +82,13 @@ def invalid_folder_reason(name: str) -> str | None:
 
 
 def looks_spoofed(character: str) -> bool:
-    """Whether it is a control, an invisible character, half a character, or turns text around."""
+    """Whether it is a control character, is invisible, or changes the direction of text."""
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS)
 
 
 def confusable(names: Sequence[str]) -> list[str]:
-    """What readers should know of names that are easily taken for others, a sentence each."""
+    """Returns a sentence for each class name that looks like another or mixes alphabets."""
     said: list[str] = []
     seen: dict[str, str] = {}
     for name in names:

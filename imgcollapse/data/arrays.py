@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import one_line
+from imgcollapse.core.sanitize import first_line, one_line
 from imgcollapse.data.safe_zip import DEFAULT, LimitExceededError, Limits, open_zip, refusal_reason
 
 IMAGE_KEYS = ("arr_0", "images")
@@ -60,8 +60,7 @@ def open_arrays(path: Path, limits: Limits = DEFAULT) -> Iterator[ImageBlocks]:
     except LimitExceededError as error:
         raise UserError(f"{path}: {error}; raise the limit if you trust its source") from None
     except Exception as error:  # a damaged file may raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: cannot be read ({reason}); save it again") from None
+        raise UserError(f"{path}: cannot be read ({first_line(error)}); save it again") from None
 
 
 def split_blocks(pixels: np.ndarray) -> Iterator[np.ndarray]:

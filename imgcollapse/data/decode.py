@@ -23,7 +23,7 @@ import joblib
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from imgcollapse.core.sanitize import one_line
+from imgcollapse.core.sanitize import first_line, one_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -104,8 +104,7 @@ def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.
     except UnidentifiedImageError:
         raise UnusableError(f"not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
     except Exception as error:  # a decoder given damaged bytes may raise anything
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise UnusableError(one_line(lines[0], 200)) from None
+        raise UnusableError(one_line(first_line(error), 200)) from None
 
 
 def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import did_you_mean
 
 
 class LongTailProfile(Component, ABC):
@@ -171,8 +171,8 @@ def round_to_total(weights: Tensor, images: int) -> Tensor:
 def _check_names(key: str, names: Sequence[str], classes: Sequence[str]) -> None:
     for at, name in enumerate(names):
         if name not in classes:
-            near = difflib.get_close_matches(name, classes, n=1, cutoff=0.5)
-            fix = f"did you mean {near[0]!r}?" if near else f"use {', '.join(classes[:12])}"
-            raise UserError(f"{key}: the source has no class {name!r}; {fix}")
+            raise UserError(
+                f"{key}: the source has no class {name!r}; {did_you_mean(name, classes)}"
+            )
         if name in names[:at]:
             raise UserError(f"{key}: class {name!r} is named twice; name it once")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import did_you_mean, first_line
 from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
 from imgcollapse.data.decode import UnusableError, map_threads, pillow_warnings_off, to_array
 from imgcollapse.data.file_tree import expand_home
@@ -81,10 +81,10 @@ class TorchvisionSet(Source):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in SETS:
-            by_lower = {known.lower(): known for known in SETS}
-            near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-            fix = f"did you mean {by_lower[near[0]]}?" if near else f"use {', '.join(SETS)}"
-            raise UserError(f"data.name: {name!r} is not a supported torchvision set; {fix}")
+            raise UserError(
+                f"data.name: {name!r} is not a supported torchvision set; "
+                f"{did_you_mean(name, SETS)}"
+            )
         return name
 
     def load(self) -> SourceData:
@@ -107,8 +107,7 @@ class TorchvisionSet(Source):
         except UserError:
             raise
         except Exception as error:  # torchvision's readers may raise anything on other files
-            first = (str(error).splitlines() or [""])[0].partition(". ")[0]
-            reason = first or type(error).__name__
+            reason = first_line(error).partition(". ")[0]
             fix = "set data.download=true, or data.root= to the folder that holds it"
             if self.download:
                 fix = "check the network and the folder, or set data.root= to one that holds it"

@@ -17,7 +17,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators.base import Generator, Model
-from imgcollapse.io.training_tensors import sha256_of_tensors
+from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.metrics import Extractor
 from imgcollapse.oracle import FrozenOracle, Oracle, Predictions
 from imgcollapse.parallel import process_group

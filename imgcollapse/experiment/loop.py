@@ -24,7 +24,7 @@ from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.generators.base import Model
 from imgcollapse.io import schemas
 from imgcollapse.io.checkpoints import CheckpointManager
-from imgcollapse.io.training_tensors import sha256_of_tensors
+from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
 from imgcollapse.runs.retention import expired, prune
 from imgcollapse.training.context import RunContext

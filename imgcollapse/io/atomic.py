@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, flushed, then renamed into place."""
+"""Atomic writes: a file is written aside, flushed, then renamed into place."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import first_line
 
 ASIDE = ".tmp"
-"""Suffix of what is still being written; anything so named after a crash is an orphan."""
+"""Suffix of a file that is being written; after a crash it is an orphan."""
 
 
 @contextmanager
 def wrap_os_errors(path: Path) -> Iterator[None]:
-    """Turn a failure of the file system under `path` into one line that says what to do."""
+    """Turns an OSError of the block into a UserError that names `path` and says what to do."""
     try:
         yield
     except OSError as error:
-        mend = {
+        fix = {
             errno.ENOSPC: "free some space and run the same command again: nothing done is lost",
             errno.EDQUOT: "free some of your quota and run the same command again",
             errno.EACCES: "choose a folder you may write to",
@@ -40,15 +41,15 @@ def wrap_os_errors(path: Path) -> Iterator[None]:
             errno.ENOTDIR: "a file stands where a folder is needed: choose another",
             errno.ENAMETOOLONG: "choose a shorter name",
             errno.ENOENT: "choose a folder that can be made",
-        }.get(error.errno or 0, "see to it and run the same command again")
-        raise UserError(f"{path}: {error.strerror or error}; {mend}") from None
+        }.get(error.errno or 0, "fix that and run the same command again")
+        raise UserError(f"{path}: {error.strerror or error}; {fix}") from None
 
 
 def check_writable(path: Path) -> None:
-    """See that a folder is there and can be written to, or that it can be made; writes nothing.
+    """Checks that a folder is writable, or can be made; writes nothing.
 
     Raises:
-        UserError: neither.
+        UserError: it is not.
     """
     with wrap_os_errors(path):
         there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
@@ -59,7 +60,7 @@ def check_writable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder, and its parents where they are missing.
+    """Makes a folder and its missing parents, and returns its path.
 
     Raises:
         UserError: it cannot be made.
@@ -73,10 +74,10 @@ def make_folder(path: Path) -> Path:
 
 
 def write_bytes(path: Path, data: bytes) -> str:
-    """Replace a file as a whole; returns its sha256.
+    """Writes a file atomically and returns its sha256.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written to; the old file is intact.
+        UserError: the disk is full or the folder is not writable; the old file is intact.
     """
     aside = path.with_name(path.name + ASIDE)
     with wrap_os_errors(path):
@@ -94,32 +95,32 @@ def write_bytes(path: Path, data: bytes) -> str:
 
 
 def write_json(path: Path, value: Any) -> str:
-    """Replace a JSON file as a whole; returns its sha256."""
+    """Writes a JSON file atomically and returns its sha256."""
     return write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def write_png(path: Path, picture: Image.Image) -> str:
-    """Replace a PNG file as a whole; returns its sha256."""
+    """Writes a PNG file atomically and returns its sha256."""
     data = BytesIO()
     picture.save(data, "PNG")
     return write_bytes(path, data.getvalue())
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Replace a safetensors file as a whole; returns its sha256."""
+    """Writes named tensors to a safetensors file atomically and returns its sha256."""
     return write_bytes(path, to_bytes(tensors))
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Named tensors as the bytes of a safetensors file; the same tensors give the same bytes."""
+    """Returns the bytes of a safetensors file; the same tensors give the same bytes."""
     return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
-def read_json(path: Path, mend: str) -> dict[str, Any]:
-    """A JSON object from a file.
+def read_json(path: Path, fix: str) -> dict[str, Any]:
+    """Reads a JSON object from a file.
 
     Raises:
-        UserError: it cannot be read; `mend` says what to do about it.
+        UserError: it cannot be read; `fix` says what to do.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -127,49 +128,49 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
             raise ValueError("it holds no object")
         return value
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged_file_error(path, error, mend) from None
+        raise damaged_file_error(path, error, fix) from None
 
 
-def read_tensors(path: Path, mend: str, *digests: str) -> dict[str, Tensor]:
-    """Named tensors from a safetensors file, memory-mapped; raises as `read_json`.
+def read_tensors(path: Path, fix: str, *digests: str) -> dict[str, Tensor]:
+    """Maps named tensors from a safetensors file into memory; raises as `read_json`.
 
-    With `digests`, it must have one of these sha256 (`check`).
+    With `digests`, the file must have one of these sha256 (`check`).
     """
     if digests:
-        check(path, mend, *digests)
+        check(path, fix, *digests)
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise damaged_file_error(path, error, mend) from None
+        raise damaged_file_error(path, error, fix) from None
 
 
-def check(path: Path, mend: str, *digests: str) -> None:
-    """See that a file has one of the sha256 that were recorded when it was written.
+def check(path: Path, fix: str, *digests: str) -> None:
+    """Checks that a file has one of the sha256 recorded when it was written.
 
-    It is read once in a process, and again only if it has been touched since.
+    It is read once in a process, and again only if it has changed on disk since.
 
     Raises:
-        UserError: it has not, or cannot be read.
+        UserError: it has another sha256, or cannot be read.
     """
     try:
         with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            # Times say only that somebody was at the file, never that it is good.
-            touched = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-            seen = (path.absolute(), touched, digests)
+            # Times only show that a file may have changed; they never vouch for its content.
+            stat = os.fstat(file.fileno())
+            version = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            seen = (path.absolute(), version, digests)
             if seen not in _checked and _hash(file) not in digests:
                 raise ValueError("damaged: its sha256 is not the one it was written with")
             _checked.add(seen)
     except (OSError, ValueError) as error:
-        raise damaged_file_error(path, error, mend) from None
+        raise damaged_file_error(path, error, fix) from None
 
 
-_checked: set[tuple[Any, ...]] = set()  # files that were good, as they were then
+_checked: set[tuple[Any, ...]] = set()  # path, version and sha256 of files that were intact
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that appears under its name only when the block has ended well."""
+    """Yields a folder to fill, which gets its name when the block ends without an error."""
     aside = path.with_name(path.name + ASIDE)
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -184,7 +185,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_orphans(folder: Path) -> None:
-    """Remove what an interrupted write left in a folder."""
+    """Removes the files that interrupted writes left in a folder."""
     with wrap_os_errors(folder):
         for orphan in folder.glob(f"*{ASIDE}"):
             if orphan.is_dir():
@@ -194,7 +195,7 @@ def remove_orphans(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The hex digest of a file."""
+    """Returns the sha256 of a file, in hex digits."""
     with path.open("rb") as file:
         return _hash(file)
 
@@ -203,17 +204,15 @@ def _hash(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def damaged_file_error(path: Path, error: Exception, mend: str) -> UserError:
-    """A file that cannot be read, in one line."""
-    said = (str(error).splitlines() or [type(error).__name__])[0]
-    reason = getattr(error, "strerror", None) or said
-    return UserError(f"{path}: cannot be read ({reason}); {mend}")
+def damaged_file_error(path: Path, error: Exception, fix: str) -> UserError:
+    """Returns the error of a file that cannot be read: path, reason and fix."""
+    return UserError(f"{path}: cannot be read ({first_line(error)}); {fix}")
 
 
 def _flush_folder(path: Path) -> None:
     try:
         handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # a folder that may be written to and not read, or any on Windows
+    except PermissionError:  # a folder that is not readable, or any on Windows
         return
     try:
         os.fsync(handle)

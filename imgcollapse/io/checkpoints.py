@@ -1,4 +1,4 @@
-"""Where unfinished work is kept, so that an interruption costs a minute and not a generation."""
+"""Checkpoints of unfinished work, so that an interruption costs a minute and not a generation."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from imgcollapse.io import atomic, checksums
 from imgcollapse.parallel.process_group import current_group
 
 MAX_TO_KEEP = 2
-"""Checkpoints of a stage that are kept: should the newest be damaged there is another."""
+"""Checkpoints of a stage that are kept: if the newest is damaged there is another."""
 
 MAX_TIME_SHARE = 0.01
-"""The largest share of the time that goes into checkpoints, whatever the disk."""
+"""The largest share of the time that writing checkpoints may take, however slow the disk is."""
 
 FIRST_STEP = "first_step"
-"""The fact that says the sha256 of the weights after the first optimizer step."""
+"""Key of the metadata: sha256 of the weights after the first optimizer step."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Work that was kept.
+    """A saved state of unfinished work.
 
     Attributes:
-        number: how far it had come: steps, or images.
-        tensors: what it goes on from.
+        step: optimizer steps done, or images sampled.
+        tensors: the state to resume from.
     """
 
     step: int
@@ -43,14 +43,14 @@ class Checkpoint:
 
 
 class CheckpointManager:
-    """Keeps the unfinished work of one training and its sampling in a folder of its own.
+    """Saves and loads checkpoints of one training and its sampling, in a folder of its own.
 
     A checkpoint is a safetensors file, and a manifest with its sha256 that is written after it.
 
     Attributes:
-        folder: made when there is something to keep; None keeps nothing.
-        metadata: what is to be known of the work; kept with it.
-        log: told one line for everything that goes wrong and is mended.
+        folder: made at the first save; None saves nothing.
+        metadata: JSON values about the work, saved with it.
+        log: takes one line for every damaged or foreign checkpoint.
     """
 
     def __init__(
@@ -62,25 +62,25 @@ class CheckpointManager:
     ) -> None:
         """
         Args:
-            folder: where.
-            interval: seconds between two checkpoints, at least; 0 keeps every step.
-            key: JSON values that name the work; what lies there of other work is dropped.
+            folder: where checkpoints are written.
+            interval: seconds between two checkpoints, at least; 0 saves every step.
+            key: JSON values that identify the work; checkpoints with another key are deleted.
             log: takes a line for the user.
         """
         self.folder, self.interval, self.key, self.log = folder, interval, key or {}, log
         self.metadata: dict[str, Any] = {}
-        self._home = folder is not None and folder.parent.is_dir()
-        self._kept, self._cost, self._last = False, 0.0, time.monotonic()
+        self._had_parent = folder is not None and folder.parent.is_dir()
+        self._saved, self._cost, self._last = False, 0.0, time.monotonic()
 
-    def add_metadata(self, fact: str, value: Any) -> None:
-        """Note a fact, a JSON value."""
-        self.metadata[fact] = value
+    def add_metadata(self, name: str, value: Any) -> None:
+        """Adds a JSON value to the metadata."""
+        self.metadata[name] = value
 
     def should_save(self, ends: bool = False) -> bool:
-        """Whether it is time to keep what there is: always if a signal has asked to stop.
+        """Whether it is time to save: always if a signal has requested a stop.
 
         Args:
-            ends: whether this stage is at its end; it is kept where earlier work was.
+            ends: whether the stage is at its end; it is saved then if an earlier step was.
         """
         return current_group().broadcast(self._due(ends))
 
@@ -88,10 +88,10 @@ class CheckpointManager:
         if self.folder is None or signals.stop_requested():
             return signals.stop_requested()
         wait = max(self.interval, self._cost / MAX_TIME_SHARE) if self.interval else 0.0
-        return time.monotonic() - self._last >= wait or (ends and self._kept)
+        return time.monotonic() - self._last >= wait or (ends and self._saved)
 
-    def save(self, stage: str, number: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep a stage's work in place of all but the last checkpoint of it.
+    def save(self, stage: str, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Saves a stage's state and deletes all but its last `MAX_TO_KEEP` checkpoints.
 
         Raises:
             UserError: it cannot be written.
@@ -99,32 +99,28 @@ class CheckpointManager:
         if self.folder is None:
             return
         began = time.monotonic()
-        if self._home and not self.folder.parent.is_dir():
+        if self._had_parent and not self.folder.parent.is_dir():
             raise UserError(
                 f"{self.folder.parent}: is no longer there; bring it back (a disk that is not "
                 "mounted?) and run the same command again"
             )
         atomic.make_folder(self.folder)
-        manifest = self.folder / f"{stage}_{number:09d}.json"
+        manifest = self.folder / f"{stage}_{step:09d}.json"
         data = manifest.with_suffix(".safetensors")
         atomic.write_tensors(data, tensors)
         with atomic.wrap_os_errors(data):
             sha256 = atomic.sha256(data)
-        record = {
-            "number": number,
-            "sha256": sha256,
-            "facts": self.metadata,
-            "belongs": self.key,
-        }
+        record = {"number": step, "sha256": sha256, "facts": self.metadata, "belongs": self.key}
         checksums.write_json(manifest, record)
-        self._prune(stage)
-        self._kept, self._last = True, time.monotonic()
+        for old in self._manifests(stage)[:-MAX_TO_KEEP]:
+            self._remove(old)
+        self._saved, self._last = True, time.monotonic()
         self._cost = self._last - began
 
     def load_latest(self, stage: str) -> Checkpoint | None:
-        """The furthest whole checkpoint of a stage, and its facts; a damaged one is passed over.
+        """Returns the last intact checkpoint of a stage and loads its metadata.
 
-        Neither the clock nor the age of a file says which it is.
+        The last is the one with the most steps; clocks and file times are not used.
         """
         found, self.metadata = current_group().broadcast((self._latest(stage), self.metadata))
         return found
@@ -135,16 +131,16 @@ class CheckpointManager:
         manifests = [m for path in self._manifests(stage) if (m := self._manifest(path))]
         for path, manifest in sorted(manifests, key=lambda m: m[1]["number"], reverse=True):
             if manifest["belongs"] != self.key:
-                self.log(f"{self.folder}: belongs to another training; dropped")
+                self.log(f"{self.folder}: belongs to another training; deleted")
                 self.delete()
                 return None
             if (tensors := self._tensors(path, manifest["sha256"])) is not None:
-                self.metadata, self._kept = manifest["facts"] | self.metadata, True
+                self.metadata, self._saved = manifest["facts"] | self.metadata, True
                 return Checkpoint(manifest["number"], tensors)
         return None
 
     def delete(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Removes the folder with all checkpoints."""
         if self.folder is not None and self.folder.is_dir():
             with atomic.wrap_os_errors(self.folder):
                 shutil.rmtree(self.folder)
@@ -155,28 +151,20 @@ class CheckpointManager:
     def _manifest(self, path: Path) -> tuple[Path, dict[str, Any]] | None:
         with suppress(UserError):
             return path, checksums.read_json(path, "")
-        self._pass_over(path)
+        self._remove_damaged(path)
         return None
 
     def _tensors(self, path: Path, sha256: str) -> dict[str, Tensor] | None:
         data = path.with_suffix(".safetensors")
-        try:
+        with suppress(OSError, SafetensorError):
             if atomic.sha256(data) == sha256:
                 return load(data.read_bytes())
-        except (OSError, SafetensorError):
-            pass
-        self._pass_over(path)
+        self._remove_damaged(path)
         return None
 
-    def _pass_over(self, path: Path) -> None:
-        self.log(
-            f"{path.with_suffix('')}: this checkpoint is damaged; going on from the one before"
-        )
+    def _remove_damaged(self, path: Path) -> None:
+        self.log(f"{path.with_suffix('')}: this checkpoint is damaged; using the one before")
         self._remove(path)
-
-    def _prune(self, stage: str) -> None:
-        for path in self._manifests(stage)[:-MAX_TO_KEEP]:
-            self._remove(path)
 
     def _remove(self, manifest: Path) -> None:
         with atomic.wrap_os_errors(manifest):
@@ -185,19 +173,19 @@ class CheckpointManager:
 
 
 class StopAfterFirstStep(CheckpointManager):
-    """Keeps nothing, and ends a training after its first step: how that step is replayed.
+    """Saves nothing, and ends a training after its first optimizer step, to replay that step.
 
     try:
-        generator.fit(images, classes, seed, device, progress, previous, FirstStep())
-    except FirstStep.Taken as taken:
+        generator.fit(images, replace(context, checkpoints=StopAfterFirstStep()))
+    except StopAfterFirstStep.Taken as taken:
         same = str(taken) == manifest["training"]["first_step"]
     """
 
     class Taken(Exception):  # noqa: N818
-        """The first step is done; says the sha256 of the weights after it."""
+        """Raised after the first step; its message is the sha256 of the weights."""
 
-    def add_metadata(self, fact: str, value: Any) -> None:
-        """End the training where the fact is that of its first step."""
-        super().add_metadata(fact, value)
-        if fact == FIRST_STEP:
+    def add_metadata(self, name: str, value: Any) -> None:
+        """Adds a JSON value to the metadata; ends the training if it is that of the first step."""
+        super().add_metadata(name, value)
+        if name == FIRST_STEP:
             raise self.Taken(value)

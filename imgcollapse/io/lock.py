@@ -1,13 +1,18 @@
-"""One owner of a folder: two processes never work in the same one.
+"""A lock on a folder, so that two processes never work in the same one.
 
-The lock is a folder `owner.lock` that holds a single file, named by its owner's nonce. It appears
-by one rename, which the system refuses where another's is there, and a dead owner's file is removed
-by its own name. So of two who reclaim a lock one wins, and neither can take a living one away.
+The lock is a folder `owner.lock` that holds one file, named by a random token of its owner. It
+appears by one rename, which the system refuses if another's is there, and a dead owner's file is
+removed by its own name. So of two processes that take over a lock one wins, and neither can take a
+live one away.
 
-Whether an owner lives is told by its process number and start time on the same kernel, and by flock
-from another container there. On another machine of a shared disk it is told by the heartbeat in its
-file alone: whoever wants the lock must see it stand still for a time of their own monotonic clock.
-No clock of another machine and no file time is ever believed.
+Whether an owner is alive is decided by process number and start time on the same kernel, and by
+flock from another container there. On another machine of a shared disk only the heartbeat in the
+file decides: whoever wants the lock must see it unchanged for a time of their own monotonic clock.
+No clock of another machine and no file time is used.
+
+filelock's SoftFileLease fails tests/faults/test_lock.py: it takes over a lock file that it cannot
+read after two seconds, and records neither the command nor the start of its owner, which our error
+message names. So the lock is our own.
 """
 
 from __future__ import annotations
@@ -16,8 +21,11 @@ import errno
 import itertools
 import json
 import os
+import platform
 import secrets
+import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,74 +37,132 @@ from typing import Any
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic
-from imgcollapse.io.lock_owner import Owner, flock
+
+try:
+    import fcntl
+except ImportError:  # Windows has none: there only the heartbeat shows whether an owner is alive
+    fcntl = None
 
 LOCK = "owner.lock"
-"""Folder in the folder owned; its one file is the owner's."""
+"""The lock's folder in the locked folder."""
 HEARTBEAT_SECONDS = 5.0
 """Seconds between two heartbeats."""
 STALE_SECONDS = 60.0
 """Seconds without a heartbeat after which an owner on another machine counts as dead."""
 POLL_SECONDS = 0.1
-"""Seconds between two looks at somebody else's lock."""
+"""Seconds between two looks at another process's lock."""
 
-Say = Callable[[str], Any]
+Log = Callable[[str], Any]
 
-_held: dict[Path, Path] = {}  # folders this process owns => its file there
+_held: dict[Path, Path] = {}  # locked folder => this process's file in its lock
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that holds a lock, as its file records it.
+
+    Attributes:
+        host: the machine's name.
+        kernel: id of the running kernel; another after a reboot.
+        space: its process namespace; another in each container.
+        pid: process number there.
+        born: start time of the process, in ticks of that kernel; None if unknown.
+        since: when it took the lock, for people to read.
+        command: its command line.
+    """
+
+    host: str
+    kernel: str
+    space: str
+    pid: int
+    born: str | None
+    since: str
+    command: str
+
+    @classmethod
+    def current(cls) -> Owner:
+        """Returns this process."""
+        name = Path(sys.argv[0]).name
+        program = {"__main__.py": "imgcollapse", "-c": "python", "": "python"}.get(name, name)
+        return cls(
+            host=platform.node(),
+            kernel=_read("/proc/sys/kernel/random/boot_id"),
+            space=_link("/proc/self/ns/pid"),
+            pid=os.getpid(),
+            born=_start_time(os.getpid()),
+            since=time.strftime("%Y-%m-%d %H:%M:%S%z"),
+            command=shlex.join([program, *sys.argv[1:]]),
+        )
+
+    def is_alive(self, file: Path) -> bool | None:
+        """Whether the process is alive; None if only its heartbeat can tell.
+
+        Args:
+            file: the file on which it holds an flock.
+        """
+        here = Owner.current()
+        if (self.host, self.kernel) != (here.host, here.kernel):
+            return True if _has_flock(file) else None  # a shared disk may keep flocks per machine
+        if self.space == here.space and self.born:
+            return _start_time(self.pid) == self.born
+        return _has_flock(file)
+
+    def __str__(self) -> str:
+        return f"`{self.command}` (process {self.pid} on {self.host}, since {self.since})"
 
 
 @contextmanager
 def folder_lock(
-    folder: Path, say: Say | None = None, wait: float = 0.0, patience: float = STALE_SECONDS
+    folder: Path, log: Log | None = None, wait: float = 0.0, patience: float = STALE_SECONDS
 ) -> Iterator[None]:
-    """Own a folder inside the block; it is made if it is missing, and removed if it stays empty.
+    """Locks a folder for the block. A missing folder is made, and removed again if it stays empty.
 
     Args:
-        folder: it alone, not what lies below it.
-        say: is told where the heartbeat of an owner elsewhere is watched, which takes a while.
-        wait: seconds to wait for a living owner to be done.
+        folder: the folder; folders below it are not locked.
+        log: takes a line when the heartbeat of an owner elsewhere is watched, which takes a while.
+        wait: seconds to wait for a live owner to finish.
         patience: seconds without a heartbeat after which an owner elsewhere counts as dead.
 
     Raises:
-        UserError: somebody else owns it; it says who and since when. Or it cannot be written to.
+        UserError: another process holds the lock (it is named), or the folder is not writable.
     """
     with atomic.wrap_os_errors(folder):
         made = [f for f in (folder, *folder.absolute().parents) if not f.exists()]
     atomic.make_folder(folder)
-    here, say = folder.resolve(), say or (lambda _: None)
+    here, log = folder.resolve(), log or (lambda _: None)
     try:
-        with _claimed(folder, say, time.monotonic() + wait, patience) as claim:
+        with _claimed(folder, log, time.monotonic() + wait, patience) as claim:
             _held[here] = claim.file
             try:
                 yield
             finally:
                 del _held[here]
     finally:
-        with suppress(OSError):  # what holds something stays
+        with suppress(OSError):  # a folder that is not empty stays
             for empty in made:
                 empty.rmdir()
 
 
 def assert_still_owner(folder: Path) -> None:
-    """See that nobody has taken over a folder, or one above it, that this process owns.
+    """Checks that no other process has taken over a lock this process holds on the folder or above.
 
-    It may have been stopped for longer than others had the patience to wait.
+    That can happen if this process was stopped for longer than another one's patience.
 
     Raises:
-        UserError: somebody has.
+        UserError: another process has.
     """
     folder = folder.resolve()
     for owned_folder in (folder, *folder.parents):
         if (file := _held.get(owned_folder)) and not file.exists():
             raise UserError(
-                f"{owned_folder}: another process has taken it over, for this one had shown no "
-                "sign of life; leave it to that one, which goes on from what is committed"
+                f"{owned_folder}: another process has taken over this run, because this one had "
+                "shown no sign of life; let that one go on from what is committed"
             )
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """This process's file for a lock, and the handle whose flock and heartbeat say it lives."""
+    """This process's lock file: first written aside, then moved into place."""
 
     aside: Path
     file: Path
@@ -104,14 +170,14 @@ class _Claim:
 
     @classmethod
     def prepare(cls, folder: Path) -> _Claim:
-        """Write the file aside, in the folder that will be the lock."""
-        nonce = secrets.token_hex(8)
-        aside = folder.absolute() / f"owner.{nonce}{atomic.ASIDE}"
+        """Writes the file in a folder aside, which is to become the lock."""
+        token = secrets.token_hex(8)
+        aside = folder.absolute() / f"owner.{token}{atomic.ASIDE}"
         aside.mkdir()
-        claim = cls(aside, aside.with_name(LOCK) / nonce, FileIO(aside / nonce, "x+"))
+        claim = cls(aside, aside.with_name(LOCK) / token, FileIO(aside / token, "x+"))
         try:
-            flock(claim.handle)
-            claim.handle.write(_counted(0) + json.dumps(vars(Owner.current())).encode())
+            _take_flock(claim.handle)
+            claim.handle.write(_heartbeat(0) + json.dumps(vars(Owner.current())).encode())
             os.fsync(claim.handle.fileno())
         except BaseException:
             claim.abandon()
@@ -119,33 +185,33 @@ class _Claim:
         return claim
 
     def abandon(self) -> None:
-        """Leave nothing of what was prepared."""
+        """Removes what was prepared."""
         self.handle.close()
         shutil.rmtree(self.aside, ignore_errors=True)
 
     def beat(self, done: threading.Event) -> None:
-        """Count upwards in the file, until `done` or until somebody has removed it."""
+        """Counts upwards in the file, until `done` or until another process has removed it."""
         for count in itertools.count(1):
             if done.wait(HEARTBEAT_SECONDS) or not self.file.exists():
                 return
             with suppress(OSError):  # a disk that is away for a moment
                 self.handle.seek(0)
-                self.handle.write(_counted(count))
+                self.handle.write(_heartbeat(count))
                 os.fsync(self.handle.fileno())
 
     def release(self) -> None:
-        """Let others in."""
+        """Removes the lock."""
         with suppress(OSError):
             self.file.unlink()
-        with suppress(OSError):  # another's may have come in between
+        with suppress(OSError):  # another process may have taken it in between
             self.file.parent.rmdir()
         self.handle.close()
 
 
 @contextmanager
-def _claimed(folder: Path, say: Say, until: float, patience: float) -> Iterator[_Claim]:
+def _claimed(folder: Path, log: Log, until: float, patience: float) -> Iterator[_Claim]:
     with atomic.wrap_os_errors(folder):
-        claim = _claim(folder, say, until, patience)
+        claim = _claim(folder, log, until, patience)
     done = threading.Event()
     heart = threading.Thread(target=claim.beat, args=(done,), daemon=True)
     heart.start()
@@ -157,54 +223,58 @@ def _claimed(folder: Path, say: Say, until: float, patience: float) -> Iterator[
         claim.release()
 
 
-def _claim(folder: Path, say: Say, until: float, patience: float) -> _Claim:
-    """Take the lock, from a dead owner if need be."""
+def _claim(folder: Path, log: Log, until: float, patience: float) -> _Claim:
+    """Takes the lock, from a dead owner if need be."""
     claim = _Claim.prepare(folder)
     try:
         while True:
             try:
-                claim.aside.rename(claim.file.parent)  # over an empty folder, and over no other
+                claim.aside.rename(claim.file.parent)  # replaces an empty folder, and no other
                 return claim
-            except FileNotFoundError:  # swept as an orphan by the owner there is
+            except FileNotFoundError:  # the present owner removed it as an orphan
                 claim.abandon()
                 claim = _Claim.prepare(folder)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-            _make_way(folder, claim.file.parent, say, until, patience)
+            _remove_dead_owner(folder, claim.file.parent, log, until, patience)
     except BaseException:
         claim.abandon()
         raise
 
 
-def _make_way(folder: Path, lock: Path, say: Say, until: float, patience: float) -> None:
-    """Remove a dead owner's file; wait for a living one's end, and no longer than `until`."""
-    for file in _files(lock):
+def _remove_dead_owner(folder: Path, lock: Path, log: Log, until: float, patience: float) -> None:
+    """Removes a dead owner's file; waits for a live owner, but no longer than `until`."""
+    try:
+        files = list(lock.iterdir())
+    except FileNotFoundError:
+        files = []
+    for file in files:
         try:
-            owner = Owner(**json.loads(file.read_bytes()[len(_counted(0)) :]))
+            owner = Owner(**json.loads(file.read_bytes()[len(_heartbeat(0)) :]))
         except FileNotFoundError:
-            continue  # it is done
+            continue  # it has released the lock
         except (ValueError, TypeError):
             raise UserError(
                 f"{file}: cannot be read, so nobody knows who works in {folder}; remove {lock} "
-                "when nobody does"
+                "if nobody does"
             ) from None
-        lives = owner.is_alive(file)
-        if lives is None:
-            say(f"{folder}: {owner} may be gone; its heartbeat is watched for {patience:.0f} s")
-            lives = _beats(file, patience)
-        if not lives:
+        alive = owner.is_alive(file)
+        if alive is None:
+            log(f"{folder}: {owner} may be gone; its heartbeat is watched for {patience:.0f} s")
+            alive = _changes(file, patience)
+        if not alive:
             file.unlink(missing_ok=True)
         elif not file.exists():
-            continue  # it is done by now
+            continue  # it has released the lock by now
         elif time.monotonic() < until:
             time.sleep(POLL_SECONDS)
         else:
             raise UserError(f"{folder}: {owner} is at work in it; wait for its end, or end it")
 
 
-def _beats(file: Path, patience: float) -> bool:
-    """Whether the heartbeat in a file, or the file, changes within `patience` seconds."""
+def _changes(file: Path, patience: float) -> bool:
+    """Whether the heartbeat in a file changes, or the file goes, within `patience` seconds."""
     with suppress(FileNotFoundError):
         before, end = file.read_bytes(), time.monotonic() + patience
         while time.monotonic() < end:
@@ -212,15 +282,52 @@ def _beats(file: Path, patience: float) -> bool:
             if file.read_bytes() != before:
                 return True
         return False
-    return True  # gone: there may be another
+    return True
 
 
-def _counted(beats: int) -> bytes:
-    return b"%020d\n" % beats
+def _heartbeat(count: int) -> bytes:
+    return b"%020d\n" % count
 
 
-def _files(lock: Path) -> list[Path]:
+def _take_flock(file: FileIO) -> None:
+    """Takes an flock, if the disk supports it; the kernel releases it when this process ends."""
+    if fcntl:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _has_flock(path: Path) -> bool | None:
+    """Whether a process holds an flock on a file; None if that cannot be found out."""
+    if not fcntl:
+        return None
     try:
-        return list(lock.iterdir())
+        handle = os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return []
+        return True  # it has released the lock: look again
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may look as well
+        return False
+    except OSError as error:
+        return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    finally:
+        os.close(handle)
+
+
+def _start_time(pid: int) -> str | None:
+    """Start time of a process in ticks since the kernel's; None if it has ended or is unknown."""
+    stat = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return stat[19] if stat and stat[0] not in "ZX" else None
+
+
+def _read(path: str) -> str:
+    with suppress(OSError):
+        return Path(path).read_text().strip()
+    return ""
+
+
+def _link(path: str) -> str:
+    with suppress(OSError):
+        return str(Path(path).readlink())
+    return ""

@@ -1,4 +1,4 @@
-"""State dicts from disk: found, hashed, and loaded without running anything that is in them."""
+"""Pretrained weights from disk: found, hashed, and loaded without running code in the file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256, wrap_os_errors
 
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
-"""Published weights bear the first digits of their sha256 in their name, as torch.hub has them."""
+"""Published files of torch.hub have the first digits of their sha256 in their name."""
 
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A file of weights that a setting asks for.
+    """A file of pretrained weights that a setting needs.
 
     Attributes:
-        setting: what names the file in a study.
-        named: the file that was named, or none for torch.hub's cache.
-        published: names under which the cache may hold it.
+        setting: the setting that names the file.
+        named: the file; None means torch.hub's cache.
+        published: its possible names in the cache.
         url: where it is published. Nothing is ever downloaded.
-        instead: a setting that needs no weights.
+        instead: a setting that needs no weights, for error messages.
     """
 
     setting: str
@@ -38,10 +38,10 @@ class PretrainedWeights:
     instead: str
 
     def find_file(self) -> Path:
-        """The file.
+        """Returns the path of the file.
 
         Raises:
-            UserError: it is not there.
+            UserError: it is missing.
         """
         choices = [self.named] if self.named else [cache_dir() / name for name in self.published]
         for path in choices:
@@ -53,10 +53,10 @@ class PretrainedWeights:
         )
 
     def load_state(self) -> dict[str, Tensor]:
-        """Named tensors of the file, which torch.save wrote; whatever else it holds is refused.
+        """Returns the state dict in the file, which torch.save wrote; anything else is refused.
 
         Raises:
-            UserError: it is not there, is no state dict, or not the one its name says.
+            UserError: it is missing, has no state dict, or not the sha256 in its name.
         """
         path = self.find_file()
         claimed = _NAMED_DIGEST.search(path.name)
@@ -65,7 +65,7 @@ class PretrainedWeights:
         try:
             _check_packing(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever reading nonsense may end in
+        except Exception as error:  # reading a damaged file may raise anything
             raise self.refused(path, _reason(error)) from None
         if not isinstance(state, dict) or not all(
             isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
@@ -73,24 +73,23 @@ class PretrainedWeights:
             raise self.refused(path, "it holds something else")
         for name, tensor in state.items():
             if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-                raise self.refused(path, f"{name} is no plain tensor")
+                raise self.refused(path, f"{name} is not a plain tensor")
             if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-                raise self.refused(path, f"{name} promises more than it holds")
+                raise self.refused(path, f"{name} is larger than its data")
             if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise self.refused(path, f"{name} holds values that are no numbers")
+                raise self.refused(path, f"{name} holds values that are not finite")
         return state
 
     def copy_into(self, network: nn.Module, state: dict[str, Tensor], assign: bool = True) -> None:
-        """Give a network its tensors; every name and shape must be there.
+        """Loads the tensors into a network; names and shapes must be the same.
 
         Args:
-            network: built on the meta device where the tensors are assigned, or else they are
-                copied to where it lies.
+            network: on the meta device if the tensors are assigned, or where they are copied to.
             state: its tensors.
-            assign: whether they become the network's own.
+            assign: whether the tensors become the network's own, instead of being copied.
 
         Raises:
-            UserError: they differ.
+            UserError: names or shapes differ.
         """
         try:
             network.load_state_dict(state, assign=assign)
@@ -98,7 +97,7 @@ class PretrainedWeights:
             raise self.refused(self.find_file(), _reason(error)) from None
 
     def refused(self, path: Path, reason: str) -> UserError:
-        """What is said of a file that holds something else."""
+        """Returns the error for a file that has other contents."""
         return UserError(
             f"{self.setting}: {path} does not hold this network's weights ({reason}); fetch them "
             f"again, or use {self.instead}"
@@ -106,12 +105,12 @@ class PretrainedWeights:
 
 
 def cache_dir() -> Path:
-    """The folder in which torch.hub keeps weights."""
+    """Returns the folder of torch.hub's downloaded weights."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def sha256_of_file(path: Path) -> str:
-    """The sha256 of a file, read again only when it has changed."""
+    """Returns the sha256 of a file; it is read again only if it has changed."""
     with wrap_os_errors(path):
         status = path.stat()
         return _digest(path, status.st_mtime_ns, status.st_size)
@@ -123,14 +122,14 @@ def _digest(path: Path, changed: int, size: int) -> str:
 
 
 def _check_packing(path: Path) -> None:
-    """See that nothing in the file grows when it is read: torch.save never compresses."""
+    """Checks that the file does not grow when it is read: torch.save never compresses."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ValueError("it is compressed")
             if sum(member.file_size for member in members) > path.stat().st_size:
-                raise ValueError("it promises more than it holds")
+                raise ValueError("it is larger when unpacked")
 
 
 def _reason(error: Exception) -> str:

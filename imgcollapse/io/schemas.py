@@ -1,7 +1,7 @@
-"""What a run folder's files must hold at the least before anything is made of them.
+"""Schemas of a run folder's files: the keys, types and sizes that the program relies on.
 
-A file may have the hash that it was written with and yet come from a stranger, who wrote the hash
-as well. What is checked here is that names, types and sizes make sense, not that they are true.
+A file may have the right checksum and yet come from a stranger, who wrote the checksum as well. So
+every file is validated before it is used; whether its values are true is not checked here.
 """
 
 from __future__ import annotations
@@ -23,62 +23,61 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FileName = Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z]+$")]
 MAX_TRAINING_IMAGES = 2**27
-"""Images of a training set: 1.6 GB while its runs are written out."""
+"""Images of a training set at most: their rows take 1.6 GB of memory."""
 Value = bool | int | float | str | None
 
 
 def _inside(name: str) -> str:
-    """A file in a folder, by its path from there."""
-    path = PureWindowsPath(name)  # which knows what leads elsewhere on any system
+    path = PureWindowsPath(name)  # it recognizes what leads elsewhere on any system
     if path.anchor or ".." in path.parts or not name.isprintable():
         raise ValueError("names a file elsewhere")
     return name
 
 
-class _Known(BaseModel):
-    """Keys that are looked at; there may be others."""
+class _Record(BaseModel):
+    """A JSON object with keys that the program reads; there may be others."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=True)
 
 
-class _Study(_Known):
+class _StudyKeys(_Record):
     lineages: Annotated[int, Field(ge=1, le=999)]
     generations: Annotated[int, Field(ge=1, le=999)]
     seed: Count
 
 
-class _Data(_Known):
+class _DataKeys(_Record):
     sha256: Sha256
     remarks: list[str] = []
 
 
-class _Oracle(_Known):
+class _OracleKeys(_Record):
     accuracy: Share
     held_out: Count
 
 
-class _Drift(_Known):
+class _EnvironmentChange(_Record):
     when: str
     before: Annotated[dict[str, Any], Field(alias="from")]
     after: Annotated[dict[str, Any], Field(alias="to")]
 
 
-class _Run(_Known):
-    study: _Study
+class _RunRecord(_Record):
+    study: _StudyKeys
     classes: Annotated[list[str], Field(min_length=1, max_length=32_767)]
     shares: list[Share]
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
-    data: _Data
-    oracle: _Oracle
+    data: _DataKeys
+    oracle: _OracleKeys
     made_with: dict[str, Any]
     started: str
     features: str = ""
     files: dict[FileName, Sha256]
     coming: dict[FileName, Sha256] = {}
-    drifts: list[_Drift] = []
+    drifts: list[_EnvironmentChange] = []
 
 
-class _Census(_Known):
+class _CensusRow(_Record):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     n: Count
@@ -95,7 +94,7 @@ class _Census(_Known):
     drift_high: float | None
 
 
-class _Metric(_Known):
+class _MetricRow(_Record):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     metric: str
@@ -108,7 +107,7 @@ class _Metric(_Known):
     note: str | None
 
 
-class _Kept(_Known):
+class _CurationRow(_Record):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     n: Count
@@ -119,12 +118,12 @@ class _Kept(_Known):
     relabelled: Count
 
 
-class _Manifest(_Known):
+class _Manifest(_Record):
     generation: Count
     files: dict[FileName, Sha256]
-    census: Annotated[list[_Census], Field(min_length=1)]
-    metrics: list[_Metric]
-    curation: list[_Kept] = []
+    census: Annotated[list[_CensusRow], Field(min_length=1)]
+    metrics: list[_MetricRow]
+    curation: list[_CurationRow] = []
     seconds: dict[str, float] = {}
     training: dict[str, Any] = {}
     remarks: list[str] = []
@@ -133,50 +132,50 @@ class _Manifest(_Known):
     evidence: dict[Annotated[str, AfterValidator(_inside)], Sha256] = {}
 
 
-class _Diverged(_Known):
+class _DivergedRecord(_Record):
     generation: Count
     why: str
 
 
-def validate_run_record(path: Path, record: Mapping[str, Any], mend: str) -> None:
-    """See that run.json makes sense.
+def validate_run_record(path: Path, record: Mapping[str, Any], fix: str) -> None:
+    """Validates run.json.
 
     Args:
-        path: what to call it.
-        record: what it holds.
-        mend: what to do about it.
+        path: the file, for the error message.
+        record: its content.
+        fix: what the user can do.
 
     Raises:
-        UserError: it does not.
+        UserError: a key is missing, or a value is not possible.
     """
-    run = _checked(_Run, path, record, mend)
+    run = _validate(_RunRecord, path, record, fix)
     if len(run.shares) != len(run.classes) or len(set(run.classes)) != len(run.classes):
-        raise _nonsense(path, "its classes and shares do not go together", mend)
+        raise _invalid(path, "its classes and shares do not match", fix)
     for name in run.classes:
         if why := invalid_name_reason(name):
-            raise _nonsense(path, f"its class {name[:40]!r} {why}", mend)
+            raise _invalid(path, f"its class {name[:40]!r} {why}", fix)
 
 
-def validate_manifest(path: Path, manifest: Mapping[str, Any], mend: str) -> None:
-    """See that a generation's manifest makes sense; as `check_run`."""
-    checked = _checked(_Manifest, path, manifest, mend)
+def validate_manifest(path: Path, manifest: Mapping[str, Any], fix: str) -> None:
+    """Validates a generation's manifest; raises as `validate_run_record`."""
+    checked = _validate(_Manifest, path, manifest, fix)
     for name in ("census", "metrics", "curation"):
         for row in getattr(checked, name):
-            # What was kept is told beside the model that was trained on it.
+            # Curation rows are in the manifest of the model that was trained on the selection.
             off = checked.generation - row.generation
             if off if name != "curation" else off < 1:
-                raise _nonsense(path, f"its {name} is of generation {row.generation}", mend)
+                raise _invalid(path, f"its {name} is of generation {row.generation}", fix)
             extra = row.model_extra or {}
             if any(not isinstance(value, Value) for value in extra.values()):
-                raise _nonsense(path, f"its {name} holds more than words and numbers", mend)
+                raise _invalid(path, f"its {name} holds values other than text and numbers", fix)
 
 
-def validate_diverged(path: Path, record: Mapping[str, Any], mend: str) -> None:
-    """See that the end of a lineage makes sense; as `check_run`."""
-    _checked(_Diverged, path, record, mend)
+def validate_diverged(path: Path, record: Mapping[str, Any], fix: str) -> None:
+    """Validates the record of a diverged lineage; raises as `validate_run_record`."""
+    _validate(_DivergedRecord, path, record, fix)
 
 
-_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
+_GENERATION_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
     "samples.safetensors": {
         "pixels": (torch.uint8, 4),
         "labels": (torch.int16, 1),
@@ -191,7 +190,7 @@ _TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 }
 
 
-_AT_LEAST: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
+_OTHER_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
     "splits.safetensors": {"reserve_labels": (torch.int16, 1)},
     "real_side.safetensors": {
         "reference": (torch.float32, 2),
@@ -208,37 +207,36 @@ _AT_LEAST: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 }
 
 
-def validate_tensors(path: Path, tensors: Mapping[str, Tensor], mend: str) -> None:
-    """See that the tensors of a run's file are those that it is for; as `check_run`."""
-    exact, least = _TENSORS.get(path.name), _AT_LEAST.get(path.name, {})
+def validate_tensors(path: Path, tensors: Mapping[str, Tensor], fix: str) -> None:
+    """Validates names, dtypes and dimensions of a file's tensors; raises as the others."""
+    exact, least = _GENERATION_TENSORS.get(path.name), _OTHER_TENSORS.get(path.name, {})
     wanted = least if exact is None else exact
     if not wanted.keys() <= tensors.keys() or (exact and len(tensors) > len(exact)):
-        raise _nonsense(path, f"it holds {', '.join(sorted(tensors)) or 'nothing'}", mend)
+        raise _invalid(path, f"it holds {', '.join(sorted(tensors)) or 'nothing'}", fix)
     for name, (dtype, dimensions) in wanted.items():
         tensor = tensors[name]
         if tensor.dtype != dtype or tensor.ndim != dimensions:
-            raise _nonsense(path, f"its {name} is {tensor.dtype} {list(tensor.shape)}", mend)
+            raise _invalid(path, f"its {name} is {tensor.dtype} {list(tensor.shape)}", fix)
     if exact and "count" in exact and not _countable(tensors["count"]):
-        raise _nonsense(path, "its runs are empty, or of more images than there can be", mend)
+        raise _invalid(path, "its runs are empty, or have too many images", fix)
     if exact and len({len(tensors[name]) for name in exact}) > 1:
-        raise _nonsense(path, "its tensors differ in length", mend)
+        raise _invalid(path, "its tensors differ in length", fix)
 
 
 def _countable(count: Tensor) -> bool:
-    """Whether runs of so many rows each may be written out."""
     return not len(count) or (
         int(count.min()) >= 1 and int(count.long().sum()) <= MAX_TRAINING_IMAGES
     )
 
 
-def _checked(model: type[_Known], path: Path, held: Any, mend: str) -> Any:
+def _validate(model: type[_Record], path: Path, held: Any, fix: str) -> Any:
     try:
         return model.model_validate(held)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part)[:40] for part in found["loc"])
-        raise _nonsense(path, f"{where}: {found['msg']}".removeprefix(": "), mend) from None
+        raise _invalid(path, f"{where}: {found['msg']}".removeprefix(": "), fix) from None
 
 
-def _nonsense(path: Path, why: str, mend: str) -> UserError:
-    return UserError(f"{path}: makes no sense ({one_line(why, 200)}); {mend}")
+def _invalid(path: Path, why: str, fix: str) -> UserError:
+    return UserError(f"{path}: is not valid ({one_line(why, 200)}); {fix}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,12 +59,3 @@ def unpack_training_state(
 def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
     same = tensor.shape == weight.shape and tensor.dtype == weight.dtype
     return torch.empty_like(weight).copy_(tensor) if same else tensor
-
-
-def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over named tensors, in the order of their names."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().numpy().data)
-    return found.hexdigest()

@@ -15,7 +15,7 @@ from imgcollapse.core.components import Component
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
-from imgcollapse.io.training_tensors import sha256_of_tensors
+from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature
 from imgcollapse.parallel.process_group import current_group

@@ -17,7 +17,7 @@ from torch import Tensor
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums, schemas
-from imgcollapse.io.checksummed_files import FILES, ChecksummedFiles
+from imgcollapse.io.checksums import FILES, ChecksummedFiles
 from imgcollapse.io.lock import LOCK
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.tables import write_table

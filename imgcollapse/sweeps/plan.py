@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -13,10 +11,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import joblib
 import torch
 
 from imgcollapse.config.loader import (
     SMOKE,
+    SWEEP_KEYS,
     apply_smoke,
     override,
     read_settings,
@@ -25,13 +25,13 @@ from imgcollapse.config.loader import (
 )
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import invalid_folder_reason
+from imgcollapse.core.sanitize import did_you_mean, invalid_folder_reason
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
 from imgcollapse.runs.run_dir import Run
 
 FORMAT, RECORD = 2, "sweep.json"
-KEYS = ("study", "set", "arms", "grid", SMOKE)
+KEYS = (*SWEEP_KEYS, "set", SMOKE)
 MOST = 10_000
 """Arms of a sweep."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
@@ -64,7 +64,7 @@ class Plan:
         if any(arm.study.device != "cpu" for arm in self.arms) and torch.cuda.is_available():
             return 1
         threads = max(arm.study.threads or 1 for arm in self.arms)
-        return max(1, (os.cpu_count() or 1) // threads)
+        return max(1, joblib.cpu_count() // threads)
 
     def check(self, folder: Path) -> None:
         """See that the sweep can begin, or go on, in a folder; writes nothing.
@@ -126,9 +126,7 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
     raw = read_settings(path)
     for key in raw:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"it may be one of {', '.join(KEYS)}"
-            raise UserError(f"{path}: {key}: unknown key; {mend}")
+            raise UserError(f"{path}: {key}: unknown key; {did_you_mean(str(key), KEYS)}")
     smaller = take_smoke(raw, str(path))
     if smoke and not smaller:
         raise UserError(f"{path}: has no {SMOKE}: section; add one, or leave out --smoke")

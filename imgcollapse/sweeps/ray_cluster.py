@@ -15,6 +15,7 @@ from typing import Any
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import first_line
 from imgcollapse.io import atomic
 from imgcollapse.sweeps.ray_task import Place, unseen
 from imgcollapse.sweeps.tasks import Task
@@ -48,10 +49,9 @@ def connect_to_ray(address: str) -> Iterator[Any]:
                 _knock(address)
                 ray.init(address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"--ray: no cluster at {address!r} ({reason}); start one with ray start --head, "
-                "name its host:port, or use --ray local"
+                f"--ray: no cluster at {address!r} ({first_line(error)}); start one with "
+                "ray start --head, name its host:port, or use --ray local"
             ) from None
         for number, handler in before:  # Ray takes them for itself, and SIGTERM would be a crash
             signal.signal(number, handler)

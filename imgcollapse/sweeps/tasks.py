@@ -14,6 +14,7 @@ from typing import Any
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.progress import ProgressReporter
+from imgcollapse.core.sanitize import first_line
 from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.experiment.loop import run_lineage
 from imgcollapse.experiment.runner import begin, join
@@ -143,8 +144,7 @@ class TaskRunner:
             return TaskResult(str(stopped), again=True)
         except Exception as error:
             self.kept = None
-            lines = str(error).splitlines() or [""]
-            why = f"{type(error).__name__}: {lines[0]}"
+            why = f"{type(error).__name__}: {first_line(error)}"
             return TaskResult(why, traceback.format_exc(), again=True)
         return TaskResult()
 

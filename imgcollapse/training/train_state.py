@@ -11,9 +11,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager
+from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.io.training_tensors import (
     pack_training_state,
-    sha256_of_tensors,
     unpack_training_state,
 )
 from imgcollapse.training.training_config import TrainingConfig

@@ -87,9 +87,9 @@ def test_explicit_counts_are_kept_and_rank_the_classes():
 @pytest.mark.parametrize(
     ("longtail", "message"),
     [
-        (Zipf(order=("pgu",)), r"longtail\.order: .* 'pgu'; did you mean 'pug'"),
+        (Zipf(order=("pgu",)), r"longtail\.order: .* 'pgu'; did you mean pug"),
         (Zipf(order=("pug", "pug")), "named twice"),
-        (Explicit(counts={"pug": 3, "beagel": 1}), r"longtail\.counts: .* did you mean 'beagle'"),
+        (Explicit(counts={"pug": 3, "beagel": 1}), r"longtail\.counts: .* did you mean beagle"),
         (Explicit(counts={"pug": 3}), "class 'beagle' has no images"),
         (Explicit(counts={"pug": 3, "beagle": 0}), "class 'beagle' has no images"),
     ],

@@ -119,7 +119,7 @@ def test_files_of_a_run_near_valid_ones(tmp_path, name):
 def test_a_file_of_a_run_with_another_s_tensors_is_named(tmp_path, name, other):
     first = bytes([2 * TENSORS.index(name) + 1])
     said = put(RUNS["run-tensors"], first + bare(example(), other), tmp_path)
-    assert f"{name}: makes no sense (it holds " in str(said)
+    assert f"{name}: is not valid (it holds " in str(said)
 
 
 def record(name):

@@ -9,7 +9,7 @@ from imgcollapse.core.errors import Stopped
 from imgcollapse.core.images import Images
 from imgcollapse.generators import DDPM, VAE, Autoregressive
 from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterFirstStep
-from imgcollapse.io.training_tensors import sha256_of_tensors
+from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.oracle import CNN
 
 from .told import CPU, ON_A_GPU_TOO, SEED, Told

@@ -19,8 +19,7 @@ from imgcollapse.curation import Pick, Picks
 from imgcollapse.curation.picks_file import milliseconds
 from imgcollapse.io import lock
 from imgcollapse.io.atomic import remove_orphans
-from imgcollapse.io.lock import LOCK, assert_still_owner, folder_lock
-from imgcollapse.io.lock_owner import Owner
+from imgcollapse.io.lock import LOCK, Owner, assert_still_owner, folder_lock
 from imgcollapse.tools.review import ReviewSession
 
 from .conftest import FILTERED
@@ -83,8 +82,8 @@ def leave_lock(folder, **of_owner):
 
 def test_a_killed_owner_is_taken_over_at_once(tmp_path):
     program = (
-        "import sys, time; from pathlib import Path; from imgcollapse.core.lock import owned\n"
-        f"with owned(Path({str(tmp_path)!r})): print('in', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from imgcollapse.io.lock import folder_lock\n"
+        f"with folder_lock(Path({str(tmp_path)!r})): print('in', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert owner.stdout.readline() == "in\n"
@@ -149,7 +148,7 @@ def test_neither_clocks_nor_file_times_make_an_owner_dead(tmp_path, monkeypatch)
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "BEAT", 0.01)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     with folder_lock(tmp_path):
         (file,) = (tmp_path / LOCK).iterdir()
         first = file.read_bytes()
@@ -164,7 +163,7 @@ def test_who_was_taken_over_commits_nothing_more(tmp_path):
         assert_still_owner(tmp_path / "lineage_000")
         for file in (tmp_path / LOCK).iterdir():
             file.unlink()
-        with pytest.raises(ic.UserError, match="another process has taken it over"):
+        with pytest.raises(ic.UserError, match="another process has taken over this run"):
             assert_still_owner(tmp_path / "lineage_000")
     assert_still_owner(tmp_path)
 
@@ -251,7 +250,7 @@ def test_a_command_whose_twin_is_killed_goes_on_to_the_same_bits(study, finished
 
 def save(sitting, rows):
     for row in rows:
-        sitting.take_in(
+        sitting.accept_answer(
             Picks.none(sitting.subject).model_copy(
                 update={"picks": {str(row): Pick(verdict="keep", at=1)}}
             ),

@@ -51,9 +51,9 @@ WEIGHTS = {
     "a list": (lambda p: saved(p, [torch.ones(1)]), "something else"),
     "numbers for names": (lambda p: saved(p, {0: torch.ones(1)}), "something else"),
     "compressed": (lambda p: deflated(saved(p, {"w": torch.ones(99)})), "compressed"),
-    "stretched": (lambda p: saved(p, {"w": torch.ones(1).expand(10**12)}), "more than it holds"),
-    "sparse": (lambda p: saved(p, {"w": torch.eye(3).to_sparse()}), "no plain tensor"),
-    "no numbers": (lambda p: saved(p, {"w": torch.tensor([1.0, torch.nan])}), "no numbers"),
+    "stretched": (lambda p: saved(p, {"w": torch.ones(1).expand(10**12)}), "larger than its data"),
+    "sparse": (lambda p: saved(p, {"w": torch.eye(3).to_sparse()}), "not a plain tensor"),
+    "not finite": (lambda p: saved(p, {"w": torch.tensor([1.0, torch.nan])}), "not finite"),
     "other weights": (lambda p: saved(p, {"v": torch.ones(2, 2)}), "Missing key"),
     "another shape": (lambda p: saved(p, {"weight": torch.ones(3, 3)}), "size mismatch"),
 } | {f"cut at {n}": (lambda p, n=n: cut(p, n), "does not hold") for n in (1, 3, 40, 200, 500, 900)}

@@ -21,13 +21,13 @@ stands what came out, for it is easy to be fast by doing less.
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import joblib
 import torch
 
 from imgcollapse.core.device import Precision, choose_device
@@ -108,7 +108,11 @@ def bench(
             "command": command,
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "size": size,
-            "machine": {"cpu": _processor(), "cores": os.cpu_count(), **environment(frame.device)},
+            "machine": {
+                "cpu": _processor(),
+                "cores": joblib.cpu_count(),
+                **environment(frame.device),
+            },
             "peak": frame.peaks(),
         }
     )

@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import first_line
 from imgcollapse.curation import Pick, Picks
 from imgcollapse.curation.picks_file import Milliseconds, Row, first, milliseconds
 from imgcollapse.tools.review.page import render, sheets
@@ -70,8 +71,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((str(address), port), _Handler)
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"--port: {port} cannot be had ({reason}); choose another") from None
+            raise UserError(
+                f"--port: {port} cannot be had ({first_line(error)}); choose another"
+            ) from None
         self.sitting = sitting
         self.sheets = sheets(sitting.images.pixels)
         self.pictures = [f"sheet/{i}.png" for i in range(len(self.sheets))]

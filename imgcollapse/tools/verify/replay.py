@@ -15,6 +15,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images, ImageSet
 from imgcollapse.core.lineage_images import RESERVE, LineageImages
+from imgcollapse.core.sanitize import first_line
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import mark
 from imgcollapse.data.base import InMemoryImages
@@ -141,8 +142,7 @@ def check_replays(run: Run, sound: bool) -> Iterator[Check]:
                 bench = Bench(run, study, setup_device(study), lineage)
                 done.append(_put(bench, replay, check))
             except (NotReplayedError, UserError, ValidationError) as error:
-                why = str(error).splitlines()[0]
-                check.notes.append(f"{where}: {name} was not replayed: {why}")
+                check.notes.append(f"{where}: {name} was not replayed: {first_line(error)}")
         if found := [extent for extent in done if extent]:
             check.extent = found[0] + (f" in each of {len(found)} lineages" * (len(found) > 1))
         yield check

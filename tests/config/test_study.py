@@ -12,7 +12,7 @@ from imgcollapse.generators import DDPM, VAE
 from imgcollapse.oracle import CNN
 
 # configs/remedies/ holds sweeps (tests/sweeps).
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 SMALL = """
 data: {kind: digits}

@@ -81,7 +81,7 @@ def test_another_training_s_work_is_dropped(tmp_path):
     assert checkpoints.load_latest("fit") is None
     assert checkpoints.metadata == {}
     assert not (tmp_path / "work").exists()
-    assert lines == [f"{tmp_path / 'work'}: belongs to another training; dropped"]
+    assert lines == [f"{tmp_path / 'work'}: belongs to another training; deleted"]
 
 
 def test_checkpoints_take_a_hundredth_of_the_time_at_most(tmp_path, monkeypatch):
