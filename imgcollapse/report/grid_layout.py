@@ -1,37 +1,87 @@
-"""Which samples stand for a class in a generation: the cells of a vanishing grid."""
+"""Layout of image grids: which samples stand in which row and column.
+
+One `ImageGrid` is painted as HTML, SVG and PNG (grid_painters.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import resize, to_pil_image
-from torchvision.utils import make_grid
 
+from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.report.formatting import short
 from imgcollapse.runs.lineage_dir import SAMPLES, Lineage
 
 MOST_GENERATIONS, MOST_CLASSES = 10, 12
-LOSSLESS = 800
-"""Bytes of an image above which many of them, kept without loss, are too heavy for a page."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The samples of one generation that the oracle gives one name.
+    """Some samples of one generation, such as those that the oracle gives one name.
 
     Attributes:
-        pixels: uint8[m, C, H, W], the first of them.
+        pixels: uint8[m, C, H, W], those that are shown.
         count: how many there are.
         n: samples of the generation.
+        note: words below the images, or in their place.
+        description: alternative text.
+        expected: whether an empty cell is a loss, and is hatched.
     """
 
     pixels: Tensor
     count: int
     n: int
+    note: str = ""
+    description: str = ""
+    expected: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a grid.
+
+    Attributes:
+        name: on the left.
+        detail: a smaller line below the name.
+        cells: one for each column.
+        color: of a mark before the name; empty for none.
+        lost: whether the name is shown as that of a lost class.
+    """
+
+    name: str
+    detail: str
+    cells: tuple[Cell, ...]
+    color: str = ""
+    lost: bool = False
+
+    @property
+    def expected(self) -> bool:
+        """Whether empty cells of this row are losses."""
+        return all(cell.expected for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """Samples in rows and columns.
+
+    Attributes:
+        headers: of the columns; all empty for none.
+        rows: from top to bottom.
+        across: images side by side in a cell.
+        down: rows of images that a cell on the page has room for.
+        side: about how many CSS pixels an image's longer side takes.
+        note: says what is shown.
+    """
+
+    headers: tuple[str, ...]
+    rows: tuple[Row, ...]
+    across: int
+    down: int
+    side: int
+    note: str = ""
 
 
 def shown_generations(generations: int, most: int = MOST_GENERATIONS) -> list[int]:
@@ -62,7 +112,7 @@ def shown_classes(classes: int) -> list[int]:
 
 
 def class_note(classes: int) -> str:
-    """Says which classes `shown_classes` leaves out; empty where it leaves out none."""
+    """Which classes `shown_classes` leaves out, in words; empty where it leaves out none."""
     if classes <= MOST_CLASSES:
         return ""
     third = MOST_CLASSES // 3
@@ -70,18 +120,25 @@ def class_note(classes: int) -> str:
 
 
 def removed_note(lineage: Lineage, last: int) -> str:
-    """Says of how many generations no samples are left; empty where there are all."""
+    """How many generations have samples left, in words; empty where all have."""
     kept = len(kept_generations(lineage, last))
     if kept == last + 1:
         return ""
     return f"the {kept} of {last + 1} generations whose samples were kept"
 
 
+def header(g: int) -> str:
+    """Heading of the column of generation g."""
+    return str(g) if g else "real"
+
+
 def cells(samples: Images, counted: Tensor, labels: list[int], most: int) -> Iterator[Cell]:
     """The first `most` samples of each label, by what the oracle named them (int16[N])."""
     for label in labels:
         rows = (counted == label).nonzero().flatten()
-        yield Cell(samples.pixels[rows[:most]], len(rows), len(counted))
+        yield Cell(
+            samples.pixels[rows[:most]], len(rows), len(counted), expected=label != UNKNOWN
+        )
 
 
 def column(lineage: Lineage, g: int, labels: list[int], most: int) -> list[Cell]:
@@ -89,22 +146,58 @@ def column(lineage: Lineage, g: int, labels: list[int], most: int) -> list[Cell]
     return list(cells(lineage.samples(g), lineage.counted(g), [*labels, UNKNOWN], most))
 
 
-def tile(pixels: Tensor, columns: int, rows: int, side: int) -> Image.Image:
-    """uint8[m, C, H, W] on a transparent ground, 1 pixel apart, not enlarged.
+def class_names(lineage: Lineage) -> tuple[list[str], list[float]]:
+    """Names and real shares of the classes, common to rare."""
+    census = lineage.census
+    first = census[(census["generation"] == 0) & (census["class"] != UNRECOGNIZED)]
+    return first["class"].tolist(), first["expected"].tolist()
+
+
+def vanishing_layout(lineage: Lineage, last: int, side: int) -> ImageGrid:
+    """Classes from common to rare against generations, four samples of each in a cell.
+
+    With many classes or generations only some are shown.
 
     Args:
-        pixels: at most columns x rows images of 1, 3 or more channels, of which 3 are shown.
-        columns: images a row; places without an image stay transparent.
-        rows: how many rows.
-        side: images larger than this are reduced to it.
+        lineage: with at least generation 0.
+        last: the last generation that is shown.
+        side: about how many pixels an image's longer side takes.
     """
-    height, width = pixels.shape[-2:]
-    rgb = pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels[:, :3]
-    if (longest := max(height, width)) > side:
-        size = [max(1, round(edge * side / longest)) for edge in (height, width)]
-        rgb = resize(rgb, size, antialias=True)
-    rgba = torch.zeros(columns * rows, 4, *rgb.shape[-2:], dtype=torch.uint8)
-    rgba[: len(rgb), :3], rgba[: len(rgb), 3] = rgb, 255
-    if len(rgba) == 1:  # make_grid frames only several
-        return to_pil_image(rgba[0])
-    return to_pil_image(make_grid(rgba, nrow=columns, padding=1)[:, 1:-1, 1:-1])
+    names, shares = class_names(lineage)
+    labels, generations = shown_classes(len(names)), pictured(lineage, last)
+    columns = [column(lineage, g, labels, most=4) for g in generations]
+    rows = [
+        Row(names[k], f"{shares[k]:.1%} of real images", _described(names[k], columns, i, generations))
+        for i, k in enumerate(labels)
+    ]
+    unknown = _described(UNRECOGNIZED, columns, len(labels), generations)
+    rows.append(Row(UNRECOGNIZED, "like no real image", unknown))
+    note = ", ".join(filter(None, [class_note(len(names)), removed_note(lineage, last)]))
+    return ImageGrid(tuple(map(header, generations)), tuple(rows), 2, 2, side, note)
+
+
+def class_layout(images: Images, classes: Sequence[str], side: int) -> ImageGrid:
+    """The first 16 images of each class, common to rare, by their labels."""
+    labels = shown_classes(len(classes))
+    shown = cells(images, images.labels, labels, most=16)
+    rows = tuple(
+        Row(short(classes[k]), f"{cell.count:,} images", (cell,))
+        for k, cell in zip(labels, shown, strict=True)
+    )
+    return ImageGrid(("",), rows, 16, 1, side, class_note(len(classes)))
+
+
+def _described(
+    name: str, columns: Sequence[Sequence[Cell]], row: int, generations: Sequence[int]
+) -> tuple[Cell, ...]:
+    """The cells of a row, each with its share of the generation as a note."""
+    found = []
+    for g, of_generation in zip(generations, columns, strict=True):
+        cell = of_generation[row]
+        share = cell.count / cell.n
+        note = f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+        if not cell.count:
+            note = "none" if cell.expected else "0%"
+        words = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
+        found.append(Cell(cell.pixels, cell.count, cell.n, note, words, cell.expected))
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""Pictures of a run: the vanishing grid, grids of one generation, an animation."""
+"""Image files of a run: the vanishing grid, grids of each generation, an animation."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from imgcollapse.core.images import Images
 from imgcollapse.io import atomic
 from imgcollapse.report.formatting import short
 from imgcollapse.report.grid_layout import (
-    LOSSLESS,
     Cell,
-    cells,
-    class_note,
+    class_layout,
+    class_names,
     column,
     pictured,
-    removed_note,
     shown_classes,
+    vanishing_layout,
 )
-from imgcollapse.report.grid_png import (
+from imgcollapse.report.grid_painters import (
     BAR,
     EDGE,
     EMPTY,
     GAP,
     INK,
+    LOSSLESS,
     MUTED,
     SIDE,
     draw,
+    empty_cell,
     font,
-    gap,
     paste,
-    sheet,
     text_width,
+    to_image,
 )
 from imgcollapse.runs.lineage_dir import Lineage, PrunedError
 from imgcollapse.runs.run_dir import Run
@@ -45,33 +45,22 @@ from imgcollapse.runs.run_dir import Run
 MOST_FRAMES = 100
 
 
-def vanishing_grid(lineage: Lineage, side: int = SIDE) -> Image.Image:
-    """Classes from common to rare against generations; a hatched cell where a class is not seen.
+def vanishing_grid(lineage: Lineage) -> Image.Image:
+    """Classes from common to rare against generations; a hatched cell where a class has no sample.
 
     Each cell holds the first four samples that the oracle names so; with many classes or
-    generations only some are shown. The side of an image is about `side` pixels.
+    generations only some are shown. The side of an image is about 64 pixels.
     """
-    names, shares = _classes(lineage)
-    last = lineage.generations - 1
-    labels, generations = shown_classes(len(names)), pictured(lineage, last)
-    columns = [column(lineage, g, labels, most=4) for g in generations]
-    headers = ["real" if g == 0 else str(g) for g in generations]
-    rows = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
-    rows.append((UNRECOGNIZED, "like no real image"))
-    note = ", ".join(filter(None, [class_note(len(names)), removed_note(lineage, last)]))
-    return sheet(rows, headers, columns, per_row=2, note=note, side=side)
+    return to_image(vanishing_layout(lineage, lineage.generations - 1, SIDE))
 
 
 def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
     """The first 16 images of each class, common to rare, by their labels."""
-    labels = shown_classes(len(classes))
-    shown = list(cells(images, images.labels, labels, most=16))
-    rows = [(short(classes[k]), f"{c.count:,} images") for k, c in zip(labels, shown, strict=True)]
-    return sheet(rows, [""], [shown], per_row=16, note=class_note(len(classes)))
+    return to_image(class_layout(images, classes, SIDE))
 
 
 def animation(lineage: Lineage, path: Path) -> Path:
-    """Write a film of a lineage, one frame a generation: samples and share of each class.
+    """Write an animation of a lineage, one frame a generation: samples and share of each class.
 
     Of more than `MOST_FRAMES` generations it shows that many, evenly; only those whose samples are
     there.
@@ -80,7 +69,7 @@ def animation(lineage: Lineage, path: Path) -> Path:
         lineage: with at least generation 0.
         path: its suffix, .webp or .gif, is the format.
     """
-    names, _ = _classes(lineage)
+    names = [short(name) for name in class_names(lineage)[0]]
     labels = shown_classes(len(names))
     frames = [
         _frame(lineage, g, names, labels)
@@ -113,7 +102,7 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
         out: the folder for the pictures; each of several lineages has its own inside.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
         UserError: `run` is no run folder, or `out` cannot be written to.
@@ -138,7 +127,7 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
 
 
 def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
-    """The first samples of a generation; what is left of it where they were removed."""
+    """The first samples of a generation, or its stored grid where retention removed them."""
     try:
         return sample_grid(lineage.samples(g))
     except PrunedError:
@@ -146,17 +135,10 @@ def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
             return Image.open(lineage.folder(g) / "grid.png")
 
 
-def _classes(lineage: Lineage) -> tuple[list[str], list[float]]:
-    """Names and real shares, common to rare."""
-    census = lineage.census
-    first = census[(census["generation"] == 0) & (census["class"] != UNRECOGNIZED)]
-    return [short(name) for name in first["class"]], first["expected"].tolist()
-
-
 def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) -> Image.Image:
     """One picture of the animation."""
     shown = column(lineage, g, labels, most=8)
-    anything = draw(Cell(lineage.samples(g).pixels[:1], 1, 1), per_row=8)
+    anything = draw(Cell(lineage.samples(g).pixels[:1], 1, 1), across=8)
     width, height = anything.size if anything else (SIDE, SIDE)
     texts = [names[k] for k in labels] + [UNRECOGNIZED]
     left, bar, step = EDGE + max(map(text_width, texts)) + 2 * GAP, 220, height + GAP
@@ -170,14 +152,19 @@ def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) ->
     for i, (name, cell) in enumerate(zip(texts, shown, strict=True)):
         y, x = top + i * step, left + width + 2 * GAP
         share, middle = cell.count / cell.n, y + height // 2
-        colour = MUTED if name == UNRECOGNIZED else INK
-        pen.text((left - 2 * GAP, middle), name, colour, font(17, bold=True), anchor="rm")
-        box = gap((width, height), hatched=name != UNRECOGNIZED)
-        paste(frame, draw(cell, 8) or box, (left, y))
+        pen.text(
+            (left - 2 * GAP, middle),
+            name,
+            INK if cell.expected else MUTED,
+            font(17, bold=True),
+            anchor="rm",
+        )
+        box = empty_cell((width, height), hatched=cell.expected)
+        paste(frame, draw(cell, across=8) or box, (left, y))
         pen.rectangle((x, middle - 9, x + bar, middle + 9), EMPTY)
         if cell.count:
-            fill = MUTED if name == UNRECOGNIZED else BAR
-            pen.rectangle((x, middle - 9, x + max(1, round(bar * share)), middle + 9), fill)
+            end = x + max(1, round(bar * share))
+            pen.rectangle((x, middle - 9, end, middle + 9), BAR if cell.expected else MUTED)
         text = f"{share:.1%}" if cell.count else "none"
         pen.text((x + bar + GAP, middle), text, INK, font(14), anchor="lm")
     return frame

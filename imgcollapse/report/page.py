@@ -1,35 +1,27 @@
-"""One HTML page over one run: no network, no script, opens anywhere."""
+"""The page: one HTML file over one run or several, without network or script."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
-from imgcollapse.report import curation, curves, distances, pictures, shares, survival, vocabulary
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.chart import palette
-from imgcollapse.report.cite import citation
-from imgcollapse.report.comparison import write_comparison
-from imgcollapse.report.comparison.aligned_runs import titles
-from imgcollapse.report.drift_test import DriftTest
-from imgcollapse.report.figure import Figure, side_by_side
-from imgcollapse.report.rows import class_rows, verdict_rows
-from imgcollapse.report.summary import cautions, explained, headline, warnings
-from imgcollapse.report.template import render
+from imgcollapse.report.data import PageData, titles
+from imgcollapse.report.section import Section, load_section
+from imgcollapse.report.sections import SECTIONS
+from imgcollapse.report.terms import with_tooltips
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 
-LARGEST_CONFUSION = 20
-"""Classes that a confusion matrix is legible with."""
-
 
 def write_report(
-    runs: Sequence[Path | str], out: Path | str | None = None, baseline: str | None = None
+    runs: Sequence[Path | str],
+    out: Path | str | None = None,
+    baseline: str | None = None,
+    sections: Sequence[str | Section] = (),
 ) -> Path:
     """Write one page over one run, or one that compares several.
 
@@ -37,12 +29,15 @@ def write_report(
         runs: run folders; a sweep's folder stands for all its arms.
         out: the page; none is report.html in the folder of a single run or sweep.
         baseline: of several, the one that the others are compared with; none is the first.
+        sections: sections of your own, as objects or by import path (`my_package.mod:Class`);
+            they stand before the citation.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
-        UserError: a folder is no run, holds no generation yet, or the page cannot be written.
+        UserError: a folder is no run, holds no generation yet, a section cannot be imported, or
+            the page cannot be written.
     """
     folders = [Path(run) for run in runs]
     if out is None and len(folders) != 1:
@@ -51,13 +46,36 @@ def write_report(
     out = folders[0] / "report.html" if out is None else Path(out)
     if len(folders) > 1 or is_sweep(folders[0]):
         heading = name.name if len(folders) == 1 else name.stem
-        return write_comparison(_arms(folders), out, heading, baseline)
-    if baseline is not None:
+        data = PageData.of_several(heading, _arms(folders), baseline)
+    elif baseline is not None:
         raise UserError("--baseline: one run has nothing to be compared with; name several")
-    page = render("report.html.j2", run=_values(Run.open(folders[0])))
+    else:
+        data = PageData.of_one(folders[0])
+    own = [load_section(x) if isinstance(x, str) else x for x in sections]
+    page = render(data, [*SECTIONS[:-1], *own, *SECTIONS[-1:]])
     atomic.make_folder(out.parent)
     checksums.write_page(out, page)
     return out
+
+
+def render(data: PageData, sections: Sequence[Section]) -> str:
+    """The page as HTML: those of the sections that apply, in order."""
+    environment = Environment(
+        loader=PackageLoader("imgcollapse.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["terms"] = with_tooltips
+    shown = [
+        {"name": section.name, "title": section.title(data), "blocks": blocks}
+        for section in sections
+        if section.applies(data) and (blocks := section.blocks(data))
+    ]
+    return environment.get_template("page.html.j2").render(
+        name=data.name, kicker=_kicker(data), sections=shown
+    )
 
 
 def _arms(folders: Sequence[Path]) -> dict[Path, str]:
@@ -71,122 +89,13 @@ def _arms(folders: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
-def _values(run: Run) -> dict[str, Any]:
-    """Everything the template says."""
-    counts, record = CensusArrays.of(run), run.record
-    first = next(x for x in run.lineages if x.number == counts.lineages[0])
-    try:
-        verdict, silent = DriftTest.of(run, counts), ""
-    except UserError as error:
-        verdict, silent = None, str(error)
-    metrics = run.metrics
-    if "lineage" in metrics:
-        metrics = metrics.loc[metrics["lineage"].isin(counts.lineages)]
-    colours = palette(len(counts.classes))
-    name, panels = run.path.resolve().name, shares.chance_panels(counts)
-    survivals = [figure for _, figure in survival.survival_panels(counts, verdict)]
-    return {
-        "name": name,
-        "headline": headline(counts),
-        "explained": explained(verdict, counts) if verdict else [],
-        "silent": silent,
-        "cautions": cautions(counts, verdict),
-        "warnings": warnings(run, counts),
-        "remarks": record["data"]["remarks"],
-        "facts": _facts(record, counts),
-        "lineage": first.number,
-        "grid": pictures.grid(first, counts),
-        "panels": [
-            {"figure": figure, "words": verdict.words(k) if verdict else ""} for k, figure in panels
-        ],
-        "panels_figure": side_by_side("chance", [figure for _, figure in panels]),
-        "survival": survivals,
-        "survival_figure": side_by_side("survival", survivals) if survivals else None,
-        "charts": _charts(counts, verdict),
-        "metrics": list(distances.metric_charts(metrics, counts.last + 1)),
-        "undefined": distances.undefined_metrics(metrics),
-        "kept": curation.section(run, counts, metrics),
-        "words": vocabulary.section(run, counts, metrics),
-        "lineages": len(counts.lineages),
-        "last": counts.last,
-        "classes": [
-            row | {"colour": colour}
-            for row, colour in zip(class_rows(counts), colours, strict=True)
-        ],
-        "verdicts": [
-            row | {"colour": colour}
-            for row, colour in zip(
-                verdict_rows(counts, verdict) if verdict else [], colours, strict=False
-            )
-        ],
-        "replicates": len(verdict.null.shares) if verdict else 0,
-        "time_left": verdict is not None and verdict.left is not None,
-        "samples": pictures.samples(first, counts),
-        "oracle": _oracle(record),
-        "made_with": record["made_with"] | _drifted(run) | {"began": record["started"]},
-        "sha256": record["data"]["sha256"],
-        "cite": citation(name, record),
-    }
-
-
-def _charts(counts: CensusArrays, verdict: DriftTest | None) -> list[Figure]:
-    drawn = [
-        shares.frequencies(counts),
-        shares.stacked(counts),
-        curves.diversity(counts, verdict),
-        curves.classes_detected(counts, verdict),
-        curves.inbreeding(verdict) if verdict else None,
-    ]
-    return [figure for figure in drawn if figure]
-
-
-def _facts(record: dict[str, Any], counts: CensusArrays) -> list[tuple[str, str]]:
-    study = record["study"]
-    channels, height, width = record["shape"]
-    done = "" if counts.last == study["generations"] else f", {counts.last} done"
-    complete = "" if len(counts.lineages) == study["lineages"] else f", {len(counts.lineages)} done"
-    return [
-        ("images", f"{study['data']['kind']}, {width} × {height}, {_colour(channels)}"),
-        ("imbalance", study["longtail"]["kind"]),
-        ("generator", study["generator"]["kind"]),
-        ("regime", study["regime"]["kind"]),
-        ("generations", f"{study['generations']}{done}"),
-        ("lineages", f"{study['lineages']}{complete}"),
-        ("real training images", f"{counts.training.sum():,}"),
-        ("samples a generation", f"{counts.n[0, counts.last]:,.0f}"),
-        ("seed", str(study["seed"])),
-    ]
-
-
-def _drifted(run: Run) -> dict[str, str]:
-    """What the run went on with that it had not begun with, by when it did."""
-    return {
-        f"since {drift['when']}": ", ".join(f"{name} {to}" for name, to in drift["to"].items())
-        for drift in run.environment_changes
-    }
-
-
-def _colour(channels: int) -> str:
-    return "grey" if channels == 1 else "colour"
-
-
-def _oracle(record: dict[str, Any]) -> dict[str, Any]:
-    """Held-out accuracy, and the confusion matrix or the commonest mistakes."""
-    oracle, names = record["oracle"], record["classes"]
-    confusion = np.asarray(oracle["confusion"], dtype=np.float64)
-    rates = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
-    mistakes = rates * (1 - np.eye(len(names)))
-    worst = [divmod(int(at), len(names)) for at in (-mistakes).argsort(axis=None, kind="stable")]
-    return {
-        "accuracy": oracle["accuracy"],
-        "held_out": oracle["held_out"],
-        "recognised": oracle["recognised"],
-        "matrix": (
-            list(zip(names, rates.tolist(), strict=True)) if len(names) <= LARGEST_CONFUSION else []
-        ),
-        "mistakes": [
-            (names[true], names[answered], rates[true, answered])
-            for true, answered in worst[:10]
-            if mistakes[true, answered] > 0
-        ],
-    }
+def _kicker(data: PageData) -> str:
+    """The small line above the heading."""
+    if not data.several:
+        return "which classes vanish, and when"
+    counts = sorted({len(run.lineages) for run in data.runs})
+    lineages = "one lineage an arm"
+    if counts != [1]:
+        ends = (counts[0], counts[-1])[: len(counts)]
+        lineages = f"{' to '.join(str(n) for n in ends)} lineages an arm"
+    return f"{len(data.runs)} arms side by side, {lineages}, compared in generation {data.last}"

@@ -1,0 +1,248 @@
+"""Sections of the page: a section returns blocks, and one template draws every kind of block.
+
+A section of your own is a subclass of `Section` in a module of yours, named by its import path:
+`imgcollapse report RUN --section my_package.sections:Brightness`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from imgcollapse.core.errors import UserError
+from imgcollapse.report.data import PageData
+from imgcollapse.report.figure import Download, Figure
+from imgcollapse.report.grid_layout import ImageGrid
+from imgcollapse.report.grid_painters import Picture
+
+
+@dataclass(frozen=True)
+class Block:
+    """One part of a section, such as a paragraph or a table; text in it is escaped."""
+
+    @property
+    def kind(self) -> str:
+        """Name of its macro in templates/page.html.j2."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True)
+class Text(Block):
+    """A paragraph; `style` is its CSS class: lead, second, caption, remark, warning or none."""
+
+    text: str
+    style: str = "caption"
+
+
+@dataclass(frozen=True)
+class Bullets(Block):
+    """A list of sentences below a small heading."""
+
+    title: str
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cards(Block):
+    """Articles beside each other: title, CSS color, and paragraphs."""
+
+    cards: Sequence[tuple[str, str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Facts(Block):
+    """Names with values; `colors` holds a CSS color for each, or nothing."""
+
+    facts: Sequence[tuple[str, str]]
+    colors: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Charts(Block):
+    """Charts side by side, each with its files to download."""
+
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Panels(Block):
+    """Small charts that are read together, and one file of all of them.
+
+    Attributes:
+        figures: the panels.
+        whole: all of them as one figure.
+        captions: below each panel; none leaves them out.
+        style: CSS class: panels or forests.
+    """
+
+    figures: Sequence[Figure]
+    whole: Figure
+    captions: Sequence[str] = ()
+    style: str = "panels"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a table's column.
+
+    Attributes:
+        title: what stands in it.
+        number: whether cells are aligned at the right.
+        wide: whether the column is left out on narrow screens.
+    """
+
+    title: str
+    number: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A cell with smaller lines below its text; `bold` is of the last line."""
+
+    text: str
+    small: Sequence[str] = ()
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """Cells of a table, the first of them the row's heading.
+
+    Attributes:
+        cells: one for each column.
+        color: of a mark before the heading; empty for none.
+        alert: whether the row is in the color of warnings.
+    """
+
+    cells: Sequence[str | TableCell]
+    color: str = ""
+    alert: bool = False
+
+
+@dataclass(frozen=True)
+class Table(Block):
+    """A table."""
+
+    label: str
+    columns: Sequence[Column]
+    rows: Sequence[TableRow]
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix(Block):
+    """A confusion matrix: a name and K rates for each class."""
+
+    label: str
+    rows: Sequence[tuple[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Images(Block):
+    """A grid of images.
+
+    Attributes:
+        label: accessible name.
+        grid: its layout.
+        pictures: the images of each cell by row and column.
+        figure: the same as files.
+        strip: whether it is one row with captions below, in place of a table.
+    """
+
+    label: str
+    grid: ImageGrid
+    pictures: Sequence[Sequence[Picture | None]]
+    figure: Figure
+    strip: bool = False
+
+
+@dataclass(frozen=True)
+class Strip(Block):
+    """Pictures in one row."""
+
+    label: str
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Files(Block):
+    """Files to download."""
+
+    files: Sequence[Download]
+    what: str
+
+
+@dataclass(frozen=True)
+class Code(Block):
+    """Text in the letters of a terminal."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Group(Block):
+    """Blocks below a small heading, or in a frame."""
+
+    title: str
+    blocks: Sequence[Block] = field(default=())
+    framed: bool = False
+
+
+@dataclass(frozen=True)
+class Details(Block):
+    """Blocks that a reader may open."""
+
+    title: str
+    blocks: Sequence[Block]
+    opened: bool = False
+
+
+class Section(ABC):
+    """A section of the page.
+
+    Attributes:
+        name: its identifier on the page.
+        runs: whether it needs one run, several, or any number.
+    """
+
+    name: ClassVar[str]
+    runs: ClassVar[Literal["one", "several", "any"]] = "any"
+
+    @abstractmethod
+    def title(self, data: PageData) -> str:
+        """The heading; empty for none."""
+
+    @abstractmethod
+    def blocks(self, data: PageData) -> Sequence[Block]:
+        """The contents; none leaves the section out."""
+
+    def applies(self, data: PageData) -> bool:
+        """Whether the section has the number of runs that it needs."""
+        return self.runs == "any" or (self.runs == "several") == data.several
+
+
+def load_section(path: str) -> Section:
+    """Import a section of a user's own.
+
+    Args:
+        path: module and class, such as "my_package.sections:Brightness".
+
+    Raises:
+        UserError: the module or class cannot be imported, or is no section.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"section {path}: cannot be imported ({error}); write MODULE:CLASS of an installed "
+            "module"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Section)):
+        raise UserError(f"section {path}: is no subclass of imgcollapse.report.Section")
+    return found()
