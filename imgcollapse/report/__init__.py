@@ -1,34 +1,25 @@
-"""What a reader sees of a run.
+"""The HTML report of one run or of several, and image files of a run.
 
-counts.py    the census as arrays
-verdict.py   a run beside a perfect learner: chance, or the model?
-summary.py   what they say, in plain words
-rows.py      what they say, in tables
-words.py     numbers and lists as a reader likes them
-chart.py     one small chart, as SVG that follows the page's theme
-figure.py    a chart or grid with its words, its files and its numbers
-tidy.py      values over generations as tables
-series.py    how a value over generations is drawn, with its bands
-shares.py    class shares over generations, and each beside chance
-curves.py    diversity and N_e/n over generations
-distances.py metrics over generations, beside real against real
-survival.py  how long classes live over lineages
-kept.py      what the filters kept of each class, beside a blind choice
-marked.py    how a watermark did
-vocabulary.py  the words of images: how rare ones fade, which are lost
-noticed.py   classes, words, pixels: which noticed first
-cells.py     which samples stand for a class in a generation
-pictures.py  samples as they stand on the page
-sheet.py     cells in rows and columns as one picture
-vector.py    the same as SVG
-grids.py     the vanishing grid, grids of one generation, an animation
-cite.py      what it takes to cite a run and to run it again
-template.py  filling in a page's template
-page.py      one HTML page over one run
-comparison/  one HTML page over several runs, side by side
+page.py           writes one page: sections, in the order of sections/__init__.py
+section.py        base class of a section, and the blocks that it is made of
+sections/         one file for each section
+data.py           the runs of a page: census, metrics, test against chance
+census_arrays.py  the census as arrays
+drift_test.py     a run beside a perfect learner: chance, or the model?
+measures.py       what several runs are compared by, and differences with intervals
+survival.py       Kaplan-Meier curves of classes
+tables.py         values over generations: mean, interval, tables
+chart.py          small charts as SVG that follows the page's theme
+figure.py         a chart or grid with its description, files and numbers
+grid_layout.py    which samples stand in which cell of an image grid
+grid_painters.py  an image grid as HTML, SVG and PNG
+grids.py          image files: vanishing grid, grids of a generation, animation
+formatting.py     numbers and lists as text
+terms.py          tooltips of terms
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids
 from imgcollapse.report.page import write_report
+from imgcollapse.report.section import Section
 
-__all__ = ["animation", "class_grid", "vanishing_grid", "write_grids", "write_report"]
+__all__ = ["Section", "animation", "class_grid", "vanishing_grid", "write_grids", "write_report"]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcollapse.census import UNRECOGNIZED
+from imgcollapse.census import UNRECOGNIZED, score_interval
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import heterozygosity
 from imgcollapse.runs.run_dir import Run
 
-Cube = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
+"""An array; its axes are lineages, generations and classes, those that apply."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,15 @@ class CensusArrays:
     """The census of L lineages over G generations and K classes.
 
     Of a study under way these are the lineages that have come furthest. Where nothing in a
-    generation was recognised its frequencies, their intervals and limits are NaN.
+    generation was recognized its frequencies, their intervals and limits are NaN.
 
     Attributes:
         classes: K names, common to rare.
         lineages: L numbers.
         n: float64[L, G], samples.
         named: float64[L, G, K], samples whose most probable class this is.
-        unrecognised: float64[L, G], samples that are like no real image.
-        frequency: float64[L, G, K], corrected share among the recognised samples.
+        unrecognized: float64[L, G], samples that are like no real image.
+        frequency: float64[L, G, K], corrected share among the recognized samples.
         low: float64[L, G, K], lower end of its 95% interval.
         high: float64[L, G, K], upper end.
         limit: float64[L, G, K], the detection limit.
@@ -44,19 +45,19 @@ class CensusArrays:
 
     classes: tuple[str, ...]
     lineages: tuple[int, ...]
-    n: Cube
-    named: Cube
-    unrecognised: Cube
-    frequency: Cube
-    low: Cube
-    high: Cube
-    limit: Cube
-    noise: Cube
+    n: FloatArray
+    named: FloatArray
+    unrecognized: FloatArray
+    frequency: FloatArray
+    low: FloatArray
+    high: FloatArray
+    limit: FloatArray
+    noise: FloatArray
     extinct: NDArray[np.bool_]
     called: NDArray[np.int64]
-    expected: Cube
-    drift_low: Cube
-    drift_high: Cube
+    expected: FloatArray
+    drift_low: FloatArray
+    drift_high: FloatArray
     training: NDArray[np.int64]
 
     @classmethod
@@ -76,7 +77,7 @@ class CensusArrays:
         table = table[table["lineage"].isin(lineages)]
         table = table.assign(extinct=table["status"] == "extinct")
 
-        def cube(column: str, names: Sequence[str] = classes) -> Cube:
+        def cube(column: str, names: Sequence[str] = classes) -> FloatArray:
             wide = table.pivot(index=["lineage", "generation"], columns="class", values=column)
             values = wide[list(names)].astype("Float64").to_numpy(np.float64, na_value=np.nan)
             return values.reshape(len(lineages), -1, len(names))
@@ -86,7 +87,7 @@ class CensusArrays:
             lineages=tuple(lineages),
             n=cube("n", [UNRECOGNIZED])[:, :, 0],
             named=cube("counted"),
-            unrecognised=cube("counted", [UNRECOGNIZED])[:, :, 0],
+            unrecognized=cube("counted", [UNRECOGNIZED])[:, :, 0],
             frequency=cube("frequency"),
             low=cube("low"),
             high=cube("high"),
@@ -106,17 +107,27 @@ class CensusArrays:
         return self.named.shape[1] - 1
 
     @property
-    def recognised(self) -> Cube:
-        """Samples that are recognised: float64[L, G]."""
-        return self.n - self.unrecognised
+    def recognized(self) -> FloatArray:
+        """Samples that are recognized: float64[L, G]."""
+        return self.n - self.unrecognized
 
     @property
     def detected(self) -> NDArray[np.bool_]:
         """Whether the frequency's interval leaves out 0: bool[L, G, K]."""
         return self.low > 0
 
+    def detects(self, shares: FloatArray) -> NDArray[np.bool_]:
+        """Whether classes with shares float64[..., G, K] of a generation would be detected.
+
+        By the rule of `detected`, at the means over lineages of samples and of the oracle's part.
+        """
+        generations = shares.shape[-2]
+        n = np.maximum(self.recognized.mean(axis=0), 1)[:generations, None]
+        noise = np.nan_to_num(self.noise).mean(axis=0)[:generations]
+        return score_interval(shares, n, noise)[0] > 0
+
     @property
-    def last_seen(self) -> NDArray[np.int64]:
+    def last_detected(self) -> NDArray[np.int64]:
         """The last generation in which the class was detected: int64[L, K]; -1 for none."""
         there = self.detected
         return np.where(there.any(axis=1), self.last - there[:, ::-1].argmax(axis=1), -1)
@@ -124,21 +135,21 @@ class CensusArrays:
     @property
     def gone(self) -> NDArray[np.bool_]:
         """Whether a class is below detection, or extinct, in generation `last`: bool[L, K]."""
-        return self.last_seen < self.last
+        return self.last_detected < self.last
 
     @property
-    def heterozygosity(self) -> Cube:
-        """Chance that two recognised samples differ in class, 1 - sum p^2: float64[L, G]."""
+    def heterozygosity(self) -> FloatArray:
+        """Chance that two recognized samples differ in class, 1 - sum p^2: float64[L, G]."""
         return heterozygosity(self.frequency)
 
     @property
-    def heterozygosity_error(self) -> Cube:
+    def heterozygosity_error(self) -> FloatArray:
         """Its standard error, by the delta method: float64[L, G].
 
-        Var = 4 [sum p^3 - (sum p^2)^2] / n for n recognised samples, and 4 sum p^2 noise for the
+        Var = 4 [sum p^3 - (sum p^2)^2] / n for n recognized samples, and 4 sum p^2 noise for the
         oracle's part.
         """
         p = self.frequency
         drawn = (p**3).sum(axis=2) - (p**2).sum(axis=2) ** 2
-        sampling = drawn.clip(min=0) / np.maximum(self.recognised, 1)
+        sampling = drawn.clip(min=0) / np.maximum(self.recognized, 1)
         return 2 * np.sqrt(sampling + (p**2 * self.noise).sum(axis=2))

@@ -23,7 +23,7 @@ from imgcollapse.drift import (
 from imgcollapse.experiment import null_model
 from imgcollapse.label_policy import TrainingMarginal
 from imgcollapse.regimes import Replace
-from imgcollapse.report.census_arrays import CensusArrays, Cube
+from imgcollapse.report.census_arrays import CensusArrays, FloatArray
 from imgcollapse.runs.run_dir import Run
 
 LEVEL = 0.05
@@ -39,7 +39,7 @@ class DriftTest:
 
     Attributes:
         generations: how many models it is about: those before the first generation in which
-            nothing was recognised.
+            nothing was recognized.
         null: the replicates of chance alone.
         selection: s of each of K classes, pooled over lineages.
         corrected: float64[K], p-values corrected for looking at K classes (Holm 1979); 1 where a
@@ -72,7 +72,7 @@ class DriftTest:
         undefined = np.flatnonzero(~np.isfinite(counts.frequency).all(axis=(0, 2)))
         end = int(undefined[0]) if len(undefined) else counts.last + 1
         if end < 2:
-            raise UserError(f"nothing in generation {end} was recognised")
+            raise UserError(f"nothing in generation {end} was recognized")
         try:
             study = Study.model_validate(run.record["study"])
         except ValidationError:
@@ -100,26 +100,26 @@ class DriftTest:
 
     def words(self, k: int) -> str:
         """What can be said of class k."""
-        s, low = told(self.selection.s, k), told(self.selection.low, k)
-        if told(self.selection.p, k) is None:
+        s, low = unmasked(self.selection.s, k), unmasked(self.selection.low, k)
+        if unmasked(self.selection.p, k) is None:
             return f"nothing to tell: {self.selection.reason[k]}"
         if self.corrected[k] <= LEVEL:
             # Without an s the class is gone wherever it could have been: any lower s fits.
             lost = low is None if s is None else s < 0
-            return "the model loses it" if lost else "the model favours it"
+            return "the model loses it" if lost else "the model favors it"
         unnoticed = low is None or low < -NOTICEABLE
         return "too rare to tell" if unnoticed else "chance explains it"
 
 
-def measured(counts: CensusArrays, end: int) -> tuple[Cube, Cube, Cube]:
+def measured(counts: CensusArrays, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """How well the shares of the N samples themselves are known in the first `end` generations.
 
     Returns:
         Shares float64[L, G, K], and two variances float64[G, K], meaned over lineages: of counting
-        the n recognised of N samples, p (1-p) (1/n - 1/N), and of the oracle.
+        the n recognized of N samples, p (1-p) (1/n - 1/N), and of the oracle.
     """
     p = counts.frequency[:, :end]
-    n, every = counts.recognised[:, :end, None], counts.n[:, :end, None]
+    n, every = counts.recognized[:, :end, None], counts.n[:, :end, None]
     counting = p * (1 - p) * (1 / n - 1 / every)
     oracle = counts.noise[:, :end].mean(axis=0)
     # A class that is almost everything must be all of it, as one that is almost nothing is none.
@@ -127,7 +127,7 @@ def measured(counts: CensusArrays, end: int) -> tuple[Cube, Cube, Cube]:
     return shares / shares.sum(axis=2, keepdims=True), counting.mean(axis=0), oracle
 
 
-def told(values: np.ma.MaskedArray, k: int) -> float | None:
+def unmasked(values: np.ma.MaskedArray, k: int) -> float | None:
     """Entry k, or None where it is masked."""
     return None if np.ma.getmaskarray(values)[k] else float(values[k])
 

@@ -44,7 +44,7 @@ class Figure:
     Attributes:
         name: of its files, without a suffix.
         alt: what it shows, in a sentence.
-        svg: a file of its own, in light colours on white.
+        svg: a file of its own, in light colors on white.
         png: the same in pixels. Letters that DejaVu Sans lacks are boxes in it.
         table: the numbers in it.
         inline: SVG that follows the page's theme; empty where the page has a table of images.
@@ -110,7 +110,7 @@ def frame(width: float, height: float) -> dict[str, str]:
 
 
 def to_png(picture: Image.Image) -> bytes:
-    """A picture in at most 256 colours, a third of the bytes of one in all."""
+    """A picture in at most 256 colors, a third of the bytes of one in all."""
     data = BytesIO()
     few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     few.save(data, "PNG", optimize=True)
@@ -133,7 +133,7 @@ def file_name(text: str) -> str:
 
 
 def _of_its_own(inline: str) -> str:
-    """SVG of a page as a file: colours and a ground that need no style sheet."""
+    """SVG of a page as a file: colors and a ground that need no style sheet."""
     drawing = ElementTree.fromstring(inline)  # noqa: S314 (chart.py made it)
     width, height, alt = (drawing.get(key, "") for key in ("width", "height", "aria-label"))
     drawing.attrib = frame(float(width), float(height))

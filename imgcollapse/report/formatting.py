@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+NONE = "–"
+"""A value that is not defined, in a table."""
+
 
 def percent(share: float) -> str:
     """A share in percent, to two digits, or three from 10% on: "0.15%", "3.2%", "64.8%"."""
@@ -33,9 +36,9 @@ def ratio(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
-def last_seen_text(last_seen: NDArray[np.int64]) -> str:
+def generations_text(generations: NDArray[np.int64]) -> str:
     """int64[L] generations in words: "7", "never", "3 to 8"."""
-    low, high = int(last_seen.min()), int(last_seen.max())
+    low, high = int(generations.min()), int(generations.max())
     words = ["never" if g < 0 else str(g) for g in (low, high)]
     return words[0] if low == high else f"{words[0]} to {words[1]}"
 
@@ -61,3 +64,21 @@ def listed(words: Sequence[str], most: int = 4) -> str:
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def value(number: float) -> str:
+    """A number to three digits, with a minus sign: "1.23", "−0.0012"."""
+    return f"{number:.3g}".replace("-", "−")
+
+
+def signed_value(number: float) -> str:
+    """A difference to two digits, with its sign: "+0.12", "−1,234", "0"."""
+    if abs(number) < 5e-13:
+        return "0"
+    form = "+,.0f" if abs(number) >= 99.5 else "+.2g"
+    return format(number, form).replace("-", "−")
+
+
+def signed_points(share: float) -> str:
+    """A difference of two shares in percentage points: "+12 pp", "0 pp" below 0.005."""
+    return f"{signed_value(share * 100)} pp" if abs(share) >= 5e-5 else "0 pp"

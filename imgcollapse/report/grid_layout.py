@@ -136,9 +136,7 @@ def cells(samples: Images, counted: Tensor, labels: list[int], most: int) -> Ite
     """The first `most` samples of each label, by what the oracle named them (int16[N])."""
     for label in labels:
         rows = (counted == label).nonzero().flatten()
-        yield Cell(
-            samples.pixels[rows[:most]], len(rows), len(counted), expected=label != UNKNOWN
-        )
+        yield Cell(samples.pixels[rows[:most]], len(rows), len(counted), expected=label != UNKNOWN)
 
 
 def column(lineage: Lineage, g: int, labels: list[int], most: int) -> list[Cell]:
@@ -167,7 +165,11 @@ def vanishing_layout(lineage: Lineage, last: int, side: int) -> ImageGrid:
     labels, generations = shown_classes(len(names)), pictured(lineage, last)
     columns = [column(lineage, g, labels, most=4) for g in generations]
     rows = [
-        Row(names[k], f"{shares[k]:.1%} of real images", _described(names[k], columns, i, generations))
+        Row(
+            names[k],
+            f"{shares[k]:.1%} of real images",
+            _described(names[k], columns, i, generations),
+        )
         for i, k in enumerate(labels)
     ]
     unknown = _described(UNRECOGNIZED, columns, len(labels), generations)

@@ -102,7 +102,9 @@ def to_svg_file(grid: ImageGrid, alt: str) -> str:
     left = SVG_EDGE + 0.8 * max(text_width(text) for name in names for text in name) + SVG_GAP
     across = left + len(grid.headers) * (width + SVG_GAP) + SVG_EDGE
     down = 2 * SVG_EDGE + SVG_HEAD + len(grid.rows) * (height + SVG_LINE + SVG_GAP)
-    root = ElementTree.Element("svg", frame(across, down) | {"font-family": "system-ui, sans-serif"})
+    root = ElementTree.Element(
+        "svg", frame(across, down) | {"font-family": "system-ui, sans-serif"}
+    )
     ElementTree.SubElement(root, "title").text = plain(alt)
     ElementTree.SubElement(root, "rect", width="100%", height="100%", fill="#ffffff")
     for j, text in enumerate(grid.headers):

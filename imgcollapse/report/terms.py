@@ -30,14 +30,16 @@ TERMS = {
     "coverage": "the share of real images with a sample in their neighborhood",
     "Vendi score": "the effective number of different samples",
     "oracle": "a classifier trained once on real images and then frozen",
-    "recognised": "like a real image to the oracle; other samples count for no class",
+    "recognized": "like a real image to the oracle; other samples count for no class",
     "log-rank": "a test of whether two groups survive equally long",
     "pp": "percentage points",
 }
 """Text of the tooltip by term."""
 
 _PATTERN = re.compile(
-    "|".join(rf"(?<![\w/]){re.escape(term)}(?!\w)" for term in sorted(TERMS, key=len, reverse=True)),
+    "|".join(
+        rf"(?<![\w/]){re.escape(term)}(?!\w)" for term in sorted(TERMS, key=len, reverse=True)
+    ),
     re.IGNORECASE,
 )
 _BY_LOWER = {term.lower(): text for term, text in TERMS.items()}

@@ -24,7 +24,7 @@ SURE = 0.999
 
 
 def images(counts: Sequence[int], size: int = 8, channels: int = 3) -> tuple[Images, Tensor]:
-    """Noise images of each class in turn; the last number is how many are unrecognised."""
+    """Noise images of each class in turn; the last number is how many are unrecognized."""
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     labels[labels == len(counts) - 1] = -1
     draw = Seed(("images", *counts, size)).torch()
@@ -123,7 +123,7 @@ def drifting(
 ) -> list[list[int]]:
     """Counts of a lineage under replacement, generation 0 first; s shifts each class's log odds.
 
-    Rows as `make_run` takes them: nothing is unrecognised.
+    Rows as `make_run` takes them: nothing is unrecognized.
     """
     rng = np.random.default_rng(seed)
     counts = [np.round(np.array(shares) * n).astype(int)]
@@ -140,7 +140,7 @@ def _real() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="session")
 def vanishing(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Three classes; the rarest is last seen in generation 1, one sample is unrecognised in 2.
+    """Three classes; the rarest is last seen in generation 1, one sample is unrecognized in 2.
 
     To be read only: all tests share it.
     """

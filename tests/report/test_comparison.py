@@ -12,11 +12,11 @@ from scipy import stats
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import write_report
-from imgcollapse.report.comparison.aligned_runs import Arms, differing
-from imgcollapse.report.comparison.differences import Difference, difference
-from imgcollapse.report.comparison.measures import measures
-from imgcollapse.report.comparison.samples import aligned
-from imgcollapse.report.comparison.survival_data import SurvivalData, survival_data
+from imgcollapse.report.data import PageData
+from imgcollapse.report.measures import Difference, difference, measures
+from imgcollapse.report.sections.differences import differing
+from imgcollapse.report.sections.samples import same_samples
+from imgcollapse.report.survival import SurvivalData, survival_data
 
 from .conftest import Make, drifting
 from .test_page import Page
@@ -47,7 +47,7 @@ def page(paths: list[Path], out: Path, baseline: str | None = None) -> tuple[Pag
 def test_a_paired_difference_is_that_of_students_t() -> None:
     # Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t with 2 degrees of freedom 4.302653.
     found = difference([2, 4, 6], [1, 2, 3], paired=True)
-    assert found.how == "paired"
+    assert found.method == "paired"
     assert_allclose([found.value, found.low, found.high], [2, 2 - 2.484138, 2 + 2.484138], 1e-6)
     assert found.sign == 0
     assert difference([12, 14, 16], [1, 2, 3], paired=True).sign == 1
@@ -57,7 +57,7 @@ def test_an_unpaired_difference_is_welchs() -> None:
     a, b = [2.0, 4.0, 9.0, 5.0], [1.0, 2.0, 2.5]
     found = difference(a, b, paired=False)
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert found.how == "Welch"
+    assert found.method == "Welch"
     assert_allclose([found.low, found.high], [interval.low, interval.high], 1e-12)
     assert_allclose(found.value or 0, 5 - 5.5 / 3, 1e-12)
 
@@ -71,7 +71,7 @@ def test_one_lineage_has_a_difference_and_no_interval() -> None:
 
 
 def test_lives_are_those_of_rare_classes_in_all_lineages(two: list[Path]) -> None:
-    arms = Arms.of({path: path.name for path in two})
+    arms = PageData.of_several("two", {path: path.name for path in two})
     assert arms.rare == (2,)
     replace, accumulate = survival_data(arms)
     # Missed from generation 1 (3) on, it is called in 3 (5): three generations running.
@@ -99,9 +99,9 @@ def test_the_page_says_who_keeps_more_and_what_is_not_known(
     two: list[Path], tmp_path: Path
 ) -> None:
     _, text = page(two, tmp_path)
-    arms = Arms.of({path: path.name for path in two})
+    arms = PageData.of_several("two", {path: path.name for path in two})
     rare = measures(arms)[0]
-    values = [rare.of(arm, 7)[:, 6] for arm in arms.all]
+    values = [rare.of(arm, 7)[:, 6] for arm in arms.runs]
     gap = difference(values[1], values[0], paired=True)
     assert rare.change(gap.value or 0) in text
     assert "accumulate cannot be told apart from it" in text  # 2 of 3 lineages: t is wide
@@ -114,8 +114,8 @@ def test_a_rare_class_that_grows_does_not_hide_the_loss_of_another(make_run: Mak
     # Six classes: the rarest two have 4% and 2%; in generation 1, 12% and none.
     lineage = [[40, 25, 20, 9, 4, 2, 0], [40, 25, 20, 3, 12, 0, 0]]
     folder = make_run(lineage, measured=False).path
-    arms = Arms.of({folder: "run"})
-    kept, share = (m.of(arms.baseline, 2)[0] for m in measures(arms)[:2])
+    arms = PageData.of_several("run", {folder: "run"})
+    kept, share = (m.of(arms.run, 2)[0] for m in measures(arms)[:2])
     assert_allclose(kept, [1, 4 / 6], atol=0.01)  # the census corrects for an oracle 99.9% sure
     assert_allclose(share, [0.06, 0.12], atol=0.01)
 
@@ -124,9 +124,9 @@ def test_a_class_that_came_back_has_died_once_and_is_not_extinct(make_run: Make)
     # Missed three times running it is called extinct, seen three times running it is back.
     rescued = [HELD] + [LOST] * 4 + [HELD] * 3
     folder = make_run(rescued, losing(2, last=7), measured=False).path
-    arms = Arms.of({folder: "run"})
+    arms = PageData.of_several("run", {folder: "run"})
     extinct = next(m for m in measures(arms) if m.name == "number of rare classes extinct")
-    assert extinct.of(arms.baseline, 8).tolist() == [[0, 0, 0, 1, 1, 1, 1, 0], [0] * 4 + [1] * 4]
+    assert extinct.of(arms.run, 8).tolist() == [[0, 0, 0, 1, 1, 1, 1, 0], [0] * 4 + [1] * 4]
     assert survival_data(arms)[0].lost.all()
 
 
@@ -161,8 +161,8 @@ def test_other_seeds_are_not_paired(two: list[Path]) -> None:
     record = checksums.read_json(two[1] / "run.json", "")
     record["study"]["seed"] = 1
     checksums.write_json(two[1] / "run.json", record)
-    arms = Arms.of({path: path.name for path in two})
-    assert not arms.paired(arms.all[1])
+    arms = PageData.of_several("two", {path: path.name for path in two})
+    assert not arms.paired(arms.runs[1])
 
 
 def test_other_images_and_other_classes_are_told(two: list[Path], tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def test_a_baseline_nobody_is_called_by_is_refused(two: list[Path], tmp_path: Pa
 
 
 def test_samples_stand_side_by_side_by_lineage_generation_and_row(two: list[Path]) -> None:
-    arms = Arms.of({path: path.name for path in two})
-    shown = aligned(arms)
-    assert shown["lineage"] == 0
-    assert shown["generations"] == list(range(7))
-    assert [row["title"] for row in shown["rows"]] == ["replace", "accumulate"]
+    arms = PageData.of_several("two", {path: path.name for path in two})
+    shown = same_samples(arms)
+    assert set(shown.figure.table["lineage"]) == {0}
+    assert shown.grid.headers == ("real", *"123456")
+    assert [row.name for row in shown.grid.rows] == ["replace", "accumulate"]
     # The same counts, so the same images, in generation 0 alone.
-    one, other = ([cell["image"]["src"] for cell in row["cells"]] for row in shown["rows"])
+    one, other = ([found.src if found else "" for found in row] for row in shown.pictures)
     assert [a == b for a, b in zip(one, other, strict=True)] == [True] + [False] * 6
 
 

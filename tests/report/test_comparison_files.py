@@ -14,11 +14,11 @@ from PIL import Image
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.report import write_report
-from imgcollapse.report.comparison.aligned_runs import Arms
-from imgcollapse.report.comparison.citation import changes, sweep_file
-from imgcollapse.report.comparison.measures import measures
-from imgcollapse.report.comparison.samples import rarest
-from imgcollapse.report.series import interval_of_mean
+from imgcollapse.report.data import PageData
+from imgcollapse.report.measures import measures
+from imgcollapse.report.sections.citation import changes, sweep_file
+from imgcollapse.report.sections.samples import rarest_samples
+from imgcollapse.report.tables import interval_of_mean
 from imgcollapse.sweeps import load_plan
 
 from .conftest import write_run
@@ -77,7 +77,7 @@ def test_every_figure_can_be_taken_away_as_svg_png_and_csv(page: Page) -> None:
         "rarest-samples",
         "same-samples",
         "share-of-the-rarest-class",
-        "share-recognised",
+        "share-recognized",
         "survival",
     ]
 
@@ -85,10 +85,10 @@ def test_every_figure_can_be_taken_away_as_svg_png_and_csv(page: Page) -> None:
 def test_curves_come_with_their_lineages_and_the_interval_of_the_mean(
     page: Page, paths: list[Path]
 ) -> None:
-    arms = Arms.of({path: path.name for path in paths})
+    arms = PageData.of_several("four", {path: path.name for path in paths})
     found = table(page, "number-of-classes-detected")
     detected = next(m for m in measures(arms) if m.name == "number of classes detected")
-    for arm in arms.all:
+    for arm in arms.runs:
         values, of_arm = detected.of(arm, 3), found.loc[found["arm"] == arm.title]
         cube = of_arm.loc[of_arm["lineage"] != "mean", "value"].to_numpy().reshape(2, 3)
         assert_allclose(cube, values, rtol=DIGITS)
@@ -113,15 +113,15 @@ def test_the_grids_say_what_happened_and_how_much_of_it(page: Page, paths: list[
     rare = table(page, "rarest-samples").pivot(index="arm", columns="generation", values="rare")
     assert rare.loc["replace"].tolist() == [50, 0, 0]
     assert rare.loc["fresh"].tolist() == [50, 50, 50]
-    arms = Arms.of({path: path.name for path in paths})
-    alt = rarest(arms)["figure"].alt
+    arms = PageData.of_several("four", {path: path.name for path in paths})
+    alt = rarest_samples(arms).figure.alt
     assert alt.endswith(
         "In generation 2 these are 0 of 1,000 in replace, 50 of 1,000 in accumulate, 50 of 1,000 "
         "in fresh, 50 of 1,000 in real-only."
     )
     same = table(page, "same-samples")
     assert (same["n"] == 16).all()
-    assert (same["recognised"] == 16).all()
+    assert (same["recognized"] == 16).all()
 
 
 def test_more_arms_than_bands_can_tell_apart_have_bars(page: Page, paths: list[Path]) -> None:

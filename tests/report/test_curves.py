@@ -10,25 +10,25 @@ from numpy.testing import assert_allclose
 from scipy.stats import t
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report import curves, shares
 from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.chart import palette
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import ratio
-from imgcollapse.report.series import interval_of_mean, mean
+from imgcollapse.report.sections import curves, drift
+from imgcollapse.report.tables import interval_of_mean, mean
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 
 Curve = Callable[[CensusArrays, DriftTest | None], Figure | None]
 CURVES: list[Curve] = [
-    lambda counts, verdict: shares.frequencies(counts),
-    lambda counts, verdict: shares.stacked(counts),
+    lambda counts, verdict: curves.frequencies(counts),
+    lambda counts, verdict: curves.stacked(counts),
     curves.diversity,
     curves.classes_detected,
-    lambda counts, verdict: curves.inbreeding(verdict) if verdict else None,
-    lambda counts, verdict: shares.chance_panels(counts)[-1][1],
+    lambda counts, verdict: curves.effective_size(verdict) if verdict else None,
+    lambda counts, verdict: drift.chance_panels(counts)[-1][1],
 ]
 NAMES = ["frequencies", "stacked", "diversity", "classes_detected", "inbreeding", "panel"]
 
@@ -70,7 +70,7 @@ def test_a_curve_is_well_formed_described_and_repeatable(vanishing: Run, curve: 
     ids=[
         "one generation",
         "one class",
-        "nothing recognised",
+        "nothing recognized",
         "two lineages",
         "one image",
         "120 classes",
@@ -86,41 +86,41 @@ def test_odd_runs_have_curves(make_run: Make, lineages: list) -> None:
             ElementTree.fromstring(figure.svg)
 
 
-def crosses(svg: str, colour: str) -> int:
-    """Markers that only an unseen class has: two strokes without a fill, of the class's colour."""
+def crosses(svg: str, color: str) -> int:
+    """Markers that only an unseen class has: two strokes without a fill, of the class's color."""
     root = ElementTree.fromstring(svg)
     drawn = 0
     for group in root.iter("g"):
         shapes = [path for defs in group.findall("defs") for path in defs.findall("path")]
-        if any(p.get("d", "").count("M") == 2 and colour in p.get("style", "") for p in shapes):
+        if any(p.get("d", "").count("M") == 2 and color in p.get("style", "") for p in shapes):
             drawn += len(list(group.iter("use")))
     return drawn
 
 
 def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make) -> None:
     run = make_run([[600, 300, 100, 0], [700, 300, 0, 0], [600, 300, 100, 0], [700, 300, 0, 0]])
-    svg = shares.frequencies(CensusArrays.of(run)).inline
+    svg = curves.frequencies(CensusArrays.of(run)).inline
     common, middle, rare = palette(3)
-    assert [crosses(svg, colour) for colour in (common, middle, rare)] == [0, 0, 2]
+    assert [crosses(svg, color) for color in (common, middle, rare)] == [0, 0, 2]
     assert "below" in svg
 
 
 def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishing: Run) -> None:
-    panels = shares.chance_panels(CensusArrays.of(vanishing))
+    panels = drift.chance_panels(CensusArrays.of(vanishing))
     assert [k for k, _ in panels] == [0, 1, 2]
     said = ElementTree.fromstring(panels[2][1].inline).get("aria-label")
     assert said == (
         "<b>fox</b> & $x: 10% of the real images, 0% of generation 2, where chance alone allows "
         "5% to 20%."
     )
-    # A point below the limit is hollow: filled with the paper's colour.
+    # A point below the limit is hollow: filled with the paper's color.
     assert "var(--paper" in panels[2][1].inline
     assert "var(--paper" not in panels[0][1].inline
 
 
 def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
     verdict = DriftTest.of(vanishing, CensusArrays.of(vanishing))
-    figure = curves.inbreeding(verdict)
+    figure = curves.effective_size(verdict)
     assert figure is not None
     assert f"all generations, {ratio(verdict.size.pooled.value or 0)} (" in figure.inline
 
@@ -142,7 +142,7 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert_allclose(mean(values), [7 / 3, 3, 5])
 
 
-def test_colours_are_ordered_and_distinct() -> None:
+def test_colors_are_ordered_and_distinct() -> None:
     assert palette(1) == palette(5)[:1]
     assert palette(2) == [palette(9)[0], palette(9)[-1]]
     assert len(set(palette(12))) == 12
@@ -152,9 +152,9 @@ def test_names_are_shown_as_they_are(make_run: Make) -> None:
     names = ["<img src=x>", "$a_1$ & b", "_hidden", "狗"]
     counts = CensusArrays.of(make_run([[400, 300, 200, 100, 0]], classes=names, measured=False))
     texts = [
-        text.text for text in ElementTree.fromstring(shares.frequencies(counts).inline).iter("text")
+        text.text for text in ElementTree.fromstring(curves.frequencies(counts).inline).iter("text")
     ]
     assert set(names) <= set(texts)
-    titles = [figure.inline for _, figure in shares.chance_panels(counts)]
+    titles = [figure.inline for _, figure in drift.chance_panels(counts)]
     for name, svg in zip(names, titles, strict=True):
         assert name in [text.text for text in ElementTree.fromstring(svg).iter("text")]

@@ -15,8 +15,9 @@ from PIL import Image
 from imgcollapse.report import write_report
 from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.figure import file_name
-from imgcollapse.report.long_tables import padded, tidy
-from imgcollapse.report.shares import chance_panels, frequencies
+from imgcollapse.report.sections.curves import frequencies
+from imgcollapse.report.sections.drift import chance_panels
+from imgcollapse.report.tables import padded, tidy
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

@@ -10,13 +10,13 @@ from PIL import Image
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.report import animation, class_grid, vanishing_grid, write_grids
-from imgcollapse.report.grid_png import EMPTY, GAP, LINE
+from imgcollapse.report.grid_painters import EMPTY, GAP, LINE
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
 
 
-def colours(picture: Image.Image) -> set[str]:
+def colors(picture: Image.Image) -> set[str]:
     return {f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.asarray(picture).reshape(-1, 3)}
 
 
@@ -32,11 +32,11 @@ def test_a_class_that_is_gone_leaves_a_hatched_gap(vanishing: Run) -> None:
     picture = vanishing_grid(vanishing.lineages[0])
     for g, counts in enumerate([[600, 300, 100], [640, 310, 50], [700, 299, 0]]):
         for k, count in enumerate(counts):
-            found = colours(cell(picture, k, g, rows=4, columns=3))
+            found = colors(cell(picture, k, g, rows=4, columns=3))
             assert (found == {EMPTY, LINE}) == (count == 0), f"class {k} in generation {g}"
-    # That nothing is unrecognised is no loss, and is not hatched.
-    assert colours(cell(picture, 3, 0, rows=4, columns=3)) == {EMPTY}
-    assert len(colours(cell(picture, 3, 2, rows=4, columns=3))) > 2
+    # That nothing is unrecognized is no loss, and is not hatched.
+    assert colors(cell(picture, 3, 0, rows=4, columns=3)) == {EMPTY}
+    assert len(colors(cell(picture, 3, 2, rows=4, columns=3))) > 2
 
 
 def test_a_cell_shows_the_samples_enlarged_pixel_by_pixel(vanishing: Run) -> None:
@@ -94,7 +94,7 @@ def test_each_lineage_has_its_own_pictures(make_run: Make, tmp_path: Path) -> No
 def test_class_grid_shows_the_classes_by_label() -> None:
     pixels = torch.stack([torch.full((3, 16, 16), 50 * k, dtype=torch.uint8) for k in (1, 2, 2)])
     picture = class_grid(Images(pixels, torch.tensor([0, 1, 1], dtype=torch.int16)), ["a", "b"])
-    assert {"#323232", "#646464"} <= colours(picture)
+    assert {"#323232", "#646464"} <= colors(picture)
 
 
 def test_names_of_any_kind_can_be_drawn(make_run: Make) -> None:

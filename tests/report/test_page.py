@@ -20,7 +20,7 @@ def test_a_class_that_is_gone_leaves_a_gap_with_a_word(report: Path) -> None:
     gaps = [cell["title"] for cell in page.all("td") if cell.get("class") == "gap"]
     assert gaps == ["<b>fox</b> & $x, generation 2: 0 of 1,000 samples"]
     assert "below detection" in page.text
-    assert "last seen 1" in page.text
+    assert "last detected in 1" in page.text
 
 
 def test_class_names_are_text(make_run: Make) -> None:
@@ -63,7 +63,7 @@ def test_everything_asked_of_a_report_is_on_it(report: Path) -> None:
         "Chance, or the model?",
         "Curves",
         "Distance to real images",
-        "When each class was last seen",
+        "When each class was last detected",
         "Samples",
         "The oracle",
         "What was run",
@@ -94,7 +94,7 @@ def test_everything_asked_of_a_report_is_on_it(report: Path) -> None:
     ids=[
         "one generation",
         "one class",
-        "nothing recognised",
+        "nothing recognized",
         "lineages under way",
         "120 classes",
         "20 generations",
@@ -118,7 +118,7 @@ def test_the_verdict_is_on_the_page(report: Path) -> None:
 
 def test_where_there_is_no_verdict_the_page_says_why(make_run: Make) -> None:
     text = Page(write_report([make_run([[50, 30, 0], [0, 0, 80]]).path])).text
-    assert "No verdict: nothing in generation 1 was recognised." in text
+    assert "No verdict: nothing in generation 1 was recognized." in text
     assert "generations left" not in text
 
 

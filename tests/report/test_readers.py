@@ -29,7 +29,7 @@ def test_a_picture_has_words_and_keeps_its_place(report: Path) -> None:
 def test_words_say_what_a_picture_shows(report: Path) -> None:
     said = " ".join(svg.get("aria-label") or "" for svg in Page(report).all("svg"))
     assert "dog, the commonest class, goes from 60% of the real images to 70.1% of gen" in said
-    assert "Below the detection limit by then: <b>fox</b> & $x." in said
+    assert "Not detected by then: <b>fox</b> & $x." in said
     assert "Number of the 3 classes detected: 3 in the real images, 2 in generation 2" in said
 
 

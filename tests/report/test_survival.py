@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.report.census_arrays import CensusArrays
 from imgcollapse.report.drift_test import DriftTest
-from imgcollapse.report.survival import lives, survival_panels
+from imgcollapse.report.survival import survival_curve_of, survival_panels
 
 from .conftest import Make
 
@@ -18,7 +18,7 @@ def test_a_life_ends_with_the_call_and_the_living_are_censored(make_run: Make) -
         [THERE, *[MISSING] * 5], [THERE] * 2 + [MISSING] * 4, [THERE] * 6, measured=False
     )
     counts = CensusArrays.of(run)
-    curve = lives(counts, 1)
+    curve = survival_curve_of(counts, 1)
     assert_array_equal(curve.generation, [0, 3, 4, 5])
     assert_allclose(curve.alive, [1, 2 / 3, 1 / 3, 1 / 3], atol=1e-12)
     assert curve.median == 4

@@ -9,8 +9,9 @@ import torch
 import imgcollapse as ic
 from imgcollapse.metrics import Codebook
 from imgcollapse.report import write_report
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.vocabulary import lost_patches, section, sentences, zipf
+from imgcollapse.report.data import PageData
+from imgcollapse.report.section import Charts, Text
+from imgcollapse.report.sections.vocabulary import Words, lost_patches, sentences, zipf
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
@@ -45,7 +46,7 @@ def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path)
         "patches of 4 × 4 pixels",
         "The rare words have ",
         " by generation 3; chance alone leaves ",
-        "dashed: chance alone, 95% of lineages; dotted: real against real",
+        "dashed: chance alone, 95% of lineages; dotted: real against real, 95%",
         "Not quite a fair race: the census looks at 10 classes",
     ):
         assert said in text
@@ -54,20 +55,21 @@ def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path)
 
 
 def test_what_is_drawn_is_what_was_measured(worded: Run) -> None:
-    found = section(worded, CensusArrays.of(worded), worded.metrics)
-    assert found is not None
-    assert [figure.alt.partition(" by ")[0] for figure in found["charts"]] == [
+    blocks = Words().blocks(PageData.of_one(worded.path))
+    (charts,) = (block for block in blocks if isinstance(block, Charts))
+    assert [figure.alt.partition(" by ")[0] for figure in charts.figures] == [
         "Share of each word",
         "Share of the rare words",
         "Words lost",
     ]
     lost = worded.metrics.set_index(["generation", "metric"]).loc[(3, "vocab_words_lost"), "value"]
-    assert found["lost"]["number"] == lost
-    assert len(found["sentences"]) == 2
+    (said,) = (block.text for block in blocks[3:4] if isinstance(block, Text)) if lost else ("",)
+    assert bool(lost) == said.startswith(f"Lost in generation 3: {lost:.0f} of ")
+    assert len(sentences(worded.metrics, 3)) == 2
 
 
 def test_a_run_without_words_has_no_such_section(vanishing: Run) -> None:
-    assert section(vanishing, CensusArrays.of(vanishing), vanishing.metrics) is None
+    assert not Words().blocks(PageData.of_one(vanishing.path))
 
 
 def test_a_lost_word_says_when_it_was_last_seen() -> None:
@@ -78,11 +80,10 @@ def test_a_lost_word_says_when_it_was_last_seen() -> None:
         {"images": torch.tensor(row), "lost": torch.tensor([0, row[1] == 0, 0]).to(torch.uint8)}
         for row in images
     ]
-    found = lost_patches(codebook, there)
-    assert found["number"] == 1
-    (picture,) = found["shown"]
-    assert picture["alt"] == "Word 2 of 3, in 7 real training images, last seen in generation 1"
-    assert (picture["width"], picture["height"], picture["sharp"]) == (32, 32, True)
+    number, (picture,) = lost_patches(codebook, there)
+    assert number == 1
+    assert picture.alt == "Word 2 of 3, in 7 real training images, last seen in generation 1"
+    assert (picture.width, picture.height, picture.sharp) == (32, 32, True)
 
 
 def test_few_curves_by_rank() -> None:
@@ -95,4 +96,4 @@ def test_few_curves_by_rank() -> None:
 def test_words_of_a_lineage_under_way_are_not_shown(make_run: Make) -> None:
     run = make_run([[5, 3, 0]], measured=False)
     assert sentences(run.metrics, 0) == []
-    assert section(run, CensusArrays.of(run), run.metrics) is None
+    assert not Words().blocks(PageData.of_one(run.path))
