@@ -9,10 +9,7 @@ import pytest
 
 from imgcollapse.report.data import PageData
 from imgcollapse.report.section import Table, TableCell, Text
-from imgcollapse.report.sections.first_detection import (
-    first,
-    sentence,
-)
+from imgcollapse.report.sections.first_detection import FirstDetection, first, sentence
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
