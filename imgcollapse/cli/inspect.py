@@ -50,11 +50,15 @@ def report(
         str | None,
         typer.Option(help="Of several, the one to compare with.", show_default="the first"),
     ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(help="A section of your own, as MODULE:CLASS; may be repeated."),
+    ] = None,
 ) -> None:
     """Write one HTML page, without network, over one run, or one that compares several."""
     from imgcollapse.report import write_report
 
-    print(write_report(runs, out, baseline))
+    print(write_report(runs, out, baseline, section or ()))
 
 
 @app.command()

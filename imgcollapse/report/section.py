@@ -208,14 +208,16 @@ class Section(ABC):
     Attributes:
         name: its identifier on the page.
         runs: whether it needs one run, several, or any number.
+        heading: of the section; empty for none.
     """
 
     name: ClassVar[str]
     runs: ClassVar[Literal["one", "several", "any"]] = "any"
+    heading: ClassVar[str] = ""
 
-    @abstractmethod
     def title(self, data: PageData) -> str:
-        """The heading; empty for none."""
+        """The heading, where it depends on the runs."""
+        return self.heading
 
     @abstractmethod
     def blocks(self, data: PageData) -> Sequence[Block]:

@@ -30,7 +30,7 @@ CURVES: list[Curve] = [
     lambda counts, verdict: curves.effective_size(verdict) if verdict else None,
     lambda counts, verdict: drift.chance_panels(counts)[-1][1],
 ]
-NAMES = ["frequencies", "stacked", "diversity", "classes_detected", "inbreeding", "panel"]
+NAMES = ["frequencies", "stacked", "diversity", "classes_detected", "effective_size", "panel"]
 
 
 def verdict_of(run: Run, counts: CensusArrays) -> DriftTest | None:
@@ -80,10 +80,15 @@ def test_odd_runs_have_curves(make_run: Make, lineages: list) -> None:
     run = make_run(*lineages, measured=False)
     counts = CensusArrays.of(run)
     verdict = verdict_of(run, counts)
-    for curve in CURVES:
-        if (figure := curve(counts, verdict)) is not None:
-            ElementTree.fromstring(figure.inline)
-            ElementTree.fromstring(figure.svg)
+    sizes = [size.value for size in verdict.size.generations] if verdict else []
+    drawn = {name: curve(counts, verdict) for name, curve in zip(NAMES, CURVES, strict=True)}
+    # N_e/n is defined in some generation, or has no chart; all others have one.
+    assert [name for name, figure in drawn.items() if figure is None] == (
+        [] if any(size is not None for size in sizes) else ["effective_size"]
+    )
+    for figure in filter(None, drawn.values()):
+        ElementTree.fromstring(figure.inline)
+        ElementTree.fromstring(figure.svg)
 
 
 def crosses(svg: str, color: str) -> int:

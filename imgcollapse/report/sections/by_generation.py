@@ -38,10 +38,7 @@ class ByGeneration(Section):
     """The measures that runs are compared by, over generations."""
 
     name, runs = "curves", "several"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "By generation"
+    heading = "By generation"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Panels and charts of the rarest classes, then a chart for each other measure."""

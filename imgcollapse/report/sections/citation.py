@@ -44,10 +44,7 @@ class Citation(Section):
     """What was run, with a box to cite it and files to run it again."""
 
     name, runs = "cite", "any"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "What was run"
+    heading = "What was run"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Facts and software, and the box "Cite this"."""

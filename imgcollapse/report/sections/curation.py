@@ -48,10 +48,7 @@ class Curation(Section):
     """What the filters kept of each class, all generations together, and the watermark."""
 
     name, runs = "kept", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "What the filters kept"
+    heading = "What the filters kept"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Sentences, a chart and tables; none where a study has no filters."""

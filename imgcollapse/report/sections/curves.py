@@ -43,10 +43,7 @@ class Curves(Section):
     """Class shares, diversity and effective size over generations."""
 
     name, runs = "curves", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Curves"
+    heading = "Curves"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Five charts, or four where N_e/n is undefined."""
@@ -86,7 +83,7 @@ def frequencies(census: CensusArrays) -> Figure:
     floor = float(np.nanmin(limit)) if np.isfinite(limit).any() else 0.1
     with chart("Class shares, log scale") as (figure, axes):
         axes.set_yscale("log")
-        missed = np.logical_not(census.detected.any(axis=0, keepdims=True)[0])
+        missed = census.detected.sum(axis=0) == 0
         vanished = [k for k in labels if missed[:, k].any()]
         # A row of crosses at the bottom for each class that is somewhere not detected.
         strip = floor / 1.5

@@ -45,10 +45,7 @@ class Differences(Section):
     """What each run did beside the baseline, and what cannot be concluded."""
 
     name, runs = "differences", "several"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "What was learned, and what cannot be concluded"
+    heading = "What was learned, and what cannot be concluded"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Sentences for each run, intervals of the differences, and a table; none for one run."""

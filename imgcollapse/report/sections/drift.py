@@ -24,10 +24,7 @@ class Drift(Section):
     """The share of each class beside chance alone, and whether that explains it."""
 
     name, runs = "chance", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Chance, or the model?"
+    heading = "Chance, or the model?"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """A panel and a row of a table for each class."""

@@ -22,10 +22,7 @@ class FirstDetection(Section):
     """In which generation the census and each metric with a rule for it first see a change."""
 
     name, runs = "noticed", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Classes, words, pixels: which noticed first?"
+    heading = "Classes, words, pixels: which noticed first?"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """One sentence and a table; none where no such metric was measured."""

@@ -24,10 +24,6 @@ class Header(Section):
 
     name = "header"
 
-    def title(self, data: PageData) -> str:
-        """None: the page's heading is above it."""
-        return ""
-
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Of one run with what cannot be concluded; of several the comparison of rare classes."""
         if data.several:

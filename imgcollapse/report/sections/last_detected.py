@@ -19,10 +19,7 @@ class LastDetected(Section):
     """The share of each class in the last generation, and when the class was last detected."""
 
     name, runs = "seen", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "When each class was last detected"
+    heading = "When each class was last detected"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """The table; of several lineages survival curves as well."""

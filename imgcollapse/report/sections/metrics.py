@@ -34,10 +34,7 @@ class Metrics(Section):
     """The metrics of the whole population over generations."""
 
     name, runs = "metrics", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Distance to real images"
+    heading = "Distance to real images"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """A chart for each title in the registry that has a value, and why others have none."""

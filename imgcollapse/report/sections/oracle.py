@@ -17,10 +17,7 @@ class Oracle(Section):
     """Held-out accuracy, and the confusion matrix or the commonest mistakes."""
 
     name, runs = "oracle", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "The oracle"
+    heading = "The oracle"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """A paragraph, and details to open."""

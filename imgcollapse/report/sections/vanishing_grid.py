@@ -31,10 +31,7 @@ class VanishingGrid(Section):
     """Samples of each class by generation, with the share of each class."""
 
     name, runs = "grid", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Vanishing grid"
+    heading = "Vanishing grid"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """The grid of the first lineage."""

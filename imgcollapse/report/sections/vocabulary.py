@@ -27,10 +27,7 @@ class Words(Section):
     """The words of images: small patches that were learned from real images."""
 
     name, runs = "words", "one"
-
-    def title(self, data: PageData) -> str:
-        """The heading."""
-        return "Words"
+    heading = "Words"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Sentences, charts and lost words; none where images are not written as words."""
