@@ -105,7 +105,7 @@ def test_the_page_says_who_keeps_more_and_what_is_not_known(
     gap = difference(values[1], values[0], paired=True)
     assert rare.change(gap.value or 0) in text
     assert "accumulate cannot be told apart from it" in text  # 2 of 3 lineages: t is wide
-    assert "0 of 3 lives of rare classes end in extinction, 2 of 3 in replace" in text
+    assert "Rare classes go extinct in 0 of 3 cases, in replace in 2 of 3" in text
     assert "3 pairs" in text
     assert "Whether it changes the part of the rarest class that is kept" in text
 
@@ -138,7 +138,7 @@ def test_a_clear_difference_is_said_to_be_one(make_run: Make, tmp_path: Path) ->
     # The census corrects for an oracle that is 99.9% sure, so not quite 100%.
     assert re.search("Keeps more of the rarest classes than replace: 99[.0-9]*% against 0%", text)
     # Four of eight die together: z^2 = (4 - 2)^2 / (4 1/2 1/2 4/7) = 7, a p-value of 0.0082.
-    assert "they live longer (log-rank p = 0.0082)" in text
+    assert "they survive longer (log-rank p = 0.0082)" in text
     _, text = page([replace, other], tmp_path, baseline="accumulate")
     assert "Keeps less of the rarest classes than accumulate" in text
 

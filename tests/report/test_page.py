@@ -59,7 +59,7 @@ def test_everything_asked_of_a_report_is_on_it(report: Path) -> None:
     text = Page(report).text
     for heading in (
         "Vanishing grid",
-        "What can not be concluded",
+        "What cannot be concluded",
         "Chance, or the model?",
         "Curves",
         "Distance to real images",

@@ -145,11 +145,11 @@ def arm_panels(data: PageData, measure: Measure) -> list[Figure]:
     return drawn
 
 
-def survival_chart(data: PageData, lives: Sequence[SurvivalData]) -> Figure:
+def survival_chart(data: PageData, survival: Sequence[SurvivalData]) -> Figure:
     """Kaplan-Meier curves of the rarest classes, those of all lineages of an arm together."""
     with chart("Rarest classes not yet extinct") as (figure, axes):
         ends, numbers = [], []
-        for run, of_arm in reversed(list(zip(data.runs, lives, strict=True))):
+        for run, of_arm in reversed(list(zip(data.runs, survival, strict=True))):
             curve = of_arm.curve()
             steps = {"step": "post", "color": run.color, "alpha": 0.1, "linewidth": 0}
             if len(data.runs) <= MOST_BANDS:
@@ -169,7 +169,7 @@ def survival_chart(data: PageData, lives: Sequence[SurvivalData]) -> Figure:
         label_ends(axes, ends)
         lost = "; ".join(
             f"{run.title} {int(of_arm.lost.sum())} of {len(of_arm.lost)} extinct"
-            for run, of_arm in zip(data.runs, lives, strict=True)
+            for run, of_arm in zip(data.runs, survival, strict=True)
         )
         alt = f"Share of the rarest classes not yet extinct by generation: {lost}."
         return Figure.drawn(figure, "survival", alt, pd.concat(numbers))

@@ -96,7 +96,7 @@ def learned(
     data: PageData,
     run: ReportedRun,
     gaps: Gaps,
-    lives: tuple[SurvivalData, SurvivalData],
+    survival: tuple[SurvivalData, SurvivalData],
     test: LogRank,
 ) -> str:
     """What an arm did beside the baseline.
@@ -105,7 +105,7 @@ def learned(
         data: all runs.
         run: which.
         gaps: its differences from the baseline in the last generation.
-        lives: of its rare classes, and of the baseline's.
+        survival: of its rare classes, and of the baseline's.
         test: of the one against the other.
     """
     base, rare = data.run.title, next(iter(gaps))  # the first measure is about rare classes
@@ -122,7 +122,7 @@ def learned(
             if gap.sign == 0
             else f"{verb} of the rarest classes than {base}: {shown}."
         ]
-    said.append(_survival(lives, test, base))
+    said.append(_survival(survival, test, base))
     others = [measure for measure in gaps if measure is not rare]
     for sign, word in ((1, "Better"), (-1, "Worse")):
         found = [m for m in others if gaps[m].sign * m.better == sign]
@@ -149,7 +149,7 @@ def unknown(data: PageData, run: ReportedRun, gaps: Gaps, test: LogRank) -> str:
                 f"{'this interval includes' if len(blurred) == 1 else 'these intervals include'} 0."
             )
     if test.p is not None and test.p > LEVEL:
-        said.append("Whether rare classes live longer in one of the two.")
+        said.append("Whether rare classes survive longer in one of the two.")
     changed = differing(data.run.run.record["study"], run.run.record["study"])
     if len(changed) > 1:
         said.append(f"Which of {listed(changed, most=6)} made the difference: all of them differ.")
@@ -175,15 +175,15 @@ def intervals(gaps: Sequence[Difference], paired_lineages: int) -> str:
     return " ".join(said)
 
 
-def _survival(lives: tuple[SurvivalData, SurvivalData], test: LogRank, base: str) -> str:
-    mine, theirs = (f"{int(x.lost.sum())} of {len(x.lost)}" for x in lives)
-    facts = f"{mine} lineages and rare classes end in extinction, {theirs} in {base}"
+def _survival(survival: tuple[SurvivalData, SurvivalData], test: LogRank, base: str) -> str:
+    mine, theirs = (f"{int(x.lost.sum())} of {len(x.lost)}" for x in survival)
+    facts = f"Rare classes go extinct in {mine} cases, in {base} in {theirs}"
     if test.p is None or test.statistic is None:
-        return f"{facts}." if lives[0].lost.any() or lives[1].lost.any() else "No extinctions."
+        return f"{facts}." if survival[0].lost.any() or survival[1].lost.any() else "No extinctions."
     p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     if test.p > LEVEL:
         return f"{facts} (log-rank {p}: not told apart)."
-    return f"{facts}: they live {'longer' if test.statistic < 0 else 'shorter'} (log-rank {p})."
+    return f"{facts}: they survive {'longer' if test.statistic < 0 else 'shorter'} (log-rank {p})."
 
 
 def _with_interval(measure: Measure, gap: Difference) -> str:

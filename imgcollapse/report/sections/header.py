@@ -44,7 +44,7 @@ class Header(Section):
             Text(first, "lead"),
             *(Text(" ".join(sentences), "second") for sentences in paragraphs if sentences),
             *(Text(line, "warning") for line in warnings(run.run, run.census)),
-            Bullets("What can not be concluded", cautions(run.census, run.drift_test)),
+            Bullets("What cannot be concluded", cautions(run.census, run.drift_test)),
             *(Text(remark, "remark") for remark in run.run.record["data"]["remarks"]),
         ]
 
@@ -162,7 +162,7 @@ def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
 
 
 def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
-    """What can not be concluded from this run."""
+    """What cannot be concluded from this run."""
     found, g = [], census.last
     limit, n = census.limit[:, g].mean(axis=0), float(census.recognized[:, g].mean())
     hidden = np.flatnonzero((census.expected[g] < limit) & census.gone.any(axis=0))[::-1]
@@ -338,7 +338,7 @@ def _inbreeding(drift_test: DriftTest) -> str:
     )
     if size.high < 1:
         return (
-            f"{said}the shares moved as if each model had learnt from that part of its images only."
+            f"{said}the shares moved as if each model had learned from that part of its images only."
         )
     if size.low > 1:
         return f"{said}the shares moved less than independent draws do."
