@@ -179,7 +179,7 @@ def _survival(survival: tuple[SurvivalData, SurvivalData], test: LogRank, base: 
     mine, theirs = (f"{int(x.lost.sum())} of {len(x.lost)}" for x in survival)
     facts = f"Rare classes go extinct in {mine} cases, in {base} in {theirs}"
     if test.p is None or test.statistic is None:
-        return f"{facts}." if survival[0].lost.any() or survival[1].lost.any() else "No extinctions."
+        return f"{facts}." if any(x.lost.any() for x in survival) else "No extinctions."
     p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     if test.p > LEVEL:
         return f"{facts} (log-rank {p}: not told apart)."

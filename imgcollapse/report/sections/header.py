@@ -337,9 +337,7 @@ def _inbreeding(drift_test: DriftTest) -> str:
         "generations together: "
     )
     if size.high < 1:
-        return (
-            f"{said}the shares moved as if each model had learned from that part of its images only."
-        )
+        return f"{said}the shares moved as if each model had learned from that part of its images."
     if size.low > 1:
         return f"{said}the shares moved less than independent draws do."
     return f"{said}no clear difference from a perfect learner's 1."
