@@ -87,7 +87,7 @@ class ReportedRun:
         study = self.run.record["study"]
         try:
             known = metric_infos(MetricSettings.model_validate(study.get("metrics", {})))
-        except ValidationError:
+        except (ValidationError, UserError):
             known = metric_infos(MetricSettings())
         names = {info.name for info in known}
         beside = tuple(f"{part['kind']}_" for part in study.get("curation", ()))

@@ -107,7 +107,7 @@ def test_a_generation_without_a_class_is_a_cross_and_not_a_point(make_run: Make)
     svg = curves.frequencies(CensusArrays.of(run)).inline
     common, middle, rare = palette(3)
     assert [crosses(svg, color) for color in (common, middle, rare)] == [0, 0, 2]
-    assert "below" in svg
+    assert "detected" in svg
 
 
 def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishing: Run) -> None:
