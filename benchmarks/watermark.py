@@ -75,7 +75,7 @@ def main() -> None:
         row.append(found(wrong, marked))
         rates = torch.tensor(
             [
-                float(SpreadTransformMark.of(key, shape, PSNR, MARGIN).found(pixels, RATE).mean())
+                float(SpreadTransformMark.of(key, shape, PSNR, MARGIN).detect(pixels, RATE).mean())
                 for key in range(asked.keys)
             ]
         )
@@ -86,7 +86,7 @@ def main() -> None:
 
 def found(mark: SpreadTransformMark, pixels: Tensor) -> str:
     """Share of images in which a mark is found."""
-    return f"{mark.found(pixels, RATE).mean():.1%}"
+    return f"{mark.detect(pixels, RATE).mean():.1%}"
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def review(
         print(page.export(sitting, export))
         return
     if take_in:
-        print(sitting.accept_file(take_in))
+        print(sitting.import_picks(take_in))
     if take_in or summary:
-        page.summarise(sitting, Console(highlight=False))
+        page.summarize(sitting, Console(highlight=False))
         return
     page.serve(sitting, host, port, print)
     print(page.progress(sitting))

@@ -1,23 +1,28 @@
-"""What of a generation enters the pool that later models are trained on.
+"""Base class of filters, which decide which images of a generation later models may train on.
 
-Filters look at the images of one generation, one filter after another, before the next model is
-trained. A chooser closes ranks: what it turns down is as if it had never been drawn, and a regime
-takes the next one instead. A screen leaves a gap: an image that it finds is missing from every
-training set it would have been in.
+The filters of a study are applied one after another before the next model is trained. Most filters
+select: samples that are not kept are as if never drawn, and a regime takes the next ones instead. A
+filter with `leaves_gaps` removes: a removed image is missing from every training set it would have
+been in.
 """
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import AfterValidator
 from torch import Tensor
 
 from imgcollapse.core.components import Component
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.estimate import Estimate
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import Selection
@@ -26,19 +31,19 @@ from imgcollapse.core.seeds import Seed
 
 @dataclass(frozen=True)
 class FilterInput:
-    """Images of one generation, as a filter sees them.
+    """Images of one generation, with the oracle's predictions.
 
     Attributes:
         generation: its number; 0 is real.
         rows: int32[N], the row of each image in its generation.
         classes: K names; a label is an index into them.
         images: their labels are those they would be trained with.
-        counted: int16[N], what the oracle names them, or `UNKNOWN`.
-        probabilities: float32[N, K], the oracle's, for classes that are equally common.
+        counted: int16[N], the classes predicted by the oracle, or `UNKNOWN`.
+        probabilities: float32[N, K], the oracle's, for equally common classes.
         features: float32[N, D], the oracle's.
-        atypicality: float64[N], the larger, the less like a real image.
+        atypicality: float64[N], larger for images less like real ones.
         held_out: float64[M], atypicality of real images the oracle was not trained on.
-        folder: the lineage's, for what people leave there.
+        folder: the lineage's folder, where people's picks are stored.
     """
 
     generation: int
@@ -56,7 +61,7 @@ class FilterInput:
         return len(self.rows)
 
     def __getitem__(self, chosen: Tensor) -> FilterInput:
-        """Those at the positions int64[M]."""
+        """Return the images at the positions int64[M]."""
         return replace(
             self,
             rows=self.rows[chosen],
@@ -68,71 +73,127 @@ class FilterInput:
         )
 
     def select(self, chosen: Tensor) -> Selection:
-        """Keep the images at the positions int64[M], with the labels they have."""
+        """Keep the images at the positions int64[M], with their labels."""
         return Selection(self.rows[chosen], self.images.labels[chosen])
 
 
+class FilterMetric(NamedTuple):
+    """A metric of a filter's own, as the report shows it: name, column title, format of a value."""
+
+    name: str
+    title: str
+    format: str
+
+
 class Filter(Component, ABC):
-    """A rule for what enters the pool.
+    """Decides which images of a generation later models may train on.
 
     Attributes:
-        judges_real: whether the real generation 0 is shown to it as well.
-        screens: whether it leaves gaps, instead of closing ranks.
+        filters_real: whether it is applied to the real generation 0, too.
+        leaves_gaps: whether it removes images instead of selecting others in their place.
+        shown_metrics: those of its `metrics` that the report shows in a table, in order.
     """
 
     filters_real: ClassVar[bool] = False
     leaves_gaps: ClassVar[bool] = False
+    shown_metrics: ClassVar[tuple[FilterMetric, ...]] = ()
 
     def check(self, classes: Sequence[str]) -> None:
-        """See that its settings suit a study's classes, before anything is trained.
+        """Check its settings against a study's classes, before anything is trained.
 
         Raises:
-            UserError: they do not, and what to do.
+            UserError: they do not fit; the message says what to change.
         """
 
     @abstractmethod
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """Those of the candidates that enter the pool; no `GAP` among them.
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Return the images that are kept; no `REMOVED` among them.
 
         Raises:
-            UserError: it cannot judge these candidates, and why.
+            UserError: these images cannot be filtered; the message says why.
         """
 
     def mark(self, samples: Images, seed: Seed) -> Images:
-        """The samples as they leave the model, before anybody sees them."""
+        """Return the samples with a watermark, before they are stored or measured."""
         return samples
 
     def pending_reason(self, generation: int, folder: Path) -> str | None:
-        """One line that says what must happen before it can judge a generation; None if nothing."""
+        """Return a line saying what must happen before a generation can be filtered, or None."""
         return None
 
     def dependencies(self, generation: int, folder: Path) -> Mapping[str, str]:
-        """What its choice rests on beside the images: a file in `folder` => its sha256."""
+        """Return the files in `folder` that the selection depends on: path => sha256."""
         return {}
 
     def keep_fraction(self) -> float:
-        """The share of a generation that is kept whatever the images are, in (0, 1]."""
+        """Return the share of a generation that is kept whatever the images show, in (0, 1]."""
         return 1.0
 
     def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
-        """Positions among n images that it would keep if all images looked alike: int64[M].
+        """Return the positions among n images that are kept if all look alike: int64[M].
 
-        This is what the replays of chance keep. Samples lie in random order, so that any will do.
+        The null model keeps these. Samples are in random order, so any positions will do.
         """
         return torch.arange(int(n * self.keep_fraction() + 1e-9))
 
     def metrics(
         self, unmarked: Images, samples: Images, real: Images, seed: Seed
     ) -> Sequence[tuple[str, Estimate, int]]:
-        """What it says of a generation beside its choice, for metrics.csv.
+        """Measure the filter on a generation, for metrics.csv.
 
         Args:
-            unmarked: the model's output as it was.
+            unmarked: the model's output.
             samples: the same after `mark`.
             real: held-out real images.
             seed: names the draws.
 
         Returns:
-            A metric's name, its value, and the number of images it is over.
+            (name, value, number of images) of each metric.
         """
         return ()
+
+
+def thin(found: Tensor, weight: float, seed: Seed) -> Tensor:
+    """Return the positions kept: what was not found, and each found image with a probability.
+
+    Args:
+        found: bool[N].
+        weight: the probability, in [0, 1].
+        seed: names the draws.
+
+    Returns:
+        int64[M], in order.
+    """
+    spared = torch.rand(len(found), generator=(seed / "spared").torch()) < weight
+    return (~found | spared).nonzero().flatten()
+
+
+def _importable(path: str | None) -> str | None:
+    if path is not None:
+        module, _, name = path.partition(":")
+        try:
+            if not callable(getattr(importlib.import_module(module), name)):
+                raise ValueError(f"{path} is not a function")
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"cannot be imported: {error}") from None
+    return path
+
+
+Scorer = Annotated[str | None, AfterValidator(_importable)]
+"""`module:function`, uint8[N, C, H, W] => N scores, larger is better; or None."""
+
+
+def score(scorer: str, pixels: Tensor) -> NDArray[np.float64]:
+    """Return a user's scores of uint8[N, C, H, W] images: float64[N].
+
+    Raises:
+        UserError: the scorer does not return one finite number for each image.
+    """
+    module, _, name = scorer.partition(":")
+    values = np.asarray(getattr(importlib.import_module(module), name)(pixels), dtype=np.float64)
+    if values.shape != (len(pixels),) or not np.isfinite(values).all():
+        raise UserError(
+            f"curation.scorer: {scorer} returned shape {values.shape} for {len(pixels)} images, or "
+            "values that are not finite; return one finite number for each image"
+        )
+    return values

@@ -1,4 +1,4 @@
-"""A detector of synthetic images that errs at given rates, for the theory and for "what if"."""
+"""Filter: an idealized detector of synthetic images with given error rates."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from torch import Tensor
 
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Filter, FilterInput
-from imgcollapse.curation.thinning import thin
+from imgcollapse.curation.base import Filter, FilterInput, thin
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class Detector(Filter):
-    """Knows where images come from, and errs by chance, whatever they show.
+    """Detects samples at a true-positive and a false-positive rate, independent of their content.
 
-    What it does to drift has an exact law: `drift.detection_variance`.
+    Its effect on drift has a closed form: `theory.detection_variance`.
 
     Attributes:
-        tpr: chance that a sample is found.
-        fpr: chance that a real image is taken for a sample; each is judged once.
-        weight: of what is found: 0 removes it, 0.5 keeps about half, by lot.
+        tpr: probability that a sample is detected.
+        fpr: probability that a real image is detected; each is tested once.
+        weight: probability that a detected image is kept all the same; 0 removes all of them.
     """
 
     filters_real: ClassVar[bool] = True
@@ -34,12 +33,12 @@ class Detector(Filter):
     fpr: Rate = 0.01
     weight: Rate = 0.0
 
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """What is not found, and of the rest a share of `weight`, drawn one by one."""
-        return seen.select(self.null_selection(seen.generation, len(seen), seed))
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Keep undetected images, and each detected one with probability `weight`."""
+        return inputs.select(self.null_selection(inputs.generation, len(inputs), seed))
 
     def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
-        """The same: it sees no content."""
+        """Return the same as `keep`, which does not depend on content."""
         rate = self.fpr if generation == 0 else self.tpr
-        found = torch.rand(n, generator=(seed / "found").torch()) < rate
-        return thin(found, self.weight, seed)
+        detected = torch.rand(n, generator=(seed / "found").torch()) < rate
+        return thin(detected, self.weight, seed)

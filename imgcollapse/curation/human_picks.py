@@ -1,6 +1,6 @@
-"""What people keep of a generation, drop, and call by another name.
+"""Filter: people keep, drop and rename samples.
 
-Picks are made with `imgcollapse review` and lie in the lineage's folder (verdicts.py).
+Picks are made with `imgcollapse review` and stored in the lineage's folder (picks_file.py).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation.base import Filter, FilterInput
-from imgcollapse.curation.picks_file import Picks, PicksTarget, place, run_of
+from imgcollapse.curation.picks_file import Picks, PicksTarget, find_run, picks_path
 from imgcollapse.io import atomic
 
 
 class ByHand(Filter):
-    """People's verdicts: what they reject or call nonsense is dropped, what they rename is renamed.
+    """Applies people's verdicts: rejected samples and nonsense are dropped, others may be renamed.
 
-    A new name is the label a conditional model is trained with; an unconditional one is told none.
+    A new name is the label that a conditional model is trained with.
 
     Attributes:
-        wait: whether training waits until the picks are there and marked as done; without it what
-            is there at the time is used.
-        unreviewed: what becomes of samples without a verdict.
+        wait: whether training waits until the picks are marked as done; without it the picks
+            available at the time are used.
+        unreviewed: whether samples without a verdict are kept or dropped.
     """
 
     kind: Literal["picks"] = "picks"
@@ -37,52 +37,52 @@ class ByHand(Filter):
     unreviewed: Literal["keep", "drop"] = "keep"
 
     def pending_reason(self, generation: int, folder: Path) -> str | None:
-        """The command that leads to picks that are done."""
+        """Return a line with the review command until the picks are marked as done."""
         if not self.wait or generation == 0:
             return None
         command = _command(folder, generation)
         try:
-            if Picks.of(folder, PicksTarget.at(folder, generation)).finished:
+            if Picks.load(folder, PicksTarget.open(folder, generation)).finished:
                 return None
         except UserError as error:
-            return f"{error}: {command}"  # whoever copies it here may not be through
-        return f"generation {generation} waits for people's picks, marked as done: {command}"
+            return f"{error}: {command}"  # the file may still be being copied
+        return f"generation {generation} waits for picks marked as done: {command}"
 
     def dependencies(self, generation: int, folder: Path) -> Mapping[str, str]:
-        """The picks file."""
-        path = place(folder, generation)
+        """Return the picks file and its sha256."""
+        path = picks_path(folder, generation)
         if generation == 0 or not path.is_file():
             return {}
         return {path.relative_to(folder).as_posix(): atomic.sha256(path)}
 
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """All but what people drop, in order, under the names that people give.
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Keep what people do not drop, in order, with the classes that people name.
 
         Raises:
-            UserError: the picks are not about this generation, or leave nothing of it.
+            UserError: the picks are not about this generation, or drop all of it.
         """
-        subject = PicksTarget.at(seen.folder, seen.generation)
-        picks = Picks.of(seen.folder, subject)
-        enters = ~picks.dropped(subject.size)
+        target = PicksTarget.open(inputs.folder, inputs.generation)
+        picks = Picks.load(inputs.folder, target)
+        kept_rows = ~picks.dropped(target.size)
         if self.unreviewed == "drop":
-            reviewed = torch.zeros(subject.size, dtype=torch.bool)
+            reviewed = torch.zeros(target.size, dtype=torch.bool)
             reviewed[list(picks.reviewed)] = True
-            enters &= reviewed
-        chosen = enters[seen.rows.long()].nonzero().flatten()
-        if len(seen) and not len(chosen):
+            kept_rows &= reviewed
+        chosen = kept_rows[inputs.rows.long()].nonzero().flatten()
+        if len(inputs) and not len(chosen):
             raise UserError(
-                f"{place(seen.folder, seen.generation)}: picks leave nothing of generation "
-                f"{seen.generation}; keep something: {_command(seen.folder, seen.generation)}"
+                f"{picks_path(inputs.folder, inputs.generation)}: picks drop all of generation "
+                f"{inputs.generation}; keep some: {_command(inputs.folder, inputs.generation)}"
             )
-        kept = seen.select(chosen)
-        old = torch.full((subject.size,), UNKNOWN, dtype=kept.labels.dtype)
+        kept = inputs.select(chosen)
+        old = torch.full((target.size,), UNKNOWN, dtype=kept.labels.dtype)
         old[kept.rows.long()] = kept.labels
-        named = picks.corrected(old, subject.classes)[kept.rows.long()]
+        named = picks.corrected(old, target.classes)[kept.rows.long()]
         return Selection(kept.rows, torch.where(kept.labels == UNKNOWN, kept.labels, named))
 
 
 def _command(folder: Path, generation: int) -> str:
-    run, number = run_of(folder)
+    run, number = find_run(folder)
     return f"imgcollapse review {shlex.quote(str(run))} --generation {generation}" + (
         "" if run == folder else f" --lineage {number}"
     )

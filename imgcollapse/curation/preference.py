@@ -1,8 +1,8 @@
-"""The best of K, as a person with a reward in mind would pick it.
+"""Filter: keeps one of K samples, chosen with probability proportional to exp(reward).
 
-K candidates are shown and one is kept, by the choice model of Bradley & Terry (1952) and Luce
-(1959). Retrained on what is kept, a generator climbs the reward: as K grows, p_{t+1} is
-proportional to p_t exp(r) (Ferbach et al. 2024, arXiv:2407.09499).
+The choice model is that of Bradley & Terry (1952) and Luce (1959). Retrained on the kept samples, a
+generator increases the reward: as K grows, p_{t+1} is proportional to p_t exp(r) (Ferbach et al.
+2024, arXiv:2407.09499).
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNRECOGNIZED
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Filter, FilterInput
-from imgcollapse.curation.scorer import Scorer, scores
+from imgcollapse.curation.base import Filter, FilterInput, Scorer, score
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Preference(Filter):
-    """Shows K candidates at a time and keeps the one that is chosen.
+    """Keeps one of K samples at a time.
 
     Attributes:
         among: K; draw K times as many samples as the regime trains on.
-        reward: in nats, by class name or `(unrecognised)`; what is not named has none, 0.
-        scorer: an import path `module:function` that says the reward of uint8[N, C, H, W] images,
-            float[N]; it is added to that of the class.
+        reward: in nats, by class name or `(unrecognised)`; 0 for all others.
+        scorer: import path `module:function` of a reward, uint8[N, C, H, W] => float[N], which is
+            added to that of the class.
     """
 
     kind: Literal["preference"] = "preference"
@@ -41,36 +40,37 @@ class Preference(Filter):
     scorer: Scorer = None
 
     def keep_fraction(self) -> float:
-        """1/K."""
+        """Return 1/K."""
         return 1 / self.among
 
     def check(self, classes: Sequence[str]) -> None:
-        """See that there is a class of each name that has a reward."""
+        """Check that every name with a reward is a class."""
         names = (*classes, UNRECOGNIZED)
         if unknown := sorted(set(self.reward) - set(names)):
             raise UserError(
-                f"curation.reward: {unknown[0]!r} is no class; name one of {', '.join(names)}"
+                f"curation.reward: {unknown[0]!r} is not a class; use one of {', '.join(names)}"
             )
 
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """One of each K candidates in a row; fewer than K at the end are not shown."""
-        shown = len(seen) // self.among * self.among
-        order = torch.arange(shown).view(-1, self.among)
-        rewards = self._rewards(seen)[:shown].reshape(order.shape)
-        won = torch.from_numpy(choose(rewards, seed))
-        return seen.select(order.gather(1, won[:, None]).flatten())
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Keep one of each K consecutive samples; fewer than K at the end are dropped."""
+        n = len(inputs) // self.among * self.among
+        order = torch.arange(n).view(-1, self.among)
+        rewards = self._rewards(inputs)[:n].reshape(order.shape)
+        chosen = torch.from_numpy(choose(rewards, seed))
+        return inputs.select(order.gather(1, chosen[:, None]).flatten())
 
-    def _rewards(self, seen: FilterInput) -> NDArray[np.float64]:
-        names = (*seen.classes, UNRECOGNIZED)  # `UNKNOWN` is -1: the last of them
-        by_class = np.array([self.reward.get(name, 0.0) for name in names])[seen.counted.numpy()]
-        return by_class + scores(self.scorer, seen.images.pixels) if self.scorer else by_class
+    def _rewards(self, inputs: FilterInput) -> NDArray[np.float64]:
+        names = (*inputs.classes, UNRECOGNIZED)  # `UNKNOWN` is -1, the last of them
+        by_class = np.array([self.reward.get(name, 0.0) for name in names])[inputs.counted.numpy()]
+        return by_class + score(self.scorer, inputs.images.pixels) if self.scorer else by_class
 
 
 def choose(rewards: NDArray[np.float64], seed: Seed) -> NDArray[np.int64]:
-    """Pick one of K candidates in each row: i with probability exp(r_i) / sum_j exp(r_j).
+    """Choose one of K columns in each row: i with probability exp(r_i) / sum_j exp(r_j).
 
-    The largest of r_i + G_i with independent standard Gumbel noise G_i has just that law (Luce &
-    Suppes 1965), and no exponential can overflow. Two candidates are a Bradley-Terry comparison.
+    The index of the largest r_i + G_i, with independent standard Gumbel noise G_i, has this
+    distribution (Luce & Suppes 1965), and no exponential can overflow. K = 2 is a Bradley-Terry
+    comparison.
 
     Args:
         rewards: float64[n, K], K >= 1, in nats.
@@ -80,12 +80,10 @@ def choose(rewards: NDArray[np.float64], seed: Seed) -> NDArray[np.int64]:
         int64[n], the chosen column of every row.
 
     Raises:
-        UserError: there is nobody to choose from, or a reward is not finite.
+        UserError: there are no columns, or a reward is not finite.
     """
     if rewards.ndim != 2 or not rewards.shape[1]:
-        raise UserError(
-            f"rewards: of shape {rewards.shape} they offer no choice; give n rows of K >= 1 each"
-        )
+        raise UserError(f"rewards: have shape {rewards.shape}; give n rows of K >= 1 columns")
     if not np.isfinite(rewards).all():
-        raise UserError("rewards: some are not finite; leave those candidates out of the choice")
+        raise UserError("rewards: some are not finite; leave those samples out")
     return (rewards + seed.numpy().gumbel(size=rewards.shape)).argmax(axis=1)

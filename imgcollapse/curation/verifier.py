@@ -1,7 +1,7 @@
-"""Keep what passes for real, in the eyes of the oracle or of a scorer of one's own.
+"""Filter: keeps the samples that look most like real images to the oracle or a user's scorer.
 
-Feng et al. 2024, arXiv:2406.07515: an imperfect verifier that only chooses can keep a loop from
-collapsing. It can also hasten it: what is rare often looks implausible, so read curation.csv.
+Feng et al. 2024, arXiv:2406.07515: selection by an imperfect verifier can prevent collapse. It can
+also speed it up: rare classes often look implausible, so read curation.csv.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from torch import Tensor
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Filter, FilterInput
-from imgcollapse.curation.scorer import Scorer, scores
+from imgcollapse.curation.base import Filter, FilterInput, Scorer, score
 
 
 class Verifier(Filter):
-    """Keeps the most plausible share of the samples, or every sample that is plausible enough.
+    """Keeps the most plausible share of the samples, or every sample above a threshold.
 
     Attributes:
-        keep_share: the share of samples to keep, in their own order; none keeps each that is as
-            plausible as `level` of real images.
-        level: without `keep_share`, the share of held-out real images that would pass. A scorer has
-            no real images to compare with and needs `keep_share`.
-        by: "typicality", how much like any real image; "confidence", how sure the oracle is of the
-            class; images it does not recognise come last in both.
-        scorer: an import path `module:function` to ask instead of the oracle.
+        keep_share: share of samples to keep, in their original order; None keeps those above the
+            threshold given by `level`.
+        level: without `keep_share`, the share of held-out real images above the threshold. A scorer
+            has no real images to compare with and needs `keep_share`.
+        by: "typicality", similarity to real images; "confidence", the oracle's largest class
+            probability; unrecognized images come last in both.
+        scorer: import path `module:function` of a score to use instead of the oracle.
     """
 
     kind: Literal["verifier"] = "verifier"
@@ -39,33 +38,32 @@ class Verifier(Filter):
     scorer: Scorer = None
 
     @model_validator(mode="after")
-    def _knows_the_bar(self) -> Verifier:
+    def _has_threshold(self) -> Verifier:
         if self.keep_share is None and (self.scorer or self.by != "typicality"):
             raise ValueError(
-                "keep_share is needed where a verifier goes by confidence or by a scorer; set the "
-                "share of samples to keep, such as 0.5"
+                "keep_share is needed with by=confidence or a scorer; set it, such as to 0.5"
             )
         return self
 
     def keep_fraction(self) -> float:
-        """The share to keep; without one nobody knows before."""
+        """Return `keep_share`; without one the kept share depends on the images."""
         return self.keep_share or 1.0
 
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """The best of them, or the good enough."""
-        merit = self._merit(seen)
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Keep the samples with the best scores, or with scores above the threshold."""
+        scores = self._scores(inputs)
         if self.keep_share is not None:
-            best = merit.argsort(descending=True, stable=True)[
-                : int(len(seen) * self.keep_share + 1e-9)
+            best = scores.argsort(descending=True, stable=True)[
+                : int(len(inputs) * self.keep_share + 1e-9)
             ]
-            return seen.select(best.sort().values)
-        bar = (-seen.held_out).quantile(1 - self.level)
-        return seen.select((merit >= bar).nonzero().flatten())
+            return inputs.select(best.sort().values)
+        threshold = (-inputs.held_out).quantile(1 - self.level)
+        return inputs.select((scores >= threshold).nonzero().flatten())
 
-    def _merit(self, seen: FilterInput) -> Tensor:
+    def _scores(self, inputs: FilterInput) -> Tensor:
         if self.scorer:
-            return torch.from_numpy(scores(self.scorer, seen.images.pixels))
+            return torch.from_numpy(score(self.scorer, inputs.images.pixels))
         if self.by == "typicality":
-            return -seen.atypicality
-        sure = seen.probabilities.double().max(1).values
-        return torch.where(seen.counted == UNKNOWN, sure - 1, sure)
+            return -inputs.atypicality
+        confidence = inputs.probabilities.double().max(1).values
+        return torch.where(inputs.counted == UNKNOWN, confidence - 1, confidence)

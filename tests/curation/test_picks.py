@@ -34,17 +34,17 @@ PATIENT, AT_ONCE, DROPPING = (
 
 def say(lineage, g, finished=False, **verdicts):
     """Leave picks in a lineage's folder; a verdict that is no word is a class."""
-    subject = PicksTarget.at(lineage.path, g)
+    subject = PicksTarget.open(lineage.path, g)
     picks = {
         row.removeprefix("r"): Pick(verdict="class", name=word, at=1)
         if word in subject.classes
         else Pick.model_validate({"verdict": word, "at": 1})
         for row, word in verdicts.items()
     }
-    new = Picks.none(subject).model_copy(
+    new = Picks.empty(subject).model_copy(
         update={"picks": picks, "finished": finished, "finished_at": int(finished)}
     )
-    return Picks.of(lineage.path, subject).merged(new).write(lineage.path)
+    return Picks.load(lineage.path, subject).merged(new).write(lineage.path)
 
 
 VERDICTS = {"r0": "reject", "r3": "nonsense", "r5": "keep", "r6": "7", "r39": "reject"}
@@ -122,7 +122,7 @@ def test_what_is_said_later_changes_nothing_that_is_committed(config, first):
 
 def test_only_what_was_reviewed_enters_where_the_rest_is_dropped(config, first):
     lineage = first(unreviewed="drop")
-    with pytest.raises(UserError, match="leave nothing of generation 1; keep something: imgcoll"):
+    with pytest.raises(UserError, match="drop all of generation 1; keep some: imgcoll"):
         go_on(config, lineage, DROPPING)
     say(lineage, 1, **VERDICTS)
     assert go_on(config, lineage, DROPPING).training_set(2).row.tolist() == [5, 6]
@@ -186,13 +186,13 @@ def test_each_lineage_has_picks_of_its_own(first):
     assert line is not None
     assert line.endswith(f"review {lineage.path} --generation 1 --lineage 7")
     with pytest.raises(UserError, match="is about lineage 0, not 7"):
-        Picks.read(path, PicksTarget.at(other, 1))
+        Picks.read(path, PicksTarget.open(other, 1))
 
 
 def test_a_single_lineage_lies_in_a_run_of_any_name(first, tmp_path):
     lineage = first(wait=True)
     run = lineage.path.rename(tmp_path / "lineage_007")
-    assert PicksTarget.at(run, 1).lineage == 0
+    assert PicksTarget.open(run, 1).lineage == 0
     line = ByHand().pending_reason(1, run)
     assert line is not None
     assert line.endswith(f"review {run} --generation 1")

@@ -16,7 +16,7 @@ import pytest
 
 import imgcollapse as ic
 from imgcollapse.curation import Pick, Picks
-from imgcollapse.curation.picks_file import milliseconds
+from imgcollapse.curation.picks_file import now_ms
 from imgcollapse.io import lock
 from imgcollapse.io.atomic import remove_orphans
 from imgcollapse.io.lock import LOCK, Owner, assert_still_owner, folder_lock
@@ -250,11 +250,11 @@ def test_a_command_whose_twin_is_killed_goes_on_to_the_same_bits(study, finished
 
 def save(sitting, rows):
     for row in rows:
-        sitting.accept_answer(
-            Picks.none(sitting.subject).model_copy(
+        sitting.merge_picks(
+            Picks.empty(sitting.target).model_copy(
                 update={"picks": {str(row): Pick(verdict="keep", at=1)}}
             ),
-            milliseconds(),
+            now_ms(),
         )
 
 

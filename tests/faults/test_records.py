@@ -66,8 +66,8 @@ def test_picks_that_lead_out_of_the_run_or_never_come(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "picks").symlink_to(tmp_path / "elsewhere")
-    said = refusal(Picks.none(SUBJECT).write, folder)
+    said = refusal(Picks.empty(SUBJECT).write, folder)
     assert "a link out of the run folder" in said
     assert list((tmp_path / "elsewhere").iterdir()) == []
     os.mkfifo(tmp_path / "elsewhere/gen_001.json")
-    assert "is a pipe" in refusal(Picks.of, folder, SUBJECT)
+    assert "is a pipe" in refusal(Picks.load, folder, SUBJECT)

@@ -1,4 +1,5 @@
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def serve():
         server = Server(
             sitting if isinstance(sitting, ReviewSession) else ReviewSession.open(sitting)
         )
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         begun.append((server, thread))
         return server
@@ -78,5 +79,8 @@ def serve():
     for server, thread in begun:
         server.shutdown()
         thread.join()
-        server.server_close()
+        server.close()
+    deadline = time.monotonic() + 5  # a thread that waitress has dismissed may still be ending
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() == before

@@ -145,7 +145,7 @@ def test_moving_undoing_naming_and_help(page, serve, sitting, run):
 
 def test_the_mouse_does_it_too_and_filters_show_a_class(page, serve, sitting, run):
     show(page, serve(sitting))
-    name = sitting.subject.classes[0]
+    name = sitting.target.classes[0]
     row = sitting.groups[0].rows[7]
     page.click(f".card[data-row='{row}']")
     page.click("[data-verdict=reject]")
@@ -155,7 +155,7 @@ def test_the_mouse_does_it_too_and_filters_show_a_class(page, serve, sitting, ru
     page.select_option("#filter", label=name)
     shown = page.eval_on_selector_all(".card", "cards => cards.map(card => +card.dataset.row)")
     assert sorted(shown) == (sitting.counted == 0).nonzero().flatten().tolist()
-    doubts = sitting.doubt[shown].round(decimals=4)
+    doubts = sitting.uncertainty[shown].round(decimals=4)
     assert (doubts.diff() <= 0).all()
     page.select_option("#filter", label="Rejected")
     assert page.locator(".card").count() == 1
@@ -210,7 +210,7 @@ def test_an_exported_page_keeps_its_work_and_brings_it_back(page, sitting, tmp_p
     rows = sitting.groups[0].rows[:3]
     wanted = dict(zip(rows, ("keep", "reject", "3"), strict=True))
     assert said(tmp_path / "picks.json") == wanted
-    assert said(sitting.take_in_file(tmp_path / "picks.json")) == wanted
+    assert said(sitting.import_picks(tmp_path / "picks.json")) == wanted
     assert sitting.picks.finished
 
 

@@ -33,9 +33,9 @@ def review(monkeypatch, capsys, run):
 def test_bad_input_is_one_line(review, run, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     for arguments, says in {
-        ("--host", "0.0.0.0"): "not this machine alone",
-        ("--generation", "7"): "--generation: 7 is not there",
-        ("--lineage", "1"): "--lineage: 1 is not there",
+        ("--host", "0.0.0.0"): "can be reached from other machines",
+        ("--generation", "7"): "--generation: 7 does not exist",
+        ("--lineage", "1"): "--lineage: 1 does not exist",
         ("--import", tmp_path / "broken.json"): "no valid picks",
         ("--import", tmp_path / "nowhere.json"): "nowhere.json: No such file",
         ("--export", "/proc/page.html"): "/proc/page.html",
@@ -50,7 +50,7 @@ def test_picks_come_back_merge_and_are_summed_up(review, run, tmp_path):
     sitting = ReviewSession.open(run)
     rows = sitting.random_order[:30]
     keep = {str(row): Pick(verdict="keep", at=5) for row in rows[1:]}
-    theirs = Picks.none(sitting.subject).model_copy(
+    theirs = Picks.empty(sitting.target).model_copy(
         update={"picks": keep | {str(rows[0]): Pick(verdict="nonsense", at=2**52)}}
     )
     mine = theirs.model_copy(update={"picks": {str(rows[1]): Pick(verdict="reject", at=9)}})
@@ -60,7 +60,7 @@ def test_picks_come_back_merge_and_are_summed_up(review, run, tmp_path):
     assert code == 0, err
     assert out.splitlines()[0] == str(run / "picks/gen_001.json")
     assert "30 of 500 samples of generation 1 reviewed: 28 kept, 0 renamed, 1 rejected" in out
-    assert "of 1 no class was said" in out
+    assert "1 without a class are left out" in out
     written = json.loads((run / "picks/gen_001.json").read_text())["picks"]
     assert written[str(rows[1])]["verdict"] == "reject"  # said later
     assert written[str(rows[0])]["at"] < 2**51  # a fast clock is held back
@@ -68,7 +68,7 @@ def test_picks_come_back_merge_and_are_summed_up(review, run, tmp_path):
     counted, labels = sitting.counted, sitting.images.labels
     agreed = sum(int(counted[row] == labels[row]) for row in rows[2:])
     agreed += int(counted[rows[0]] == -1)
-    assert f"random sample of 30 the oracle names {agreed / 29:.1%}" in out
+    assert f"random sample of 30 the oracle agrees with people on {agreed / 29:.1%}" in out
     assert review("--summary")[1].splitlines() == out.splitlines()[1:]
 
 
@@ -78,7 +78,7 @@ def test_only_a_prefix_of_the_random_order_is_a_random_sample(run):
     assert sorted(order) == list(range(500))
     assert order == ReviewSession.open(run).random_order
     picked = {str(row): Pick(verdict="keep", at=1) for row in [*order[:7], *order[8:20]]}
-    picks = Picks.none(sitting.subject).model_copy(update={"picks": picked})
+    picks = Picks.empty(sitting.target).model_copy(update={"picks": picked})
     assert sitting.random_reviewed(picks) == order[:7]
     shown = [row for group in sitting.groups for row in group.rows]
     assert sorted(shown) == list(range(500))  # each image comes up once

@@ -1,10 +1,8 @@
-"""Samples bear a keyed, invisible mark, and what bears it stays out of the pool.
+"""A filter that marks samples with a key, and removes images that bear the mark.
 
-filter.py         the part of a study
-spread.py         the mark and its detector
-phase_law.py      what chance alone detects
-attacks.py        what may happen to a marked image
-radioactivity.py  whether a model has learned the mark
+filter.py            the filter and its metrics
+spread_transform.py  embedding and detection of the mark
+attacks.py           distortions under which detection is measured
 """
 
 from imgcollapse.curation.watermark.filter import Watermark

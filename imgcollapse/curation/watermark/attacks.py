@@ -1,4 +1,4 @@
-"""What may happen to a marked image on its way into a training set."""
+"""Distortions that a marked image may undergo on its way into a training set."""
 
 from __future__ import annotations
 
@@ -15,30 +15,28 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 
 Attack = Callable[[Tensor, Seed], Tensor]
-"""uint8[N, C, H, W] => the same, with a seed for what is random."""
+"""uint8[N, C, H, W] => uint8[N, C, H, W], with a seed for its random draws."""
 
 
 def jpeg(pixels: Tensor, seed: Seed) -> Tensor:
-    """Compressed as JPEG of quality 75 and read again.
+    """Compress as JPEG of quality 75 and decode.
 
     Raises:
-        UserError: there are neither one nor three channels.
+        UserError: the number of channels is not 1 or 3.
     """
     if pixels.shape[1] not in (1, 3):
-        raise UserError(f"JPEG has no images of {pixels.shape[1]} channels")
-    back = torch.empty_like(pixels)
-    for image, place in zip(pixels.movedim(1, -1), back.movedim(1, -1), strict=True):
+        raise UserError(f"JPEG does not support images of {pixels.shape[1]} channels")
+    decoded = torch.empty_like(pixels)
+    for image, target in zip(pixels.movedim(1, -1), decoded.movedim(1, -1), strict=True):
         file = BytesIO()
         Image.fromarray(image.squeeze(-1).numpy()).save(file, "JPEG", quality=75)
-        read = torch.from_numpy(np.array(Image.open(file)))
-        place.copy_(read.view(place.shape))
-    return back
+        values = torch.from_numpy(np.array(Image.open(file)))
+        target.copy_(values.view(target.shape))
+    return decoded
 
 
 def crop(pixels: Tensor, seed: Seed) -> Tensor:
-    """Two rows and two columns cut off at a random corner; the image moves there, and the opposite
-    border is repeated to fill the gap.
-    """
+    """Shift by two pixels toward a random corner, repeating the border on the opposite sides."""
     _, _, height, width = pixels.shape
     moves = torch.randint(2, (len(pixels), 2), generator=seed.torch()) * 4 - 2
     rows = (torch.arange(height) + moves[:, :1]).clamp(0, height - 1)
@@ -49,20 +47,20 @@ def crop(pixels: Tensor, seed: Seed) -> Tensor:
 
 
 def resize(factor: float) -> Attack:
-    """Made smaller or larger by a factor, and as large as before again (bilinear, antialiased)."""
+    """Return an attack that scales by a factor and back (bilinear, antialiased)."""
 
     def attack(pixels: Tensor, seed: Seed) -> Tensor:
         height, width = pixels.shape[2:]
-        there = max(1, round(factor * height)), max(1, round(factor * width))
-        return _resized(_resized(pixels, there), (height, width))
+        scaled = max(1, round(factor * height)), max(1, round(factor * width))
+        return _resized(_resized(pixels, scaled), (height, width))
 
     return attack
 
 
 def noise(pixels: Tensor, seed: Seed) -> Tensor:
-    """Gaussian noise of 1% of the gray scale on every value."""
-    drawn = torch.randn(pixels.shape, generator=seed.torch()) * 2.55
-    return (pixels.float() + drawn).round().clamp(0, 255).to(torch.uint8)
+    """Add Gaussian noise with a standard deviation of 1% of the gray scale."""
+    added = torch.randn(pixels.shape, generator=seed.torch()) * 2.55
+    return (pixels.float() + added).round().clamp(0, 255).to(torch.uint8)
 
 
 ATTACKS: Mapping[str, Attack] = {
@@ -77,5 +75,5 @@ ATTACKS: Mapping[str, Attack] = {
 def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     if not len(pixels):
         return pixels.new_empty(*pixels.shape[:2], *size)
-    shown = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
-    return shown.round().clamp(0, 255).to(torch.uint8)
+    resized = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

@@ -1,8 +1,7 @@
-"""Every sample is marked as it leaves its model; what bears the mark stays out of the pool.
+"""Filter: marks every sample when it is drawn, and removes images that bear the mark.
 
-The remedy of those who own the generator. It has three prices, and findings show all of them: the
-mark changes the images that do get learned from, it is lost where images were changed on their way,
-and some real images are taken for marked ones.
+The remedy for the owner of a generator. It has three costs, all of which are measured: the mark
+changes the images, it can be lost where images are distorted, and some real images are detected.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -23,32 +23,38 @@ from imgcollapse.core.estimate import Estimate, t_interval, undefined, wilson_in
 from imgcollapse.core.images import Images
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.base import Filter, FilterInput
-from imgcollapse.curation.thinning import thin
+from imgcollapse.curation.base import Filter, FilterInput, FilterMetric, thin
 from imgcollapse.curation.watermark.attacks import ATTACKS
-from imgcollapse.curation.watermark.radioactivity import radioactivity
-from imgcollapse.curation.watermark.spread_transform import SpreadTransformMark
+from imgcollapse.curation.watermark.spread_transform import Array, SpreadTransformMark
 
-Said = tuple[str, Estimate, int]
-MOST = 1000
-"""Images that each finding is over at most."""
+Measured = tuple[str, Estimate, int]
+MAX_IMAGES = 1000
+"""Most images that a metric is measured on."""
 SSIM_WINDOW = 11
+UNUSED_KEYS = 199
+"""Keys that marked nothing; the same images are scored with them as the null distribution."""
 
 
 class Watermark(Filter):
-    """Marks samples with a key, finds the mark again, and takes out what bears it.
+    """Marks samples with a key, and removes images in which the mark is detected.
 
     Attributes:
-        key: whoever has it can find the mark.
-        psnr: peak signal-to-noise ratio, in dB, that no marked image falls below.
-        fpr: the share of unmarked images that are taken for marked ones.
-        weight: of what is found: 0 removes it, 0.5 keeps about half, by lot, 1 only marks.
-        search: pixels by which the mark may have been shifted; 0 looks at images as they are, and
-            not for blurred ones either.
+        key: secret needed to detect the mark.
+        psnr: smallest peak signal-to-noise ratio of a marked image, in dB.
+        fpr: share of unmarked images that are detected.
+        weight: probability that a detected image is kept all the same; 1 only marks.
+        search: largest shift in pixels that detection searches; 0 searches no shifts or blurs.
     """
 
     filters_real: ClassVar[bool] = True
     leaves_gaps: ClassVar[bool] = True
+    shown_metrics: ClassVar[tuple[FilterMetric, ...]] = (
+        FilterMetric("watermark_tpr", "marked samples found", ".1%"),
+        FilterMetric("watermark_fpr", "real images found", ".1%"),
+        FilterMetric("watermark_psnr", "PSNR, dB", ".1f"),
+        FilterMetric("watermark_radioactivity", "found before marking", ".1%"),
+        FilterMetric("watermark_radioactivity_p", "p of its key", ".2g"),
+    )
     kind: Literal["watermark"] = "watermark"
     key: Annotated[int, Field(ge=0)] | str = 0
     psnr: Annotated[float, Field(ge=20, le=60)] = 35.0
@@ -57,63 +63,103 @@ class Watermark(Filter):
     search: Annotated[int, Field(ge=0, le=8)] = 2
 
     def mark(self, samples: Images, seed: Seed) -> Images:
-        """All samples, marked.
+        """Mark all samples.
 
         Raises:
-            UserError: they are too small.
+            UserError: the images are too small.
         """
-        return Images(self._mark(samples).embed(samples.pixels), samples.labels)
+        return Images(self._key_mark(samples).embed(samples.pixels), samples.labels)
 
-    def keep(self, seen: FilterInput, seed: Seed) -> Selection:
-        """What bears no mark, and of the rest a share of `weight`, drawn one by one."""
-        found = torch.from_numpy(self._mark(seen.images).found(seen.images.pixels, self.fpr)[0])
-        return seen.select(thin(found, self.weight, seed))
+    def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """Keep images without the mark, and each marked one with probability `weight`."""
+        pixels = inputs.images.pixels
+        found = torch.from_numpy(self._key_mark(inputs.images).detect(pixels, self.fpr)[0])
+        return inputs.select(thin(found, self.weight, seed))
 
     def null_selection(self, generation: int, n: int, seed: Seed) -> Tensor:
-        """As if every sample were found, and of real images a share of `fpr`."""
+        """Detect every sample, and real images with probability `fpr`."""
         found = torch.ones(n, dtype=torch.bool)
         if generation == 0:
             found = torch.rand(n, generator=(seed / "found").torch()) < self.fpr
         return thin(found, self.weight, seed)
 
-    def metrics(self, unmarked: Images, samples: Images, real: Images, seed: Seed) -> list[Said]:
-        """How sure the mark is, how visible, and whether models learn it.
+    def metrics(
+        self, unmarked: Images, samples: Images, real: Images, seed: Seed
+    ) -> list[Measured]:
+        """Measure detection, visibility, and whether models learn the mark.
 
         watermark_tpr, and watermark_tpr_<attack> after each distortion of `ATTACKS`; watermark_fpr
-        on real images; watermark_psnr in dB and watermark_ssim, means over images; and what
-        `radioactivity` says of the model's output before it was marked.
+        on real images; watermark_psnr in dB and watermark_ssim, means over images; and
+        `radioactivity` of the model's output before it was marked.
         """
         if not len(samples):
             return []
-        unmarked, samples, real = unmarked[:MOST], samples[:MOST], real[:MOST]
-        mark = self._mark(samples)
-        said = [self._share("tpr", mark, samples.pixels), self._share("fpr", mark, real.pixels)]
+        unmarked, samples, real = unmarked[:MAX_IMAGES], samples[:MAX_IMAGES], real[:MAX_IMAGES]
+        mark = self._key_mark(samples)
+        rows = [self._share("tpr", mark, samples.pixels), self._share("fpr", mark, real.pixels)]
         for name, attack in ATTACKS.items():
             try:
                 pixels = attack(samples.pixels, seed / name)
-                said.append(self._share(f"tpr_{name}", mark, pixels))
+                rows.append(self._share(f"tpr_{name}", mark, pixels))
             except UserError as error:
-                said.append((f"watermark_tpr_{name}", undefined(str(error)), 0))
-        said += _visibility(unmarked.pixels.float(), samples.pixels.float())
-        return said + radioactivity(mark, unmarked.pixels, self.fpr, seed / "radioactivity")
+                rows.append((f"watermark_tpr_{name}", undefined(str(error)), 0))
+        rows += _visibility(unmarked.pixels.float(), samples.pixels.float())
+        return rows + radioactivity(mark, unmarked.pixels, self.fpr, seed / "radioactivity")
 
-    def _mark(self, images: Images) -> SpreadTransformMark:
+    def _key_mark(self, images: Images) -> SpreadTransformMark:
         return SpreadTransformMark.of(self.key, images.shape, self.psnr, self.search)
 
-    def _share(self, name: str, mark: SpreadTransformMark, pixels: Tensor) -> Said:
-        n = len(pixels)
-        value = (
-            wilson_interval(int(mark.found(pixels, self.fpr).sum()), n)
-            if n
-            else undefined("no images")
-        )
-        return f"watermark_{name}", value, n
+    def _share(self, name: str, mark: SpreadTransformMark, pixels: Tensor) -> Measured:
+        n, found = len(pixels), int(mark.detect(pixels, self.fpr).sum())
+        return f"watermark_{name}", wilson_interval(found, n) if n else undefined("no images"), n
 
 
-def _visibility(before: Tensor, after: Tensor) -> Iterator[Said]:
+def radioactivity(
+    mark: SpreadTransformMark, pixels: Tensor, fpr: float, seed: Seed
+) -> list[Measured]:
+    """Measure how much of the mark a model has learned, from its output before marking.
+
+    Sander et al. 2024, arXiv:2402.14904. Images of one model are alike, and so are their scores
+    under one key: a share above the false-positive rate, or a mean score above 0, does not show
+    that the model learned the key. So both have a floor, mean and central 95% over unused keys, and
+    the p-value is the rank of the key's mean score among theirs, which is exact.
+
+    Args:
+        mark: the mark of the key.
+        pixels: uint8[N, C, H, W], N >= 1.
+        fpr: false-positive rate of the detector.
+        seed: names the unused keys.
+
+    Returns:
+        watermark_radioactivity, the share detected; watermark_radioactivity_z, the mean statistic
+        in standard deviations of an unmarked image; the floor of each; and
+        watermark_radioactivity_p.
+    """
+    n, unused = len(pixels), mark.unused_dithers(UNUSED_KEYS, seed)
+    shares = mark.detect(pixels, fpr, unused).mean(axis=1)
+    scores = mark.statistic(pixels)[0]
+    null = mark.statistic(pixels, unused).mean(axis=1)
+    error = float(scores.std(ddof=1) / n**0.5) if n > 1 else 0.0
+    rank = (1 + int((null >= scores.mean()).sum())) / (UNUSED_KEYS + 1)
+    rows = {
+        "": wilson_interval(int(mark.detect(pixels, fpr).sum()), n),
+        "_floor": _floor(shares),
+        "_z": t_interval(float(scores.mean()), error, n - 1),
+        "_z_floor": _floor(null),
+        "_p": Estimate(rank),
+    }
+    return [(f"watermark_radioactivity{name}", value, n) for name, value in rows.items()]
+
+
+def _floor(over_keys: Array) -> Estimate:
+    low, high = np.quantile(over_keys, [0.025, 0.975]).tolist()
+    return Estimate(float(over_keys.mean()), low, high)
+
+
+def _visibility(before: Tensor, after: Tensor) -> Iterator[Measured]:
     changed = (before != after).flatten(1).any(1)
     if not changed.any():
-        # A copy of a marked image is marked already.
+        # Copies of marked images are marked already.
         for name in ("psnr", "ssim"):
             yield f"watermark_{name}", undefined("marking changed no image"), 0
         return
@@ -130,14 +176,14 @@ def _visibility(before: Tensor, after: Tensor) -> Iterator[Said]:
     if min(after.shape[2:]) <= SSIM_WINDOW // 2:
         yield "watermark_ssim", undefined(f"needs more than {SSIM_WINDOW // 2} pixels a side"), 0
         return
-    alike = structural_similarity_index_measure(
+    similarity = structural_similarity_index_measure(
         after, before, data_range=255.0, kernel_size=SSIM_WINDOW, reduction="none"
     )
-    assert isinstance(alike, Tensor)
-    yield "watermark_ssim", _mean(alike), len(after)
+    assert isinstance(similarity, Tensor)
+    yield "watermark_ssim", _mean(similarity), len(after)
 
 
-def _mean(of_images: Tensor) -> Estimate:
-    n = len(of_images)
-    error = float(of_images.double().std() / n**0.5) if n > 1 else 0.0
-    return t_interval(float(of_images.double().mean()), error, n - 1)
+def _mean(values: Tensor) -> Estimate:
+    n = len(values)
+    error = float(values.double().std() / n**0.5) if n > 1 else 0.0
+    return t_interval(float(values.double().mean()), error, n - 1)

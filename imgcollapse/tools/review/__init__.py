@@ -1,14 +1,12 @@
-"""Human picks: a page on which people keep, reject and name samples.
+"""Review of samples in the browser: people keep, reject and name them.
 
-sitting.py   what there is to review, and in which order
-page.py      one HTML page of it, served or exported
-server.py    the page on this machine alone; every verdict is saved as it is given
-summary.py   people against the oracle, as text
+session.py  the samples to review, in order; the verdicts against the oracle, as text
+page.py     the HTML page, served or exported
+server.py   serves the page on this machine; every verdict is saved at once
 """
 
 from imgcollapse.tools.review.page import export
 from imgcollapse.tools.review.server import Server, serve
-from imgcollapse.tools.review.session import ReviewSession
-from imgcollapse.tools.review.summary import progress, summarise
+from imgcollapse.tools.review.session import ReviewSession, progress, summarize
 
-__all__ = ["ReviewSession", "Server", "export", "progress", "serve", "summarise"]
+__all__ = ["ReviewSession", "Server", "export", "progress", "serve", "summarize"]

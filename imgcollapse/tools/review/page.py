@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style and script in it, and pictures beside it or in it."""
+"""Renders the review page: one HTML file with style and script, and images beside it or in it."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from PIL import Image
 from torch import Tensor
 
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.curation.picks_file import milliseconds
+from imgcollapse.curation.picks_file import now_ms
 from imgcollapse.io import atomic
 from imgcollapse.tools.review.session import RANDOM_SIZE, ReviewSession
 
 COLUMNS, PER_SHEET = 16, 256
-"""Samples lie side by side in sheets: hundreds of files would load one after another."""
+"""Samples are tiled in sheets: hundreds of single files would load one after another."""
 
 
-def sheets(pixels: Tensor) -> list[bytes]:
-    """uint8[N, C, H, W] images as PNG files of 256 each, 16 to a row, without gaps."""
+def png_sheets(pixels: Tensor) -> list[bytes]:
+    """Tile uint8[N, C, H, W] images in PNG files of 256 each, 16 to a row, without gaps."""
     return [_sheet(part) for part in pixels.split(PER_SHEET)]
 
 
 def _sheet(pixels: Tensor) -> bytes:
     n, channels, height, width = pixels.shape
     rows = -(-n // COLUMNS)
-    whole = torch.zeros(rows * COLUMNS, channels, height, width, dtype=torch.uint8)
-    whole[:n] = pixels
-    tiled = whole.reshape(rows, COLUMNS, channels, height, width).permute(0, 3, 1, 4, 2)
+    sheet = torch.zeros(rows * COLUMNS, channels, height, width, dtype=torch.uint8)
+    sheet[:n] = pixels
+    tiled = sheet.reshape(rows, COLUMNS, channels, height, width).permute(0, 3, 1, 4, 2)
     flat = tiled.reshape(rows * height, COLUMNS * width, channels).squeeze(2)
     data = BytesIO()
     Image.fromarray(flat.numpy()).save(data, "PNG")
     return data.getvalue()
 
 
-def render(sitting: ReviewSession, pictures: Sequence[str], served: bool) -> tuple[str, str]:
-    """The page, and the policy that it is to be shown under.
+def render(session: ReviewSession, sheets: Sequence[str], served: bool) -> tuple[str, str]:
+    """Return the page and its content security policy.
 
     Args:
-        sitting: what there is to review.
-        pictures: where each sheet is: a path beside the page, or a data URI.
-        served: whether verdicts go to a server, or stay in the browser.
+        session: the samples to review.
+        sheets: URL of each sheet: a path relative to the page, or a data URI.
+        served: whether verdicts are posted to a server, or stay in the browser.
     """
     environment = Environment(
         loader=PackageLoader("imgcollapse.tools.review"), autoescape=True, undefined=StrictUndefined
@@ -57,68 +57,67 @@ def render(sitting: ReviewSession, pictures: Sequence[str], served: bool) -> tup
     css, store, script = (
         (folder / name).read_text("utf-8") for name in ("review.css", "store.js", "review.js")
     )
-    here = "'self'" if served else ""
+    own = "'self'" if served else ""
     none = "'none'"
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; "
-        f"script-src '{_digest(store)}' '{_digest(script)}'; img-src data: {here}; "
-        f"connect-src {here or none}; base-uri 'none'; form-action 'none'"
+        f"script-src '{_digest(store)}' '{_digest(script)}'; img-src data: {own}; "
+        f"connect-src {own or none}; base-uri 'none'; form-action 'none'"
     ).replace(" ;", ";")
     page = environment.get_template("review.html.j2").render(
-        # These are ours; the policy holds no character that ends the attribute, and the data none
-        # that ends the script.
+        # These are our own files; the policy cannot end its attribute, nor the data its script.
         policy=Markup(policy),  # noqa: S704
         css=Markup(css),  # noqa: S704
         scripts=[Markup(store), Markup(script)],  # noqa: S704
-        data=Markup(_embedded(_data(sitting, pictures, served))),  # noqa: S704
-        title=f"Review of {sitting.run.path.resolve().name}, generation "
-        f"{sitting.subject.generation}",
+        data=Markup(_embedded(_data(session, sheets, served))),  # noqa: S704
+        title=f"Review of {session.run.path.resolve().name}, generation "
+        f"{session.target.generation}",
     )
     return page, policy
 
 
-def export(sitting: ReviewSession, out: Path) -> Path:
-    """Write the page as one file that needs no server: it keeps verdicts in the browser.
+def export(session: ReviewSession, out: Path) -> Path:
+    """Write the page as one file that needs no server; it keeps verdicts in the browser.
 
     Raises:
         UserError: it cannot be written.
     """
-    pictures = [
+    sheets = [
         "data:image/png;base64," + base64.b64encode(sheet).decode()
-        for sheet in sheets(sitting.images.pixels)
+        for sheet in png_sheets(session.images.pixels)
     ]
-    page, _ = render(sitting, pictures, served=False)
+    page, _ = render(session, sheets, served=False)
     atomic.make_folder(out.parent)
     atomic.write_bytes(out, page.encode())
     return out
 
 
-def _data(sitting: ReviewSession, pictures: Sequence[str], served: bool) -> dict[str, Any]:
-    subject, labels = sitting.subject, sitting.images.labels
-    _, height, width = sitting.images.shape
-    picks = sitting.picks.not_after(milliseconds()).model_dump(mode="json")
+def _data(session: ReviewSession, sheets: Sequence[str], served: bool) -> dict[str, Any]:
+    target, labels = session.target, session.images.labels
+    _, height, width = session.images.shape
+    picks = session.picks.clip_times(now_ms()).model_dump(mode="json")
     return {
-        "run": sitting.run.path.resolve().name,
-        "lineages": len(sitting.run.lineages),
-        "classes": list(subject.classes),
+        "run": session.run.path.resolve().name,
+        "lineages": len(session.run.lineages),
+        "classes": list(target.classes),
         "width": width,
         "height": height,
         "columns": COLUMNS,
         "per_sheet": PER_SHEET,
-        "sheets": list(pictures),
+        "sheets": list(sheets),
         "asked": labels.tolist() if bool((labels != UNKNOWN).any()) else None,
-        "counted": sitting.counted.tolist(),
-        "sure": [round(share, 4) for share in sitting.sure.tolist()],
-        "doubt": [round(doubt, 4) for doubt in sitting.uncertainty.tolist()],
-        "groups": [{"name": group.name, "rows": group.rows} for group in sitting.groups],
-        "random": sitting.random_order[:RANDOM_SIZE],
+        "counted": session.counted.tolist(),
+        "sure": [round(share, 4) for share in session.confidence.tolist()],
+        "doubt": [round(doubt, 4) for doubt in session.uncertainty.tolist()],
+        "groups": [{"name": group.name, "rows": group.rows} for group in session.groups],
+        "random": session.random_order[:RANDOM_SIZE],
         "picks": picks,
         "served": served,
     }
 
 
 def _embedded(value: Any) -> str:
-    """JSON that can stand inside a script element: no `<` can end it or begin a comment."""
+    """JSON for a script element: no `<` can end it or begin a comment."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 

@@ -49,5 +49,5 @@ def test_a_flat_image_stays_what_it_is_when_resized_or_compressed():
 
 
 def test_jpeg_needs_one_or_three_channels():
-    with pytest.raises(UserError, match=r"^JPEG has no images of 4 channels$"):
+    with pytest.raises(UserError, match=r"^JPEG does not support images of 4 channels$"):
         jpeg(torch.zeros(1, 4, 8, 8, dtype=torch.uint8), SEED)

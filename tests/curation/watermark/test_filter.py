@@ -84,7 +84,7 @@ def test_a_perfect_detector_lets_all_real_images_and_no_sample_in(shown):
 
 
 def found(part, unmarked, samples, real=DOGS):
-    return {name: (value, n) for name, value, n in part.findings(unmarked, samples, real, SEED)}
+    return {name: (value, n) for name, value, n in part.metrics(unmarked, samples, real, SEED)}
 
 
 def test_findings_say_how_sure_and_how_visible_the_mark_is():
@@ -114,7 +114,7 @@ def test_what_cannot_be_measured_is_empty_and_says_why():
     assert same["watermark_psnr"][0] == (None, None, None, "marking changed no image")
     four = Images(DOGS.pixels.repeat(1, 2, 1, 1)[:9, :4], DOGS.labels[:9])
     said = found(Watermark(), four, Watermark().mark(four, SEED), four[:0])
-    assert said["watermark_tpr_jpeg75"][0].note == "JPEG has no images of 4 channels"
+    assert said["watermark_tpr_jpeg75"][0].note == "JPEG does not support images of 4 channels"
     assert said["watermark_fpr"][0].note == "no images"
     tiny = Images(DOGS.pixels[:9, :, :5, :5], DOGS.labels[:9])
     said = found(Watermark(), tiny, Watermark().mark(tiny, SEED), tiny)

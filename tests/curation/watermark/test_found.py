@@ -57,16 +57,16 @@ def test_marked_images_are_found_also_after_jpeg_and_never_with_another_key(name
     marked = mark(hosts).embed(hosts)
     error = (marked.double() - hosts.double()).square().mean((1, 2, 3))
     assert (10 * torch.log10(255**2 / error)).min() >= 35
-    assert mark(hosts).found(marked, FPR).mean() >= 0.95
-    assert mark(hosts).found(ATTACKS["jpeg75"](marked, SEED), FPR).mean() >= 0.8
-    assert mark(hosts, 1).found(marked, FPR).sum() <= binom.ppf(0.975, len(hosts), FPR)
+    assert mark(hosts).detect(marked, FPR).mean() >= 0.95
+    assert mark(hosts).detect(ATTACKS["jpeg75"](marked, SEED), FPR).mean() >= 0.8
+    assert mark(hosts, 1).detect(marked, FPR).sum() <= binom.ppf(0.975, len(hosts), FPR)
 
 
 @pytest.mark.parametrize("name", ["MNIST", "CIFAR-10", "dogs"])
 def test_one_unmarked_image_in_a_hundred_is_found(name, shared_data):
     pixels = drawn(name, shared_data, 1200)
     low, high = binom.interval(0.95, len(pixels), FPR)
-    assert low <= mark(pixels).found(pixels, FPR).sum() <= high
+    assert low <= mark(pixels).detect(pixels, FPR).sum() <= high
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_one_unmarked_image_in_a_hundred_is_found(name, shared_data):
 def test_marked_images_are_found_after_every_attack(name, attack, shared_data):
     hosts = drawn(name, shared_data, 1000)
     marked = ATTACKS[attack](mark(hosts).embed(hosts), SEED)
-    assert mark(hosts).found(marked, FPR).mean() >= 0.95
+    assert mark(hosts).detect(marked, FPR).mean() >= 0.95
 
 
 @pytest.mark.slow
@@ -83,16 +83,16 @@ def test_marked_images_are_found_after_every_attack(name, attack, shared_data):
 def test_at_16_pixels_the_mark_survives_all_but_being_made_smaller(name, shared_data):
     hosts = drawn(name, shared_data, 1000, size=16)
     marked = mark(hosts).embed(hosts)
-    assert mark(hosts).found(marked, FPR).mean() >= 0.99
+    assert mark(hosts).detect(marked, FPR).mean() >= 0.99
     for attack in ("jpeg75", "crop2", "resize150", "noise1"):
-        assert mark(hosts).found(ATTACKS[attack](marked, SEED), FPR).mean() >= 0.9
+        assert mark(hosts).detect(ATTACKS[attack](marked, SEED), FPR).mean() >= 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MNIST", "CIFAR-10", "dogs"])
 def test_over_many_images_and_keys_the_rate_is_one_per_cent(name, shared_data):
     pixels = drawn(name, shared_data, 10_000)
-    found = [int(mark(pixels, key).found(pixels, FPR).sum()) for key in range(20)]
+    found = [int(mark(pixels, key).detect(pixels, FPR).sum()) for key in range(20)]
     n = len(pixels)
     # Images are alike, so that under one key they are found a little more together than alone; the
     # price of the search is exact where looks are independent, and an upper bound where not.

@@ -76,7 +76,7 @@ def read_run(folder: Path) -> None:
             lineage.samples(g)
             lineage.counted(g)
             lineage.words(g)
-            PicksTarget.at(lineage.path, g)
+            PicksTarget.open(lineage.path, g)
             if g:
                 lineage.training_set(g)
                 lineage.selection(g - 1)

@@ -194,7 +194,7 @@ def _verdicts(path: Path) -> object:
     picks = Picks.read(path, SUBJECT)
     labels = torch.zeros(SUBJECT.size, dtype=torch.int16)
     picks.merged(picks).not_after(2).dropped(SUBJECT.size)
-    return picks.corrected(labels, CLASSES), picks.classes_said(labels, labels, CLASSES)
+    return picks.corrected(labels, CLASSES), picks.named_classes(labels, labels, CLASSES)
 
 
 STUDIES = (

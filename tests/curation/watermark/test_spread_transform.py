@@ -141,12 +141,12 @@ def test_what_is_found_is_what_has_a_small_p_value():
     half = torch.cat([mark(DOGS).embed(DOGS[:40]), DOGS[40:]])
     for fpr in (0.01, 0.2):
         # The law is inverted to 2e-12 of a sum of cosines: no p-value lies that near to the rate.
-        assert (mark(DOGS).found(half, fpr)[0] == (mark(DOGS).p_values(half) <= fpr)).all()
+        assert (mark(DOGS).detect(half, fpr)[0] == (mark(DOGS).p_values(half) <= fpr)).all()
 
 
 def test_other_keys_judge_as_they_would_by_themselves():
     made = mark(DOGS)
-    other = replace(made, dither=made.others(3, Seed(("others",)))[1])
-    together = made.statistic(DOGS, made.others(3, Seed(("others",))))
+    other = replace(made, dither=made.unused_dithers(3, Seed(("others",)))[1])
+    together = made.statistic(DOGS, made.unused_dithers(3, Seed(("others",))))
     # Sums of 32 cosines.
     np.testing.assert_allclose(together[1], other.statistic(DOGS)[0], atol=1e-10)

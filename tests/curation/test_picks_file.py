@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation import Pick, Picks, PicksTarget
-from imgcollapse.curation.picks_file import LARGEST
+from imgcollapse.curation.picks_file import MAX_BYTES
 
 ABOUT = PicksTarget(
     lineage=0, generation=1, samples="a" * 64, size=50, classes=["cat", "dog", "<b>"]
 )
-NOBODY = Picks.none(ABOUT)
+NOBODY = Picks.empty(ABOUT)
 
 some_pick = st.one_of(
     st.builds(
@@ -35,7 +35,7 @@ some_picks = st.dictionaries(st.integers(0, 49).map(str), some_pick).map(
 def test_what_is_written_is_read_back(tmp_path_factory, picks):
     folder = tmp_path_factory.mktemp("lineage")
     assert Picks.read(picks.write(folder), ABOUT) == picks
-    assert Picks.of(folder, ABOUT) == picks
+    assert Picks.load(folder, ABOUT) == picks
 
 
 @settings(deadline=None, derandomize=True, max_examples=50)
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_one_line(tmp_path, data, says):
 def test_a_file_that_never_ends_is_not_read_to_its_end(tmp_path):
     path = tmp_path / "picks.json"
     with path.open("wb") as file:
-        file.truncate(LARGEST * 1000)  # sparse: it takes no room
+        file.truncate(MAX_BYTES * 1000)  # sparse: it takes no room
     with pytest.raises(UserError, match="larger than"):
         Picks.read(path, ABOUT)
     with pytest.raises(UserError, match="directory"):
@@ -175,12 +175,12 @@ def test_what_people_say_becomes_classes():
     )
     counted = torch.tensor([0, 0, 0, 1, UNKNOWN, UNKNOWN, 1], dtype=torch.int16)
     nobody = torch.full((7,), UNKNOWN, dtype=torch.int16)
-    rows, classes = picks.classes_said(nobody, counted, ABOUT.classes)
+    rows, classes = picks.named_classes(nobody, counted, ABOUT.classes)
     assert rows.tolist() == [0, 1, 3, 5, 6]  # 2 was rejected, 4 was kept without a name
     assert classes.tolist() == [0, 1, UNKNOWN, 0, 1]
     # A label that was asked for is what a kept sample is: people saw it, not the oracle's name.
     asked = torch.tensor([2, 0, 0, 0, 0, 0, 0], dtype=torch.int16)
-    rows, classes = picks.classes_said(asked, counted, ABOUT.classes)
+    rows, classes = picks.named_classes(asked, counted, ABOUT.classes)
     assert rows.tolist() == [0, 1, 3, 4, 5, 6]
     assert classes.tolist() == [2, 1, UNKNOWN, 0, 0, 0]
 

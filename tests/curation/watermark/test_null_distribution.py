@@ -7,7 +7,7 @@ import pytest
 from scipy.fft import irfft, next_fast_len, rfft
 
 from imgcollapse.core.seeds import Seed
-from imgcollapse.curation.watermark.null_distribution import exceeds
+from imgcollapse.curation.watermark.spread_transform import tail_probability
 
 
 @pytest.mark.parametrize("m", [8, 16, 32])
@@ -24,13 +24,13 @@ def test_it_agrees_with_the_convolution_of_its_terms(m):
     chosen = np.flatnonzero((tail > 1e-6) & (tail < 1 - 1e-6))[:: size // 50]
     # Each term is off by up to width / 2, m/2^17, which moves the total's spread by less than 1e-4
     # of itself and a tail of six of them by 36 times that at most.
-    np.testing.assert_allclose(exceeds(start_of_cell[chosen], m), tail[chosen], rtol=4e-3)
+    np.testing.assert_allclose(tail_probability(start_of_cell[chosen], m), tail[chosen], rtol=4e-3)
 
 
 def test_it_is_the_share_of_draws():
     drawn = np.cos(Seed(("phases",)).numpy().uniform(0, 2 * np.pi, (100_000, 8))).sum(axis=1)
     for total in (0.0, 2.0, 4.0, 5.0):
-        p = float(exceeds(total, 8))
+        p = float(tail_probability(total, 8))
         error = np.sqrt(p * (1 - p) / len(drawn))
         assert abs((drawn >= total).mean() - p) < 4 * error
 
@@ -39,7 +39,7 @@ def test_it_is_the_share_of_draws():
 def test_it_falls_from_one_to_nothing_and_is_even(m):
     # The Fourier series is cut off below 1e-9 with 8 terms.
     s = np.linspace(-m, m, 201)
-    tail = exceeds(s, m)
+    tail = tail_probability(s, m)
     assert (np.diff(tail) <= 2e-9).all()
     np.testing.assert_allclose(tail + tail[::-1], 1, atol=2e-9)
     assert (tail[0], tail[-1]) == pytest.approx((1, 0), abs=2e-9)
