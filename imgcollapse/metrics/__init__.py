@@ -38,6 +38,7 @@ from imgcollapse.metrics.vocabulary import (
     WORDS_LOST,
     Codebook,
     Vocabulary,
+    WordMetrics,
     WordReference,
 )
 
