@@ -8,7 +8,7 @@ import imgcollapse as ic
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import null_model
 from imgcollapse.metrics import Vocabulary, WordReference
-from imgcollapse.metrics.vocabulary.tally import mass, per_image
+from imgcollapse.metrics.vocabulary.statistics import mass, per_image
 
 
 def replayed(config, *overrides):

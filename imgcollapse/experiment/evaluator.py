@@ -121,9 +121,8 @@ class Evaluator:
             return known
         study, real = self.study, self.real
         labels = real.train.labels, real.reserve.labels
-        low, high = map(
-            torch.from_numpy, null_model.simulate_labels(study, *labels, study.generations).band()
-        )
+        band = null_model.simulate_labels(study, *labels, study.generations).band()
+        low, high = map(torch.from_numpy, band)
         found = {"drift_low": low, "drift_high": high}
         if self.words:
             drawn = null_model.simulate_images(study, *labels, study.generations)
@@ -136,12 +135,11 @@ class Evaluator:
         study, real = self.study, self.real
         low, high = self.null_model["drift_low"], self.null_model["drift_high"]
         asked = study.labels.shares(real.shares, real.shares)
-        without_loss = [real.shares] + [
-            asked if study.generator.conditional else real.shares
-        ] * study.generations
+        expected = asked if study.generator.conditional else real.shares
+        without_loss = [real.shares] + [expected] * study.generations
         return [
-            census.Expectation(*(shares.tolist() for shares in (expected, low[g], high[g])))
-            for g, expected in enumerate(without_loss)
+            census.Expectation(shares.tolist(), low[g].tolist(), high[g].tolist())
+            for g, shares in enumerate(without_loss)
         ]
 
     def classify(self, pixels: Tensor) -> Predictions:
@@ -157,10 +155,14 @@ class Evaluator:
     @cached_property
     def real_generation(self) -> tuple[Tensor, dict[str, Any]]:
         """The findings of `measure` about generation 0, which is the same in every lineage."""
-        return self._measure(0, self.real.train, self.reference.training_features)
+        return self.measure(0, self.real.train, features=self.reference.training_features)
 
     def measure(
-        self, g: int, samples: Images, expectation: census.Expectation | None = None
+        self,
+        g: int,
+        samples: Images,
+        expectation: census.Expectation | None = None,
+        features: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Classes of the samples, int16[N], rows of both tables, and word counts.
 
@@ -168,39 +170,23 @@ class Evaluator:
             g: their generation.
             samples: the images.
             expectation: of their class shares; none takes this study's for generation g.
+            features: float32[N, D] of the samples; none computes them.
 
         Returns:
             The classes, and the findings: "census" and "metrics" rows, and "words".
         """
-        return self._measure(g, samples, None, expectation)
-
-    def _measure(
-        self,
-        g: int,
-        samples: Images,
-        features: Tensor | None = None,
-        expectation: census.Expectation | None = None,
-    ) -> tuple[Tensor, dict[str, Any]]:
-        classes, answers = self.real.classes, self.classify(samples.pixels)
-        counted = answers.counted
-        if features is None:
-            features = self._features(samples.pixels)
-        of_study, expectation = expectation is None, expectation or self.expectations[g]
+        classes, pixels, answers = self.real.classes, samples.pixels, self.classify(samples.pixels)
+        counted, shares = answers.counted, expectation or self.expectations[g]
+        features = self._features(pixels) if features is None else features
         findings: dict[str, Any] = {
             "census": census.count(
-                g,
-                counted,
-                answers.probabilities,
-                samples.labels,
-                classes,
-                expectation,
-                self.held_out,
+                g, counted, answers.probabilities, samples.labels, classes, shares, self.held_out
             ),
-            "metrics": list(self.reference.rows(g, features, samples.pixels, counted, classes)),
+            "metrics": list(self.reference.rows(g, features, pixels, counted, classes)),
         }
         if self.words:
-            written = self.words.codebook.write(samples.pixels)
-            chance = self._chance(g) if of_study and g else {}
+            written = self.words.codebook.write(pixels)
+            chance = self._chance(g) if g and expectation is None else {}
             findings["metrics"] += self.words.rows(g, written, chance)
             findings["words"] = self.words.counts(written)
         return counted, findings
@@ -214,7 +200,7 @@ class Evaluator:
 
     @cached_property
     def _floors(self) -> list[Mapping[str, Any]]:
-        return [row for row in self._known.rows if row["metric"].endswith("_floor")]
+        return list(self._known.rows)
 
     def _is_of_this_study(self, found: Mapping[str, Tensor]) -> bool:
         """Whether a null model has the generations of the study, which may have become longer."""

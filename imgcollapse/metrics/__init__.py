@@ -7,8 +7,7 @@ floors.py            each metric between two sets of real images, and the rows o
 settings.py          what a study may set
 imported.py          users' metrics by import path, and those of torchmetrics
 features/            what the metrics see of an image: oracle, backbone, inception, dinov2
-frechet.py           Fréchet distance (FID), exact, with a low-rank path
-frechet_infinity.py  FID-infinity
+frechet.py           Fréchet distance (FID), exact, with a low-rank path; FID-infinity
 kernel_distance.py   kernel distance (KID)
 precision_recall.py  precision, recall, density, coverage
 vendi_score.py       Vendi score
@@ -16,22 +15,25 @@ memorization.py      the share of samples that are copies of training images
 likelihood.py        bits per dimension of held-out real images
 vocabulary/          small patches as words: which are lost, how rare ones fade
 jackknife.py         an order that does not depend on arrival; the jackknife
-degenerate.py        samples that are all alike, or have no shades left
 """
 
 from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.base import Metric, MetricInfo, TwoSampleMetric
-from imgcollapse.metrics.degenerate import degenerate
 from imgcollapse.metrics.features import AnyExtractor, Extractor
-from imgcollapse.metrics.frechet import FrechetDistance, fid
-from imgcollapse.metrics.frechet_infinity import FrechetInfinity, fid_infinity
+from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity, fid, fid_infinity
 from imgcollapse.metrics.kernel_distance import KernelDistance, kid
 from imgcollapse.metrics.likelihood import BitsPerDim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.precision_recall import PrecisionRecall, prdc
 from imgcollapse.metrics.registry import metric_infos, study_metrics
 from imgcollapse.metrics.settings import MetricSettings
-from imgcollapse.metrics.suite import COLUMNS, RealReference, likelihood_rows, metric_row
+from imgcollapse.metrics.suite import (
+    COLUMNS,
+    RealReference,
+    degenerate,
+    likelihood_rows,
+    metric_row,
+)
 from imgcollapse.metrics.vendi_score import Vendi, vendi
 from imgcollapse.metrics.vocabulary import (
     TAIL_MASS,

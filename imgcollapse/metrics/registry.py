@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imgcollapse.metrics.base import Inputs, Metric, MetricInfo
-from imgcollapse.metrics.frechet import FrechetDistance
-from imgcollapse.metrics.frechet_infinity import FrechetInfinity
+from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity
 from imgcollapse.metrics.imported import import_metric
 from imgcollapse.metrics.kernel_distance import KernelDistance
 from imgcollapse.metrics.likelihood import BitsPerDim

@@ -252,3 +252,27 @@ class RealReference:
 
 def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
     return of_images if label is None else of_images[labels == label]
+
+
+def degenerate(pixels: Tensor, before: Tensor) -> str | None:
+    """A warning where samples are all one image, or only black and white; else None.
+
+    Late collapse looks so, and a broken training as well, so it is logged and is no error.
+
+    Args:
+        pixels: uint8[N, C, H, W] samples.
+        before: uint8[M, C, H, W] of the generation before, which the warning was for already.
+    """
+    if _alike(pixels) and not _alike(before):
+        return f"all {len(pixels)} samples are the same image"
+    if _saturated(pixels) and not _saturated(before):
+        return "every pixel of the samples is 0 or 255"
+    return None
+
+
+def _alike(pixels: Tensor) -> bool:
+    return len(pixels) > 1 and bool((pixels == pixels[:1]).all())
+
+
+def _saturated(pixels: Tensor) -> bool:
+    return bool(((pixels == 0) | (pixels == 255)).all())

@@ -11,16 +11,18 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits
 from imgcollapse.generators import Resample
 from imgcollapse.metrics import Codebook, Vocabulary, WordReference
-from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
-from imgcollapse.metrics.vocabulary.tally import (
+from imgcollapse.metrics.vocabulary.statistics import (
     WordCounts,
+    bigram_perplexity,
     chao2,
     detectable,
     entropy,
     lost,
     mass,
     per_image,
+    perplexity,
     total_variation,
+    unigram,
     unseen_mass,
 )
 from imgcollapse.metrics.vocabulary.words import unigram_values

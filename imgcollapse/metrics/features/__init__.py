@@ -1,18 +1,18 @@
 """Feature extractors: what the metrics see of an image.
 
-extractor.py  what an extractor is, and the study's own oracle as one
-backbone.py   a torchvision network
-inception.py  the Inception of the FID literature
-dinov2.py     DINOv2
+extractor.py   the base class, and the study's own oracle as an extractor
+pretrained.py  a torchvision network, the Inception of the FID literature, DINOv2
 """
 
 from typing import Annotated
 
 from imgcollapse.core.components import ComponentUnion
-from imgcollapse.metrics.features.backbone import BackboneFeatures
-from imgcollapse.metrics.features.dinov2 import DINOv2Features
 from imgcollapse.metrics.features.extractor import Extractor, OracleFeatures
-from imgcollapse.metrics.features.inception import InceptionFeatures
+from imgcollapse.metrics.features.pretrained import (
+    BackboneFeatures,
+    DINOv2Features,
+    InceptionFeatures,
+)
 
 AnyExtractor = Annotated[
     Extractor, ComponentUnion(OracleFeatures, BackboneFeatures, InceptionFeatures, DINOv2Features)

@@ -1,9 +1,8 @@
 """The visual vocabulary: images as words, for any generator and without class labels.
 
-codebook.py  small patches as words, learned from held-out real images
-tally.py     how often words occur, and in how many images; what is read off that
-language.py  perplexity under a unigram or bigram model
-words.py     the words of a generation beside those of the real images
+codebook.py    small patches as words, learned from held-out real images
+statistics.py  counts, entropy, unseen and lost words, perplexity
+words.py       metrics of words, and the real images they are compared with
 """
 
 from imgcollapse.metrics.vocabulary.codebook import Codebook, Vocabulary

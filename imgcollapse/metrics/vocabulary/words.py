@@ -27,16 +27,18 @@ from imgcollapse.metrics.base import Metric, MetricInfo
 from imgcollapse.metrics.floors import FloorCache, halvings, rows_of
 from imgcollapse.metrics.jackknife import BLOCKS, hash_order, without_blocks
 from imgcollapse.metrics.vocabulary.codebook import Codebook
-from imgcollapse.metrics.vocabulary.language import bigram_perplexity, perplexity, unigram
-from imgcollapse.metrics.vocabulary.tally import (
+from imgcollapse.metrics.vocabulary.statistics import (
     WordCounts,
+    bigram_perplexity,
     chao2,
     detectable,
     entropy,
     lost,
     mass,
     per_image,
+    perplexity,
     total_variation,
+    unigram,
     unseen_mass,
 )
 

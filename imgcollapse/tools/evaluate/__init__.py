@@ -1,7 +1,7 @@
 """Evaluation: the census and all metrics of images that any generator has made.
 
-measure.py  reading the images, making the oracle ready, measuring
-result.py   the answer as tables, and the folder it is written to
+measure.py  reads the images, prepares the oracle, measures
+result.py   an evaluation as tables, and the folder it is written to
 text.py     the answer on a terminal
 """
 

@@ -1,4 +1,4 @@
-"""Reading the images, making the oracle ready, measuring."""
+"""Evaluates images that any generator has made: reads them, prepares the oracle, measures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from imgcollapse.runs.tables import census_table, metrics_table
 from imgcollapse.tools.evaluate.result import Evaluation, check_out
 
 GENERATION = 1
-"""What the images are called in both tables: samples of a model trained on the real images."""
+"""Their generation in both tables: samples of a model trained on the real images."""
 
 OF_A_RUN = ("data", "device", "precision", "threads", "metrics")
 """Parts of a run's study that may be set anew; the images must still be those it began with."""
@@ -55,16 +55,16 @@ def evaluate(
     generation `GENERATION`.
 
     Args:
-        images: a folder, zip, npz or safetensors file, or `Images` (data/bring.py).
+        images: a folder, zip, npz or safetensors file, or `Images` (data/image_import.py).
         study: a YAML file or a `Study`, whose oracle is trained first; or a run, or its folder,
             whose oracle is taken as it is.
         out: the folder to write; none writes nothing.
         overrides: `key=value` settings; of a run's study only those under `OF_A_RUN`.
         smoke: apply the YAML file's `smoke:` section.
-        watcher: told about progress; none is silent.
+        reporter: receives progress; none reports nothing.
 
     Raises:
-        UserError: something about the images, the study or the folder must be mended first.
+        UserError: the images, the study or the folder cannot be used; it says how to fix that.
     """
     reporter = reporter or NullProgress()
     study, run = _opened(study, overrides, smoke)

@@ -18,7 +18,7 @@ EVALUATION, CENSUS, METRICS = "evaluation.json", "census.csv", "metrics.csv"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of somebody's images.
+    """The census and the metrics of a set of images.
 
     Attributes:
         census: class frequencies, with the columns of a run's census.csv; `drift_low` to
@@ -33,7 +33,7 @@ class Evaluation:
     record: dict[str, Any]
 
     def write(self, out: Path) -> None:
-        """Write evaluation.json and both tables; an evaluation that stands there is replaced whole.
+        """Write evaluation.json and both tables, in place of an earlier evaluation.
 
         Raises:
             UserError: the folder holds something else, or cannot be written.
@@ -54,7 +54,7 @@ class Evaluation:
 
 
 def check_out(out: Path, images: str | None, study: dict[str, Any]) -> None:
-    """See that a folder is free, or holds an earlier evaluation of the same.
+    """Check that a folder is empty, or holds an earlier evaluation of the same images.
 
     Args:
         out: the folder.
