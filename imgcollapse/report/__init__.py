@@ -20,6 +20,35 @@ terms.py          tooltips of terms
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids
 from imgcollapse.report.page import write_report
-from imgcollapse.report.section import Section
+from imgcollapse.report.section import (
+    Block,
+    Bullets,
+    Charts,
+    Column,
+    Details,
+    Facts,
+    Group,
+    Section,
+    Table,
+    TableRow,
+    Text,
+)
 
-__all__ = ["Section", "animation", "class_grid", "vanishing_grid", "write_grids", "write_report"]
+__all__ = [
+    "Block",
+    "Bullets",
+    "Charts",
+    "Column",
+    "Details",
+    "Facts",
+    "Group",
+    "Section",
+    "Table",
+    "TableRow",
+    "Text",
+    "animation",
+    "class_grid",
+    "vanishing_grid",
+    "write_grids",
+    "write_report",
+]

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
 from imgcollapse.report.data import PageData, titles
-from imgcollapse.report.section import Section, load_section
+from imgcollapse.report.section import Block, Section, Text, load_section
 from imgcollapse.report.sections import SECTIONS
 from imgcollapse.report.terms import with_tooltips
 from imgcollapse.runs.run_dir import Run
@@ -30,7 +30,8 @@ def write_report(
         out: the page; none is report.html in the folder of a single run or sweep.
         baseline: of several, the one that the others are compared with; none is the first.
         sections: sections of your own, as objects or by import path (`my_package.mod:Class`);
-            they stand before the citation.
+            they stand before the citation, after those that the runs' studies name in
+            `report.sections`.
 
     Returns:
         The path of the page.
@@ -51,8 +52,8 @@ def write_report(
         raise UserError("--baseline: one run has nothing to be compared with; name several")
     else:
         data = PageData.of_one(folders[0])
-    own = [load_section(x) if isinstance(x, str) else x for x in sections]
-    page = render(data, [*SECTIONS[:-1], *own, *SECTIONS[-1:]])
+    given = [load_section(x) if isinstance(x, str) else x for x in sections]
+    page = render(data, [*SECTIONS[:-1], *_study_sections(data), *given, *SECTIONS[-1:]])
     atomic.make_folder(out.parent)
     checksums.write_page(out, page)
     return out
@@ -86,6 +87,31 @@ def _arms(folders: Sequence[Path]) -> dict[Path, str]:
             found |= {path / arm: title for arm, title in open_sweep(path).items()}
         else:
             found[Run.open(path).path] = titles(folders)[path]
+    return found
+
+
+class _Missing(Section):
+    """Says that a section which a study names is not installed here."""
+
+    name = "missing"
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def blocks(self, data: PageData) -> Sequence[Block]:
+        """The reason."""
+        return [Text(f"Left out: {self._reason}.", "remark")]
+
+
+def _study_sections(data: PageData) -> list[Section]:
+    """Sections that the studies of the runs name, each once."""
+    named = [run.run.record["study"].get("report", {}).get("sections", ()) for run in data.runs]
+    found: list[Section] = []
+    for path in dict.fromkeys(path for paths in named for path in paths):
+        try:
+            found.append(load_section(path))
+        except UserError as error:
+            found.append(_Missing(str(error)))
     return found
 
 

@@ -1,6 +1,7 @@
 """Sections of the page: a section returns blocks, and one template draws every kind of block.
 
-A section of your own is a subclass of `Section` in a module of yours, named by its import path:
+A section of your own is a subclass of `Section` in a module of yours, named by its import path: in
+a study's YAML (`report: {sections: [my_package.sections:Brightness]}`) or as
 `imgcollapse report RUN --section my_package.sections:Brightness`.
 """
 

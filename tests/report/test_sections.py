@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.io import checksums
 from imgcollapse.report import Section, write_report
 from imgcollapse.report.data import PageData
 from imgcollapse.report.measures import measures
@@ -42,6 +43,18 @@ def test_a_section_of_ones_own_stands_before_the_citation(vanishing: Run, tmp_pa
     text = Page(write_report([vanishing.path], tmp_path / "page.html", sections=[own])).text
     assert "3 classes in 1 run." in text
     assert text.index("The oracle") < text.index("How many classes") < text.index("What was run")
+
+
+def test_a_study_names_sections_and_one_that_is_not_installed_is_left_out(
+    make_run: Make,
+) -> None:
+    run = make_run([[5, 3, 0]], measured=False)
+    record = checksums.read_json(run.path / "run.json", "")
+    record["study"]["report"] = {"sections": [f"{__name__}:Population", "no_such_module:X"]}
+    checksums.write_json(run.path / "run.json", record)
+    text = Page(write_report([run.path])).text
+    assert "2 classes in 1 run." in text
+    assert "Left out: section no_such_module:X: cannot be imported" in text
 
 
 @pytest.mark.parametrize(
