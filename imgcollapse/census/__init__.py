@@ -1,9 +1,9 @@
-"""How many samples of each class there are, and how sure that is.
+"""The census: class frequencies of a generation, with 95% intervals.
 
-prevalence.py  class shares from an oracle that errs, with intervals and a detection limit
+prevalence.py  class frequencies corrected for the oracle's errors, with a detection limit
 agreement.py   people against the oracle, on samples
-extinction.py  present, below detection, or extinct
-table.py       the census of one generation as rows
+extinction.py  status of a class: present, below detection, or extinct
+table.py       the rows of census.csv for one generation
 """
 
 from imgcollapse.census.agreement import Agreement
@@ -15,7 +15,6 @@ from imgcollapse.census.prevalence import (
     expectation_maximization,
     prevalence,
     score_interval,
-    wilson,
 )
 from imgcollapse.census.table import COLUMNS, UNRECOGNIZED, Expectation, count
 
@@ -34,5 +33,4 @@ __all__ = [
     "prevalence",
     "score_interval",
     "statuses",
-    "wilson",
 ]

@@ -1,8 +1,9 @@
-"""How common each class is among samples that an oracle names, and how sure that is.
+"""Prevalence: class frequencies of samples, corrected for the oracle's errors.
 
-An oracle that is right nine times of ten sees every class everywhere, so its raw count never says
-that a class is gone. Expectation-maximisation over its calibrated probabilities corrects for that;
-the interval carries both the luck of the draw and what held-out images leave unknown of the oracle.
+An oracle that is right nine times of ten predicts every class somewhere, so its raw count of a lost
+class is not 0. Expectation-maximization over its calibrated probabilities corrects for that; the
+interval allows for the sampling of the images and for the oracle's errors, as far as held-out
+images show them.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ Z_ONE_SIDED = NormalDist().inv_cdf(CONFIDENCE)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What the oracle says of M real images that it was not trained on, balanced over K classes.
+    """Predictions on M real images that the oracle was not trained on, balanced over K classes.
 
     Attributes:
         labels: int16[M], their true classes.
-        counted: int16[M], the most probable class, or `UNKNOWN` where it calls one unrecognised.
+        counted: int16[M], the most probable class, or `UNKNOWN` where it is unrecognized.
         probabilities: float32[M, K], calibrated for classes that are equally common.
     """
 
@@ -46,29 +47,28 @@ class HeldOut:
 
     @cached_property
     def accepted(self) -> tuple[NDArray[np.int64], Array]:
-        """Classes int64[A] and probabilities float64[A, K] of the recognised ones."""
-        there = self.counted.numpy() != UNKNOWN
-        return self.labels.numpy()[there].astype(np.int64), self.probabilities.double().numpy()[
-            there
-        ]
+        """Classes int64[A] and probabilities float64[A, K] of the recognized ones."""
+        known = self.counted.numpy() != UNKNOWN
+        labels, probabilities = self.labels.numpy(), self.probabilities.double().numpy()
+        return labels[known].astype(np.int64), probabilities[known]
 
     @cached_property
     def acceptance(self) -> Array:
-        """Share of each class that is recognised, never 0 or 1: float64[K]."""
+        """Share of each class that is recognized, never 0 or 1: float64[K]."""
         kept = np.bincount(self.accepted[0], minlength=len(self.sizes))
         return (kept + 0.5) / (self.sizes + 1)
 
     def moments(self, responses: Array) -> tuple[Array, Array]:
-        """Means and second moments of the recognised images of each class: float64[K, K] both.
+        """Means and second moments of the recognized images of each class: float64[K, K] both.
 
-        No mistake among M images does not mean that there are none: each class counts as if it had
-        half an image more, one that looks like a random other class.
+        No error among M images does not mean that the error rate is 0: each class counts as if it
+        had half an image more, one that looks like a random other class.
 
         Args:
-            responses: float64[A, K] of the recognised images.
+            responses: float64[A, K] of the recognized images.
 
         Returns:
-            Row j is of the images of class j, column k of the response to class k.
+            Row j is the images of class j, column k the response to class k.
         """
         labels, classes = self.accepted[0], len(self.sizes)
         is_of = np.zeros((classes, len(labels)))
@@ -87,16 +87,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Prevalence:
-    """Class shares of the images that N recognised samples are drawn from.
+    """Class shares of the images that N recognized samples are drawn from.
 
     Attributes:
         frequency: float64[K], summing to 1.
         low: float64[K], lower end of the 95% interval.
         high: float64[K], upper end.
-        adjusted: float64[K], the adjusted count: a cross-check that uses the names alone.
-        detection_limit: float64[K], the share at which a class is told from an absent one in 95% of
-            cases.
-        noise: float64[K], the part of the frequency's variance that the oracle's mistakes cause.
+        adjusted: float64[K], the adjusted count: a cross-check from predicted classes alone.
+        detection_limit: float64[K], the share at which a class is distinguished from an absent one
+            in 95% of cases.
+        noise: float64[K], the part of the frequency's variance that the oracle's errors cause.
     """
 
     frequency: Array
@@ -108,18 +108,18 @@ class Prevalence:
 
 
 def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Prevalence:
-    """Estimate class shares.
+    """Estimates class frequencies.
 
     Args:
-        probabilities: float32[N, K] of the recognised samples, N >= 1, calibrated for classes that
+        probabilities: float32[N, K] of the recognized samples, N >= 1, calibrated for classes that
             are equally common.
         counted: int16[N], their most probable classes.
-        held_out: the oracle's record.
+        held_out: the oracle's predictions on held-out images.
     """
     p, n = probabilities.double().numpy(), len(probabilities)
     seen = expectation_maximization(p)
-    seen = np.where(seen > TOLERANCE, seen, 0)  # a share on its way to 0 is none
-    frequency = _normalised(seen / held_out.acceptance)
+    seen = np.where(seen > TOLERANCE, seen, 0)  # shares converging to 0
+    frequency = _normalized(seen / held_out.acceptance)
     variance = _variance(p, seen, held_out)
     # No share varies by more than 1/4, whatever an oracle of a few held-out images makes possible.
     noise = np.clip(variance - frequency * (1 - frequency) / n, 0, 0.25)
@@ -137,7 +137,7 @@ def prevalence(probabilities: Tensor, counted: Tensor, held_out: HeldOut) -> Pre
 def expectation_maximization(
     probabilities: Array, tolerance: float = TOLERANCE, iterations: int = 10_000
 ) -> Array:
-    """Class shares that make the probabilities most likely: float64[N, K] => float64[K].
+    """Maximum likelihood class shares by EM: probabilities float64[N, K] => float64[K].
 
     Saerens et al. 2002, doi:10.1162/089976602753284446, equation 2.8, from equal shares until no
     share moves by more than `tolerance`. The probabilities are calibrated for equal shares.
@@ -145,9 +145,9 @@ def expectation_maximization(
     shares = np.full(probabilities.shape[1], 1 / probabilities.shape[1])
     for _ in range(iterations):
         total = probabilities @ shares
-        # Where every class that is left is impossible the image says nothing.
+        # An image that no remaining class explains carries no information.
         weights = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-        moved = _normalised(shares * (weights @ probabilities))
+        moved = _normalized(shares * (weights @ probabilities))
         if np.abs(moved - shares).max() < tolerance:
             return moved
         shares = moved
@@ -155,10 +155,10 @@ def expectation_maximization(
 
 
 def adjusted_count(counted: Tensor, held_out: HeldOut) -> Array:
-    """Shares that would give these counts with the held-out mistakes: int16[N] => float64[K].
+    """Class shares from predicted classes and the held-out confusion: int16[N] => float64[K].
 
     Solves C^T p = q with C the held-out confusion (Forman 2008, doi:10.1007/s10618-008-0097-y);
-    what comes out negative is set to 0, and the acceptance of each class is allowed for.
+    negative shares are set to 0, and the acceptance of each class is allowed for.
     """
     classes = len(held_out.sizes)
     named = held_out.counted.numpy()
@@ -167,27 +167,21 @@ def adjusted_count(counted: Tensor, held_out: HeldOut) -> Array:
     np.add.at(confusion, (held_out.labels.numpy()[there], named[there]), 1)
     rates = confusion / np.maximum(held_out.sizes, 1)[:, None]
     q = np.bincount(counted.numpy(), minlength=classes) / max(len(counted), 1)
-    return _normalised(np.linalg.lstsq(rates.T, q, rcond=None)[0].clip(min=0))
-
-
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% score interval for a binomial share, count of n >= 1."""
-    low, high = score_interval(np.array([count / n]), n, np.zeros(1))
-    # At the ends the interval touches 0 or 1 exactly; rounding must not push it past.
-    return 0.0 if count == 0 else float(low[0]), 1.0 if count == n else float(high[0])
+    return _normalized(np.linalg.lstsq(rates.T, q, rcond=None)[0].clip(min=0))
 
 
 def score_interval(frequency: Array, n: int | Array, noise: Array) -> tuple[Array, Array]:
-    """Shares v that (frequency - v)^2 <= z^2 [v (1 - v) / n + noise] leaves possible.
+    """The 95% interval of shares: all v with (frequency - v)^2 <= z^2 [v (1 - v) / n + noise].
 
-    Wilson's score interval (1927, doi:10.1080/01621459.1927.10502953) where the noise is 0; as the
-    noise grows, the normal interval of an estimate with that variance.
+    With no noise it is Wilson's score interval (1927, doi:10.1080/01621459.1927.10502953), and
+    `core.estimate.wilson_interval` up to rounding; as the noise grows, the normal interval of an
+    estimate with that variance.
     """
     square = Z * Z / n
-    centre = (frequency + square / 2) / (1 + square)
+    center = (frequency + square / 2) / (1 + square)
     # The square's constant term is frequency^2 - z^2 noise.
-    reach = np.sqrt(np.maximum(centre**2 - (frequency**2 - Z * Z * noise) / (1 + square), 0))
-    low, high = (centre - reach).clip(0, 1), (centre + reach).clip(0, 1)
+    reach = np.sqrt(np.maximum(center**2 - (frequency**2 - Z * Z * noise) / (1 + square), 0))
+    low, high = (center - reach).clip(0, 1), (center + reach).clip(0, 1)
     # Rounding must not push an end past the estimate.
     return np.minimum(low, frequency), np.maximum(high, frequency)
 
@@ -202,7 +196,7 @@ def _variance(p: Array, seen: Array, held_out: HeldOut) -> Array:
     """
     n, classes = p.shape
     labels, theirs = held_out.accepted
-    prior = _normalised(seen + 0.5 / n)
+    prior = _normalized(seen + 0.5 / n)
     drawn, known = _responses(p, prior), _responses(theirs, prior)
     mean, square = held_out.moments(known)
     kept = np.bincount(labels, minlength=classes) + 0.5
@@ -210,13 +204,13 @@ def _variance(p: Array, seen: Array, held_out: HeldOut) -> Array:
     for k in range(classes):
         rows = known[labels == k]
         spread = np.cov(rows.T, bias=True) if len(rows) else np.zeros((classes, classes))
-        # What only the half image more knows of is not among the samples either.
+        # Add what only the extra half image adds to the second moment.
         unseen = np.maximum(square[k] - (rows**2).sum(0) / kept[k], 0)
         covariance += seen[k] ** 2 / kept[k] * (spread + np.diag(unseen))
         covariance += seen[k] / n * np.diag(unseen)
     inverse = np.linalg.pinv(mean.T)
     covariance = inverse @ covariance @ inverse.T
-    # From shares among the recognised to shares of the classes, whose acceptance differs.
+    # From shares among the recognized to shares of the classes, whose acceptance differs.
     weight = 1 / held_out.acceptance
     total = seen @ weight
     share = seen * weight / total
@@ -236,11 +230,11 @@ def _detection_limit(seen: Array, n: int, held_out: HeldOut) -> Array:
     for k in range(classes):
         prior = seen.copy()
         prior[k] = min(prior[k], 1 / n)
-        prior = _normalised(prior + 0.5 / n)
+        prior = _normalized(prior + 0.5 / n)
         moments = held_out.moments(_responses(held_out.accepted[1], prior))
         mean, square = (moment[:, k] for moment in moments)
         others = np.delete(np.arange(classes), k)
-        share = _normalised(prior[others]) if classes > 1 else prior[others]
+        share = _normalized(prior[others]) if classes > 1 else prior[others]
         by_draw = share @ square[others] / n
         spread = np.maximum(square[others] - mean[others] ** 2, 0)
         by_record = (share**2 / np.maximum(held_out.sizes[others], 1)) @ spread
@@ -254,5 +248,5 @@ def _responses(probabilities: Array, prior: Array) -> Array:
     return weighted / np.maximum(weighted.sum(1, keepdims=True), np.finfo(float).tiny)
 
 
-def _normalised(values: Array) -> Array:
+def _normalized(values: Array) -> Array:
     return values / max(values.sum(), np.finfo(float).tiny)

@@ -1,4 +1,4 @@
-"""The census of one generation as rows."""
+"""The rows of census.csv for one generation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from imgcollapse.census.prevalence import HeldOut, Prevalence, prevalence, wilson
+from imgcollapse.census.prevalence import HeldOut, Prevalence, prevalence, score_interval
 from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED
 
 COLUMNS = (
@@ -33,11 +34,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a generation's class shares would be with no loss, and with chance alone.
+    """Expected class shares of a generation, with no loss and under drift alone.
 
     Attributes:
         without_loss: K shares.
-        drift_low: K lower ends of the 95% band of chance alone.
+        drift_low: K lower ends of the 95% band of drift alone.
         drift_high: K upper ends.
     """
 
@@ -55,7 +56,7 @@ def count(
     expectation: Expectation,
     held_out: HeldOut,
 ) -> list[dict[str, Any]]:
-    """The census of one generation: a row for each class and one for `UNRECOGNISED`.
+    """Returns the census of one generation: a row for each class and one for `UNRECOGNIZED`.
 
     Args:
         generation: its number.
@@ -63,12 +64,12 @@ def count(
         probabilities: float32[N, K], the oracle's.
         asked: int16[N], the class asked for, or `UNKNOWN` throughout.
         classes: K names.
-        expectation: what would be with no loss, and with chance alone.
-        held_out: the oracle's record.
+        expectation: the class shares with no loss, and under drift alone.
+        held_out: the oracle's predictions on held-out images.
 
     Returns:
-        Dictionaries with the keys `COLUMNS`. `frequency` is the corrected share among recognised
-        samples, for `UNRECOGNISED` the share among all; None where nothing was recognised. `status`
+        Dictionaries with the keys `COLUMNS`. `frequency` is the corrected share among recognized
+        samples, for `UNRECOGNIZED` the share among all; None where nothing was recognized. `status`
         and `called` follow from all generations (extinction.py) and are None here.
     """
     n, known = len(counted), counted != UNKNOWN
@@ -83,9 +84,12 @@ def count(
         row["drift_low"] = float(expectation.drift_low[label])
         row["drift_high"] = float(expectation.drift_high[label])
         rows.append(row | (_estimates(found, label) if found else {}))
-    number = n - int(known.sum())
-    low, high = wilson(number, n) if n else (None, None)
-    last = {"counted": number, "frequency": number / n if n else None, "low": low, "high": high}
+    last: dict[str, Any] = {"counted": n - int(known.sum())}
+    if n:
+        share = last["frequency"] = last["counted"] / n
+        (last["low"],), (last["high"],) = (
+            end.tolist() for end in score_interval(np.array([share]), n, np.zeros(1))
+        )
     named = {"generation": generation, "class": UNRECOGNIZED, "n": n}
     return [*rows, dict.fromkeys(COLUMNS) | named | last]
 

@@ -11,8 +11,8 @@ from imgcollapse.census import (
     expectation_maximization,
     prevalence,
     score_interval,
-    wilson,
 )
+from imgcollapse.core.estimate import wilson_interval
 from imgcollapse.core.seeds import Seed
 
 NAMES = 4
@@ -43,14 +43,20 @@ def sample(separation, shares, n, seed):
 )
 def test_wilson_equals_scipy(count, n):
     expected = binomtest(count, n).proportion_ci(0.95, method="wilson")
-    assert wilson(count, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    low, high = wilson_interval(count, n)[1:3]
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    census = [float(end[0]) for end in score_interval(np.array([count / n]), n, np.zeros(1))]
+    assert census == pytest.approx([low, high], abs=1e-12)
+    assert (census[0] == 0) == (low == 0) == (count == 0)
+    assert (census[1] == 1) == (high == 1) == (count == n)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
 def test_wilson_covers_about_as_often_as_it_says(share):
     n = 400
+    intervals = [wilson_interval(k, n)[1:3] for k in range(n + 1)]
     covered = sum(
-        binom.pmf(k, n, share) for k in range(n + 1) if wilson(k, n)[0] <= share <= wilson(k, n)[1]
+        binom.pmf(k, n, share) for k, (low, high) in enumerate(intervals) if low <= share <= high
     )
     assert 0.93 < covered < 0.98  # exact coverage of a discrete interval swings about 0.95
 

@@ -58,7 +58,7 @@ class Forecast:
         sampling: of drawing samples.
         measuring: of classifying and measuring them.
         disk: bytes of the run folder without report.html.
-        memory: bytes of the process; None where the system does not say.
+        memory: bytes of the process; None where the system does not report it.
     """
 
     study: Study

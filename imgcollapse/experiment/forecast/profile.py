@@ -1,4 +1,4 @@
-"""What must be measured to foresee a study's time: a little of each of its stages, on its own data.
+"""Measures the cost of a study: a little of each of its stages, on its own data.
 
 Nothing is written.
 """
@@ -30,48 +30,46 @@ from imgcollapse.runs.tables import Tables
 from imgcollapse.training.context import RunContext
 
 BUDGET = 1.5
-"""Seconds of training that are measured, about, and as many again to get there."""
+"""Seconds of training that are measured, about, and as many again before."""
 
 DRAWN = 500
-"""Samples that are drawn at most."""
-
-Clock = Callable[[], float]
+"""Most samples that are drawn."""
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What training costs: seconds before the first step, and for each."""
+    """Seconds of a training before its first step, and of each step."""
 
     setup: float
     step: float
 
     def seconds(self, steps: int | None) -> float:
-        """A training of so many steps."""
+        """Seconds of a training of so many steps."""
         return self.setup + self.step * (steps or 0)
 
 
 @dataclass(frozen=True)
 class CostProfile:
-    """What a little of a study took.
+    """The measured costs of a study's stages.
 
     Attributes:
         real: its real images.
-        device: where, in words.
-        took: seconds of the whole probe.
+        device: its name.
+        took: seconds that the measurement took.
         load: seconds to load the real images.
-        oracle: seconds of the oracle's training, as foreseen.
-        once: seconds of what a study does once: words, real features, floors, replays of chance.
-        training: of a model.
-        sample: seconds for an image.
-        measure: seconds for a generation.
-        steps: optimizer steps that were taken and measured.
+        oracle: estimated seconds of the oracle's training.
+        once: seconds of what is made once: codebook, real features, floors, null model.
+        training: of one model.
+        sample: seconds to sample an image.
+        measure: seconds to measure a generation.
+        steps: optimizer steps that were timed.
         drawn: images that were drawn.
         shared: bytes of what a study keeps once.
         model: bytes of a model.
         generation: bytes of a generation, without samples, model and training set.
         tables: bytes of a generation's rows in the tables.
-        memory: bytes the process has held at most; None where the system does not say.
-        gpu: bytes of GPU memory, likewise; None without a GPU.
+        memory: peak bytes of the process; None where the system does not report it.
+        gpu: peak bytes of GPU memory; None without a GPU.
     """
 
     real: RealData
@@ -94,10 +92,10 @@ class CostProfile:
 
 
 def measure_cost(study: Study) -> CostProfile:
-    """Load a study's images, and time a few steps of its oracle, its generator and its measures.
+    """Loads a study's images, and times a few steps of its oracle, generator and evaluator.
 
     Raises:
-        UserError: the study cannot begin, or its generator cannot be tried in a few steps.
+        UserError: the study cannot begin, or its generator cannot be trained for a few steps.
     """
     began = time.perf_counter()
     device = setup_device(study)
@@ -105,10 +103,10 @@ def measure_cost(study: Study) -> CostProfile:
     load, seed = _since(began), Seed((study.seed, "probe"))
     context = RunContext(seed, device, real.train.shape, len(real.classes))
 
-    def judge(part: Any) -> Any:
+    def fit_oracle(part: Any) -> Any:
         return part.fit(real.oracle, real.calibration, context)
 
-    oracle, judged, _ = _try(study.oracle, judge, getattr(study.oracle, "steps", None))
+    oracle, oracle_cost, _ = _try(study.oracle, fit_oracle, getattr(study.oracle, "steps", None))
     at = time.perf_counter()
     codebook = prepare_codebook(study, real, None)
     evaluator = Evaluator(study, real, oracle, device, NullProgress(), codebook)
@@ -123,7 +121,7 @@ def measure_cost(study: Study) -> CostProfile:
     drawn, sample = _draw(study, real, model, context)
     samples = drawn[torch.arange(n) % len(drawn)]
     at = time.perf_counter()
-    evaluator.measure(1, samples)  # the first has floors and replays to make
+    evaluator.measure(1, samples)  # the first one makes floors and null model
     cold, at = _since(at), time.perf_counter()
     _, findings = evaluator.measure(1, samples)
     findings["metrics"] += evaluator.likelihood_metrics(1, model)
@@ -139,7 +137,7 @@ def measure_cost(study: Study) -> CostProfile:
         device=environment(device)["device"],  # pyright: ignore[reportArgumentType]
         took=_since(began),
         load=load,
-        oracle=judged.seconds(getattr(study.oracle, "steps", None)),
+        oracle=oracle_cost.seconds(getattr(study.oracle, "steps", None)),
         once=once + max(cold - measure, 0),
         training=training,
         sample=sample,
@@ -148,7 +146,7 @@ def measure_cost(study: Study) -> CostProfile:
         drawn=len(drawn),
         shared=sum(map(_size, shared)),
         model=_size(state),
-        generation=len(json.dumps(findings, indent=2)) + _size(words) + _picture(real.train),
+        generation=len(json.dumps(findings, indent=2)) + _size(words) + _grid_bytes(real.train),
         tables=tables.size,
         memory=_most_memory(),
         gpu=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
@@ -156,26 +154,26 @@ def measure_cost(study: Study) -> CostProfile:
 
 
 def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, TrainingCost, int]:
-    """Train in few steps, then in more; returns what was trained, what it costs, and the steps.
+    """Trains for one step, then for more; returns the model, its cost, and the steps.
 
     A part without steps is trained as a whole.
 
     Raises:
-        UserError: it takes steps and has no setting for them.
+        UserError: the part takes steps and has no setting for them.
     """
     if steps is None:
         at = time.perf_counter()
         return fit(part), TrainingCost(_since(at), 0.0), 0
     if "steps" not in type(part).model_fields:
         raise UserError(
-            f"--dry-run: {part.kind} takes steps and has no setting `steps`, so that it cannot be "
-            "tried in a few; give it one"
+            f"--dry-run: {part.kind} takes steps and has no setting `steps`, so that a few cannot "
+            "be timed; give it one"
         )
     first = fit(part.model_copy(update={"steps": 1}))  # it loads and allocates
     at = time.perf_counter()
     fit(part.model_copy(update={"steps": 1}))
     setup, few, taken = _since(at), 1, 0.0
-    if setup > 4 * BUDGET:  # a step is slow enough to be seen beside what comes before it
+    if setup > 4 * BUDGET:  # the setup is negligible beside a step
         return first, TrainingCost(0.0, setup), few
     while few < steps and taken < BUDGET:
         few = min(4 * few, steps)
@@ -187,7 +185,7 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
 
 
 def _draw(study: Study, real: RealData, model: Model, context: RunContext) -> tuple[Images, float]:
-    """A batch of samples, and seconds for each."""
+    """Draws a batch of samples; returns it and the seconds for each."""
     n = study.samples or len(real.train)
     batch = min(n, getattr(study.generator, "sample_batch", DRAWN), DRAWN)
     labels = torch.full((batch,), UNKNOWN, dtype=torch.int16)
@@ -207,14 +205,14 @@ def _size(tensors: Mapping[str, Tensor]) -> int:
     return sum(t.nbytes + 80 for t in tensors.values()) + (8 if tensors else 0)
 
 
-def _picture(images: Images) -> int:
+def _grid_bytes(images: Images) -> int:
     data = BytesIO()
     sample_grid(images).save(data, "PNG")
     return len(data.getvalue())
 
 
 def _most_memory() -> int | None:
-    """Bytes this process has held at most; None on Windows."""
+    """Peak memory of this process in bytes; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imgcollapse.census import UNRECOGNIZED, wilson
+from imgcollapse.census import UNRECOGNIZED
+from imgcollapse.core.estimate import wilson_interval
 from imgcollapse.tools.evaluate.result import Evaluation, rows
 
 FLOOR = "_floor"
@@ -33,7 +34,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
     rejected = oracle["held_out"] - round(oracle["recognised"] * oracle["held_out"])
     console.print("\nClasses, in percent of the recognised images; the last row, of all")
     console.print(_census(census, rejected / oracle["held_out"]))
-    if census[-1]["low"] > wilson(rejected, oracle["held_out"])[1]:
+    if census[-1]["low"] > (wilson_interval(rejected, oracle["held_out"]).high or 0.0):
         _say(console, "More are unrecognised than of real images; the shares are of the rest.")
     _say(console, *_verdicts(census[:-1]))
     console.print("\nDistances to real images, beside those between real images")
