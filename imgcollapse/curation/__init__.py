@@ -39,15 +39,17 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-AnyFilter = Annotated[
-    Filter, ComponentUnion(Watermark, Detector, Verifier, Balance, Diversity, Preference, ByHand)
-]
+FILTERS = (Watermark, Detector, Verifier, Balance, Diversity, Preference, ByHand)
+AnyFilter = Annotated[Filter, ComponentUnion(*FILTERS)]
+SHOWN_METRICS = tuple(metric for each in FILTERS for metric in each.shown_metrics)
+"""The filters' own metrics that the report shows."""
 
 Curation = Annotated[tuple[AnyFilter, ...], BeforeValidator(_as_list)]
 """The filters of a study in order; a single filter need not be in a list."""
 
 __all__ = [
     "COLUMNS",
+    "SHOWN_METRICS",
     "AnyFilter",
     "Balance",
     "ByHand",

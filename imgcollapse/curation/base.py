@@ -78,7 +78,13 @@ class FilterInput:
 
 
 class FilterMetric(NamedTuple):
-    """A metric of a filter's own, as the report shows it: name, column title, format of a value."""
+    """A metric that a filter computes, as the report's table shows it.
+
+    Attributes:
+        name: its name in metrics.csv.
+        title: of its column.
+        format: "percent", or a format specification of Python.
+    """
 
     name: str
     title: str

@@ -49,10 +49,10 @@ class Watermark(Filter):
     filters_real: ClassVar[bool] = True
     leaves_gaps: ClassVar[bool] = True
     shown_metrics: ClassVar[tuple[FilterMetric, ...]] = (
-        FilterMetric("watermark_tpr", "marked samples found", ".1%"),
-        FilterMetric("watermark_fpr", "real images found", ".1%"),
+        FilterMetric("watermark_tpr", "marked samples found", "percent"),
+        FilterMetric("watermark_fpr", "real images found", "percent"),
         FilterMetric("watermark_psnr", "PSNR, dB", ".1f"),
-        FilterMetric("watermark_radioactivity", "found before marking", ".1%"),
+        FilterMetric("watermark_radioactivity", "found before marking", "percent"),
         FilterMetric("watermark_radioactivity_p", "p of its key", ".2g"),
     )
     kind: Literal["watermark"] = "watermark"

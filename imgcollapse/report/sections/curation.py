@@ -14,6 +14,7 @@ from scipy.stats import hypergeom
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.curation import SHOWN_METRICS
 from imgcollapse.report.census_arrays import FloatArray
 from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, chart, palette
 from imgcollapse.report.data import PageData
@@ -34,14 +35,11 @@ from imgcollapse.report.section import (
 TAIL = 1e-12
 """Probability that is cut off each tail of a sum's distribution."""
 
-COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("watermark_tpr", "marked samples found", percent),
-    ("watermark_fpr", "real images found", percent),
-    ("watermark_psnr", "PSNR, dB", lambda value: f"{value:.1f}"),
-    ("watermark_radioactivity", "found before marking", percent),
-    ("watermark_radioactivity_p", "p of its key", lambda value: f"{value:.2g}"),
+COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = tuple(
+    (name, title, percent if spec == "percent" else ("{:" + spec + "}").format)
+    for name, title, spec in SHOWN_METRICS
 )
-"""Metrics of the watermark filter, with the heads of their columns."""
+"""The filters' own metrics, with the heads of their columns and the format of their values."""
 
 
 class Curation(Section):
