@@ -24,6 +24,7 @@ Packages; each imports only from those below it:
     metrics/         distances to real images, precision, recall, diversity, memorization, words
     curation/        filters: the samples that may enter a training set
     drift/           Wright-Fisher simulation, selection, effective population size
+    theory.py        closed-form laws of drift and model collapse, each with its paper
     training/        the training loop
     io/              atomic writes, checksums, schemas, checkpoints, the lock
     parallel/        processes that share one training

@@ -159,7 +159,7 @@ def _ratio(moved: float, scale: float, chance_moved: Array, chance_scale: Array)
         return EffectiveSize(None, None, None, "only one class is alive: it cannot drift")
     chance = chance_moved[alive] / chance_scale[alive]
     if not alive.any() or chance.mean() <= _ROUNDING:
-        return EffectiveSize(None, None, None, "chance alone changes nothing here")
+        return EffectiveSize(None, None, None, "drift alone changes nothing here")
     if moved <= _ROUNDING:
         return EffectiveSize(None, None, None, "no change beyond the error of measurement")
     ratio = float(chance.mean() / (moved / scale))

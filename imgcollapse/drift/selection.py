@@ -150,7 +150,7 @@ def _fit(x: Array, t: Array, critical: float, varies: bool) -> Fit:
         elif not informative.any():
             reason = "the only class in every training set"
         else:
-            reason = "chance alone does not change it"
+            reason = "drift alone does not change it"
         return np.nan, np.nan, np.nan, reason, True
     x, offset = x[informative], logit(t[informative])
     total = float(x.sum())

@@ -7,7 +7,7 @@ from imgcollapse import drift
 from imgcollapse.core.seeds import Seed
 from imgcollapse.regimes import Replace
 
-from .lives import real_labels
+from .simulated_shares import real_labels
 
 
 def test_measures_of_known_shares():

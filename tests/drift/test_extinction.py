@@ -8,7 +8,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
 
-from .lives import real_labels
+from .simulated_shares import real_labels
 
 SEED = Seed((2,))
 

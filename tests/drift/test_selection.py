@@ -7,7 +7,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import selection_coefficients as selection
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
 
-from .lives import lineages, real_labels
+from .simulated_shares import lineages, real_labels
 
 N, G = 2000, 10
 REAL = real_labels(N)

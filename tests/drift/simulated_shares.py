@@ -1,4 +1,4 @@
-"""Lineages of class shares, simulated plainly: the twin of `drift.replay` for three regimes."""
+"""Lineages of class shares, simulated plainly: the twin of `drift.simulate` for three regimes."""
 
 import numpy as np
 import torch

@@ -19,7 +19,7 @@ from imgcollapse.regimes import (
     Replace,
 )
 
-from .lives import SHARES, lineages, real_labels
+from .simulated_shares import SHARES, lineages, real_labels
 
 SES = 4.5  # standard errors: a true law fails one check in 150,000
 NONE = torch.empty(0, dtype=torch.int16)
