@@ -117,7 +117,7 @@ class Autoregressive(Generator):
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,
-            anneal=True,
+            schedule="cosine",
             clip=1.0,
             ema=self.ema,
             replay=True,

@@ -131,7 +131,7 @@ class DDPM(Generator):
             batch=self.batch,
             lr=self.lr,
             warmup=self.warmup,
-            anneal=True,
+            schedule="cosine",
             clip=1.0,
             ema=self.ema,
             replay=self.compile != "off",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Annotated, Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from imgcollapse.core import signals
 from imgcollapse.core.images import Images, to_float
-from imgcollapse.io.training_tensors import pack_training_state, unpack_training_state
 from imgcollapse.oracle.frozen import FrozenOracle, Oracle
+from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.context import RunContext
-
-STAGE = "oracle"
+from imgcollapse.training.loop import train
+from imgcollapse.training.training_config import TrainingConfig, adamw
 
 SHIFT = 1 / 16
 """Training images are moved by up to this share of their height, so that position says nothing."""
@@ -65,48 +62,35 @@ class CNN(Oracle):
         return FrozenOracle(body, head, watched, device)
 
     def train(self, oracle: FrozenOracle, images: Images, context: RunContext) -> None:
-        """Minimise cross-entropy; each step's batch and shifts are drawn from its own seed."""
-        device = oracle.device
-        net = nn.Sequential(oracle.body, oracle.head).train().requires_grad_(True)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=1e-2)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
-        pixels, labels = images.pixels.to(device.torch), images.labels.long().to(device.torch)
-        batch = min(self.batch, len(images))
-        checkpoints, progress, done = context.checkpoints, context.progress, 0
-        if kept := checkpoints.load_latest(STAGE):
-            unpack_training_state(kept.tensors, net, optimizer)
-            done = kept.step
-            rate.last_epoch = done - 1  # what it says of a step depends on nothing else
-            with warnings.catch_warnings(category=UserWarning, action="ignore"):
-                rate.step()  # before any step of this optimizer, which it takes for a mistake
-        with device.deterministic():
-            for step in range(done, self.steps):
-                draw = (context.seed / "step" / step).torch()
-                rows = torch.randint(len(images), (batch,), generator=draw).to(device.torch)
-                with device.autocast():
-                    scores = net(self._moved(pixels[rows], draw))
-                    loss = F.cross_entropy(scores.float(), labels[rows])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                rate.step()
-                if step % 50 == 49 or step == self.steps - 1:
-                    progress(
-                        "train", step + 1, self.steps, (step + 1) * batch, float(loss.detach())
-                    )
-                if checkpoints.should_save(ends=step == self.steps - 1):
-                    checkpoints.save(STAGE, step + 1, pack_training_state(net, optimizer))
-                    signals.raise_if_stop_requested()
-        net.eval().requires_grad_(False)
+        """Minimizes cross-entropy over shifted, and where `flip` allows it mirrored, images."""
+        network = nn.Sequential(oracle.body, oracle.head).requires_grad_(True)
 
-    def _moved(self, pixels: Tensor, draw: torch.Generator) -> Tensor:
+        def loss(pixels: Tensor, labels: Tensor, rng: BatchRNG) -> Tensor:
+            return F.cross_entropy(network(self._augment(pixels, rng)).float(), labels)
+
+        config = TrainingConfig(
+            steps=self.steps,
+            batch=min(self.batch, len(images)),
+            lr=self.lr,
+            schedule="one-cycle",
+            optimizer=adamw,
+            weight_decay=1e-2,
+            cpu_rng=True,
+            report_every=50,
+            stage="oracle",
+            setting="oracle",
+        )
+        train(network, images, loss, config, context, inputs=images.pixels)
+        network.requires_grad_(False)
+
+    def _augment(self, pixels: Tensor, rng: BatchRNG) -> Tensor:
         """One shift and one mirroring for the whole batch: cheap, and enough over many steps."""
         height, width = pixels.shape[-2:]
         reach = round(height * SHIFT)
-        down, right, mirror = torch.randint(0, 2 * reach + 1, (3,), generator=draw).tolist()
+        down, right, mirror = rng.shared_integers(2 * reach + 1, 3)
         padded = F.pad(pixels.float(), (reach,) * 4, mode="replicate")
-        moved = padded[..., down : down + height, right : right + width]
-        return moved.flip(-1) if self.flip and mirror % 2 else moved
+        shifted = padded[..., down : down + height, right : right + width]
+        return shifted.flip(-1) if self.flip and mirror % 2 else shifted
 
 
 class _Scale(nn.Module):

@@ -1,4 +1,4 @@
-"""The random numbers of a batch, however the batch is divided."""
+"""The random numbers of a batch, the same however the batch is divided."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from imgcollapse.core.seeds import Seed
 
 WHOLE = slice(None)
 
-Law = Callable[..., Tensor]
+Distribution = Callable[..., Tensor]
 
 
 class BatchRNG:
-    """Random numbers for every image of a batch, of which a part is seen.
+    """Draws random numbers for every image of a batch, and returns those of some of its rows.
 
-    They are always drawn for the whole batch. So each image meets the same numbers whether the
-    batch is shown at once, in micro-batches one after another, or to several processes; each part
-    has `Draws` of its own under the same seed, and takes from them in the same order.
+    Numbers are always drawn for the whole batch. So each image has the same ones whether the batch
+    is shown at once, in micro-batches, or to several processes; each part has a `BatchRNG` of its
+    own under the same seed, and draws from it in the same order.
+
+    >>> whole = BatchRNG(Seed((0,)), 4).uniform()
+    >>> torch.equal(BatchRNG(Seed((0,)), 4, part=slice(2, 4)).uniform(), whole[2:])
+    True
     """
 
     def __init__(
@@ -30,32 +34,35 @@ class BatchRNG:
         Args:
             seed: names the draws of this batch.
             batch: B, images of the whole batch.
-            device: where the numbers are drawn; others give other bits.
-            part: the b rows of the batch that are seen.
+            device: the device the numbers are drawn on; another one gives other bits.
+            part: the b rows of the batch whose numbers are returned.
         """
         self.batch, self.part = batch, part
         self.device = torch.device(device)
         self._source = seed.torch(self.device)
 
     def integers(self, end: int) -> Tensor:
-        """One of 0 .. end - 1 for each image: int64[b]."""
-        return self._drawn(partial(torch.randint, end), (), torch.int64)[self.part]
+        """Returns one of 0 .. end - 1 for each image: int64[b]."""
+        return self._draw(partial(torch.randint, end), (self.batch,), torch.int64)[self.part]
 
     def uniform(self) -> Tensor:
-        """A number from [0, 1) for each image: float32[b]."""
-        return self._drawn(torch.rand, (), torch.float32)[self.part]
+        """Returns a number from [0, 1) for each image: float32[b]."""
+        return self._draw(torch.rand, (self.batch,), torch.float32)[self.part]
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers of a `shape` for each image: float32[b, *shape]."""
-        return self._drawn(torch.randn, shape, torch.float32)[self.part]
+        """Returns standard normal numbers for each image: float32[b, *shape]."""
+        return self._draw(torch.randn, (self.batch, *shape), torch.float32)[self.part]
 
-    def _drawn(self, law: Law, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        size = (self.batch, *shape)
+    def shared_integers(self, end: int, count: int) -> list[int]:
+        """Returns `count` numbers of 0 .. end - 1 that all images of the batch share."""
+        return self._draw(partial(torch.randint, end), (count,), torch.int64).tolist()
+
+    def _draw(self, law: Distribution, size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return law(size, generator=self._source, device=self.device, dtype=dtype)
 
 
 class ReplayedBatchRNG(BatchRNG):
-    """The draws of step after step, which all take the same ones, always in the same memory.
+    """Draws step after step the same sequence of shapes, into the same memory.
 
     The first step allocates it.
     """
@@ -65,25 +72,25 @@ class ReplayedBatchRNG(BatchRNG):
         Args:
             seed: names the draws of the first step.
             batch: B, images of a batch.
-            device: where the numbers are drawn.
+            device: the device the numbers are drawn on.
         """
         super().__init__(seed, batch, device)
-        self._taken: list[tuple[Law, Tensor]] = []
+        self._drawn: list[tuple[Distribution, Tensor]] = []
         self._next = 0
 
     def rewind(self) -> None:
-        """The same numbers once more."""
+        """Returns to the first draw: the same numbers come once more."""
         self._next = 0
 
     def reseed(self, seed: Seed) -> None:
-        """The numbers of another step: those that `Draws` has under this seed."""
+        """Draws the numbers of another step: those of `BatchRNG` under this seed."""
         source = seed.torch(self.device)
-        for law, numbers in self._taken:
+        for law, numbers in self._drawn:
             law(numbers.shape, generator=source, out=numbers)
         self.rewind()
 
-    def _drawn(self, law: Law, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        if self._next == len(self._taken):
-            self._taken.append((law, super()._drawn(law, shape, dtype)))
+    def _draw(self, law: Distribution, size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        if self._next == len(self._drawn):
+            self._drawn.append((law, super()._draw(law, size, dtype)))
         self._next += 1
-        return self._taken[self._next - 1][1]
+        return self._drawn[self._next - 1][1]

@@ -33,7 +33,7 @@ Gradient = Callable[[Seed], Tensor]
 
 def record_step(
     network: nn.Module,
-    plan: TrainingConfig,
+    config: TrainingConfig,
     loss_of: Callable[[BatchRNG], Tensor],
     seed: Seed,
     device: Device,
@@ -43,18 +43,18 @@ def record_step(
 
     Args:
         network: what the gradient is of.
-        plan: how many images a step has, and whether it may be recorded.
+        config: how many images a step has, and whether it may be recorded.
         loss_of: draws of a whole batch => mean loss over it.
         seed: names the draws of the rehearsals.
         device: where.
         scratch: is told.
     """
     alone = current_group().size == 1 and MICRO_BATCH not in checkpoints.metadata
-    if device.torch.type != "cuda" or not (plan.replay and alone):
+    if device.torch.type != "cuda" or not (config.replay and alone):
         return None
     try:
         step = _Recording(
-            network, ReplayedBatchRNG(seed / "rehearsal", plan.batch, device.torch), loss_of
+            network, ReplayedBatchRNG(seed / "rehearsal", config.batch, device.torch), loss_of
         )
     except (RuntimeError, AssertionError) as error:  # out of memory is one, too
         network.zero_grad()

@@ -1,4 +1,4 @@
-"""The one training loop: every network here learns by it."""
+"""The training loop, for the generators' networks and for the oracle's CNN."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from imgcollapse.training.training_config import TrainingConfig
 REPORT_SECONDS = 0.5
 
 Loss = Callable[[Tensor, Tensor, BatchRNG], Tensor]
-"""(float32[b, C, H, W] in [-1, 1], int64[b] labels, their draws) => mean over them, to minimise.
+"""(inputs [b, ...], int64[b] labels, their random numbers) => mean loss over them.
 
-Where training is on tokens they are what it is given first, int64[b, T].
+Inputs are float32[b, C, H, W] pixels in [-1, 1], or rows of what `train` was given in their place.
 """
 
 
@@ -34,81 +34,86 @@ def train(
     network: nn.Module,
     images: Images,
     loss_of: Loss,
-    plan: TrainingConfig,
+    config: TrainingConfig,
     context: RunContext,
-    tokens: Tensor | None = None,
+    inputs: Tensor | None = None,
 ) -> list[float]:
-    """Minimise a loss over images, and leave the averaged weights in `network`.
+    """Trains a network on images, and leaves the averaged weights in it.
 
     Step i draws its images, and their noise, from `seed / "step" / i` alone, so a training that
     was interrupted ends with the same bits.
 
     Args:
-        network: what learns.
-        images: what it learns from.
-        loss_of: what is minimised.
-        plan: how long and how fast.
+        network: the network that is trained.
+        images: the training set.
+        loss_of: the loss that is minimized.
+        config: optimizer, schedule, batch.
         context: seed, device, progress and checkpoints.
-        tokens: int64[N, T], what the loss is given in place of the pixels; none gives it those.
+        inputs: [N, ...], what the loss takes in place of float pixels, such as tokens.
 
     Returns:
-        The loss of every step taken here that led to where it ended.
+        The loss of every step taken here that led to the result.
 
     Raises:
-        UserError: there are no images, or no memory for one.
-        Diverged: the loss or a weight is no number, and with other batches again.
+        UserError: there are no images, or not enough memory for one.
+        Diverged: the loss or a weight is not finite, and with other batches again.
     """
     check_images(images)
     seed, device, checkpoints = context.seed, context.device, context.checkpoints
     network.to(device.torch).train()
-    seen = (images.pixels if tokens is None else tokens).to(device.torch)
+    data = (images.pixels if inputs is None else inputs).to(device.torch)
     labels = images.labels.long().to(device.torch)
+    rng_device = "cpu" if config.cpu_rng else device.torch
 
-    def loss(draws: BatchRNG) -> Tensor:
-        rows = draws.integers(len(seen))
+    def loss(rng: BatchRNG) -> Tensor:
+        rows = rng.integers(len(data)).to(device.torch)
         with device.autocast():
-            shown = to_float(seen[rows]) if tokens is None else seen[rows]
-            return loss_of(shown, labels[rows], draws)
+            batch = to_float(data[rows]) if inputs is None else data[rows]
+            return loss_of(batch, labels[rows], rng)
 
-    def by_parts(name: Seed) -> Tensor:
+    def gradient(step_seed: Seed) -> Tensor:
         def loss_over(part: slice) -> Tensor:
-            return loss(BatchRNG(name, plan.batch, device.torch, part))
+            return loss(BatchRNG(step_seed, config.batch, rng_device, part))
 
-        return accumulate_gradients(network, plan.batch, loss_over, checkpoints)
+        return accumulate_gradients(network, config.batch, loss_over, checkpoints)
 
     with device.deterministic():
-        course = TrainState(network, plan, checkpoints)
-        step = record_step(network, plan, loss, seed, device, checkpoints) or by_parts
-        _follow(course, step, seed, context.progress)
+        state = TrainState(network, config, checkpoints)
+        step = record_step(network, config, loss, seed, device, checkpoints) or gradient
+        _run_steps(state, step, seed, context.progress)
     network.zero_grad()
-    return course.losses
+    return state.losses
 
 
-def _follow(course: TrainState, step: Gradient, seed: Seed, progress: ProgressCallback) -> None:
-    """Go a course to its end."""
-    plan, checkpoints, reported = course.plan, course.checkpoints, time.monotonic()
-    while course.step < plan.steps:
-        course.apply_gradients(step(course.seed(seed)))
-        last = course.step == plan.steps
-        keeps = checkpoints.should_save(ends=last)
-        looks = last or keeps or time.monotonic() - reported > REPORT_SECONDS
-        if not current_group().broadcast(looks):
+def _run_steps(
+    state: TrainState, gradient: Gradient, seed: Seed, progress: ProgressCallback
+) -> None:
+    config, checkpoints, reported = state.config, state.checkpoints, time.monotonic()
+    while state.step < config.steps:
+        state.apply_gradients(gradient(state.step_seed(seed)))
+        last = state.step == config.steps
+        saves = checkpoints.should_save(ends=last)
+        if config.report_every:
+            due = state.step % config.report_every == 0
+        else:
+            due = time.monotonic() - reported > REPORT_SECONDS
+        if not current_group().broadcast(last or saves or due):
             continue
-        reported, value = time.monotonic(), course.sync_losses()
-        if value is None:
+        reported, loss = time.monotonic(), state.sync_losses()
+        if loss is None:
             continue
-        progress("train", course.step, plan.steps, course.step * plan.batch, value)
-        if keeps:
-            course.save()
+        progress("train", state.step, config.steps, state.step * config.batch, loss)
+        if saves:
+            state.save()
             signals.raise_if_stop_requested()
-    course.finish()
+    state.finish()
 
 
 def check_images(images: Images, conditional: bool = False) -> None:
-    """Refuse images that nothing can be learned from.
+    """Raises an error for a training set that no model can be trained on.
 
     Raises:
-        UserError: there are none, or a conditional model meets one without a class.
+        UserError: it is empty, or a conditional model is given an image without a class.
     """
     if not len(images):
         raise UserError("training set: it is empty; give the generator at least one image")
@@ -120,7 +125,7 @@ def check_images(images: Images, conditional: bool = False) -> None:
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put saved weights into a network.
+    """Puts saved weights into a network.
 
     Raises:
         UserError: they belong to a network of another shape.
@@ -135,7 +140,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def cpu_state(network: nn.Module) -> dict[str, Tensor]:
-    """A network's weights as named tensors on the CPU, in the order of their indices."""
+    """Returns a network's weights as named tensors on the CPU, contiguous."""
     return {
         name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()
     }

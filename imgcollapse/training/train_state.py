@@ -1,126 +1,119 @@
-"""How far a training has come, kept and taken up again."""
+"""The state of a training: what is saved, restored, and rolled back when it diverges."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from imgcollapse.core.errors import Diverged
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager
 from imgcollapse.io.checksums import sha256_of_tensors
-from imgcollapse.io.training_tensors import (
-    pack_training_state,
-    unpack_training_state,
-)
 from imgcollapse.training.training_config import TrainingConfig
 
-STAGE, RETRIED = "fit", "retried"
+RETRIED = "retried"
 
 
 class TrainState:
-    """A network, the moving average of its weights, its optimizer, and the steps they have taken.
+    """A network, its optimizer, the moving average of its weights, and the steps taken.
 
-    It begins where the scratch folder left off. Where numbers end it goes back to what was kept
-    last, or to the start, and goes on from there with other batches: once.
+    It starts from the latest checkpoint. When the loss or a weight is not finite, it rolls back to
+    the latest checkpoint, or to the start, and goes on with other batches, once.
 
     Attributes:
         step: steps taken.
-        losses: of those taken here that led to where it is, as far as somebody has looked.
+        losses: losses of the steps taken here that led to this state, up to the last sync.
     """
 
     def __init__(
-        self, network: nn.Module, plan: TrainingConfig, checkpoints: CheckpointManager
+        self, network: nn.Module, config: TrainingConfig, checkpoints: CheckpointManager
     ) -> None:
-        self.network, self.plan, self.checkpoints, self.step = network, plan, checkpoints, 0
+        self.network, self.config, self.checkpoints, self.step = network, config, checkpoints, 0
         self.weights: list[Tensor] = list(network.parameters())
-        self.ema = [weight.detach().clone() for weight in self.weights if plan.ema]
-        self.optimizer = torch.optim.Adam(
-            self.weights, plan.lr, weight_decay=plan.weight_decay, fused=True
-        )
+        self.ema = [weight.detach().clone() for weight in self.weights if config.ema]
+        self.optimizer = config.optimizer(self.weights, config.lr, config.weight_decay)
         self.losses: list[float] = []
-        self._unseen: list[Tensor] = []
+        self._unread: list[Tensor] = []
         self._start = {name: t.clone() for name, t in network.state_dict().items()}
-        self._go_on_from_latest()
+        self._restore_latest()
         self._joined = self.step
 
-    def seed(self, seed: Seed) -> Seed:
-        """Names the draws of the next step, from the training's `seed`."""
-        return (
-            (seed / "retry" if RETRIED in self.checkpoints.metadata else seed) / "step" / self.step
-        )
+    def step_seed(self, seed: Seed) -> Seed:
+        """Returns the seed of the next step's draws, below the training's `seed`."""
+        retried = RETRIED in self.checkpoints.metadata
+        return (seed / "retry" if retried else seed) / "step" / self.step
 
     def apply_gradients(self, loss: Tensor) -> None:
-        """Take one step along the gradient that `loss` has left in the network."""
-        plan, step = self.plan, self.step
-        if plan.clip is not None:
-            nn.utils.clip_grad_norm_(self.weights, plan.clip)
+        """Takes one optimizer step along the gradient of `loss`, which is in the network."""
+        config, step = self.config, self.step
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(self.weights, config.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate(step)
+            group |= config.hyperparameters(step)
         self.optimizer.step()
         with torch.no_grad():
             if self.ema:  # all at once: weights are many and small
-                get_ema_multi_avg_fn(plan.ema_decay(step))(self.ema, self.weights, step)
+                get_ema_multi_avg_fn(config.ema_decay(step))(self.ema, self.weights, step)
         self.step += 1
-        self._unseen.append(loss)
+        self._unread.append(loss)
         if step == 0 and FIRST_STEP not in self.checkpoints.metadata:
             self.checkpoints.add_metadata(FIRST_STEP, sha256_of_tensors(self.network.state_dict()))
 
     def sync_losses(self) -> float | None:
-        """The latest loss, or None where numbers ended and the course has gone back.
+        """Reads the losses from the device; returns the latest, or None after a rollback.
 
-        Reading losses waits for the device, so not at every step.
+        Reading waits for the device, so it is not done at every step.
 
         Raises:
-            Diverged: numbers ended a second time.
+            Diverged: the loss or a weight is not finite for the second time.
         """
-        losses, self._unseen = torch.stack(self._unseen).tolist(), []
+        losses, self._unread = torch.stack(self._unread).tolist(), []
         first = self.step - len(losses) + 1
         bad = [(first + i, loss) for i, loss in enumerate(losses) if not math.isfinite(loss)]
         why = f"the loss is {bad[0][1]} in step {bad[0][0]}" if bad else None
-        sound = torch.stack([weight.isfinite().all() for weight in self.weights]).all()
-        if why is None and not bool(sound):
-            why = f"a weight is no number any more after step {self.step}"
+        finite = torch.stack([weight.isfinite().all() for weight in self.weights]).all()
+        if why is None and not bool(finite):
+            why = f"a weight is not finite after step {self.step}"
         if why is None:
             self.losses += losses
             return losses[-1]
-        self._go_back(f"{why} of {self.plan.steps}")
+        self._roll_back(f"{why} of {self.config.steps}")
         return None
 
     def save(self) -> None:
-        """Keep it as it is; after a `look` that found numbers."""
-        self.checkpoints.save(
-            STAGE, self.step, pack_training_state(self.network, self.optimizer, self.ema)
-        )
+        """Saves a checkpoint; to be called after `sync_losses` found finite numbers."""
+        tensors = pack_tensors(self.network, self.optimizer, self.ema)
+        self.checkpoints.save(self.config.stage, self.step, tensors)
 
     def finish(self) -> None:
-        """Leave the averaged weights in the network."""
+        """Leaves the averaged weights in the network."""
         with torch.no_grad():
             for weight, mean in zip(self.weights, self.ema, strict=False):
                 weight.copy_(mean)
         self.network.eval()
 
-    def _go_back(self, why: str) -> None:
-        facts, lr = (
-            self.checkpoints.metadata,
-            f"lower lr ({self.plan.lr:g}), or use precision float32",
-        )
-        if RETRIED in facts:
+    def _roll_back(self, why: str) -> None:
+        metadata, config = self.checkpoints.metadata, self.config
+        if RETRIED in metadata:
             raise Diverged(
-                f"generator.lr: {facts[RETRIED]['why']}; with other batches from step "
-                f"{facts[RETRIED]['from_step']} on {why}; {lr}"
+                f"{config.setting}.lr: {metadata[RETRIED]['why']}; with other batches from step "
+                f"{metadata[RETRIED]['from_step']} on {why}; lower lr ({config.lr:g}), or use "
+                "precision float32"
             )
-        self._go_back_to_start()
-        self._go_on_from_latest()
+        self._restore_start()
+        self._restore_latest()
         del self.losses[max(0, self.step - self._joined) :]
         self._joined = min(self._joined, self.step)
         self.checkpoints.add_metadata(RETRIED, {"from_step": self.step, "why": why})
         self.checkpoints.log(f"{why}: going on from step {self.step} with other batches")
 
-    def _go_back_to_start(self) -> None:
+    def _restore_start(self) -> None:
         self.network.load_state_dict(self._start)
         with torch.no_grad():
             for mean, weight in zip(self.ema, self.weights, strict=False):
@@ -128,7 +121,53 @@ class TrainState:
         self.optimizer.state.clear()
         self.step = 0
 
-    def _go_on_from_latest(self) -> None:
-        if kept := self.checkpoints.load_latest(STAGE):
-            unpack_training_state(kept.tensors, self.network, self.optimizer, self.ema)
+    def _restore_latest(self) -> None:
+        if kept := self.checkpoints.load_latest(self.config.stage):
+            unpack_tensors(kept.tensors, self.network, self.optimizer, self.ema)
             self.step = kept.step
+
+
+def pack_tensors(
+    network: nn.Module, optimizer: Optimizer, average: Sequence[Tensor] = ()
+) -> dict[str, Tensor]:
+    """Copies a network, its optimizer's state and averaged weights to named tensors on the CPU.
+
+    The optimizer's hyperparameters are left out: they follow from the step.
+    """
+    parts: dict[str, Tensor] = {f"network/{k}": t for k, t in network.state_dict().items()}
+    for weight, of_weight in optimizer.state_dict()["state"].items():
+        parts |= {f"optimizer/{weight}/{k}": t for k, t in of_weight.items()}
+    parts |= {f"average/{weight}": t for weight, t in enumerate(average)}
+    return {name: t.detach().to("cpu", copy=True) for name, t in parts.items()}
+
+
+def unpack_tensors(
+    tensors: Mapping[str, Tensor],
+    network: nn.Module,
+    optimizer: Optimizer,
+    average: Sequence[Tensor] = (),
+) -> None:
+    """Restores what `pack_tensors` has copied, bit for bit."""
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        part, _, name = path.partition("/")
+        if part == "network":
+            weights[name] = tensor
+        elif part == "optimizer":
+            weight, _, key = name.partition("/")
+            state.setdefault(int(weight), {})[key] = tensor
+        else:
+            with torch.no_grad():
+                average[int(name)].copy_(tensor)
+    network.load_state_dict(weights)
+    shown = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # A fused optimizer step walks through a weight and its state in the order of their memory.
+    state = {i: {k: _in_layout_of(shown[i], t) for k, t in of.items()} for i, of in state.items()}
+    groups: Any = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _in_layout_of(weight: Tensor, tensor: Tensor) -> Tensor:
+    same = tensor.shape == weight.shape and tensor.dtype == weight.dtype
+    return torch.empty_like(weight).copy_(tensor) if same else tensor

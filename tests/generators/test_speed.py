@@ -13,7 +13,7 @@ from imgcollapse.generators import DDPM, ddpm
 from imgcollapse.generators.optimize import compile_error, optimize_network
 from imgcollapse.generators.unet import unet
 from imgcollapse.io.checkpoints import CheckpointManager
-from imgcollapse.io.training_tensors import pack_training_state, unpack_training_state
+from imgcollapse.training.train_state import pack_tensors, unpack_tensors
 
 from .conftest import noise_images
 
@@ -97,9 +97,9 @@ def test_a_training_whose_channels_come_last_is_taken_up_with_the_same_bits(seed
     unbroken, other = begin(), begin()
     step(*unbroken, 0)
     kept = {
-        name: t.contiguous() for name, t in pack_training_state(*unbroken).items()
+        name: t.contiguous() for name, t in pack_tensors(*unbroken).items()
     }  # as a file holds them
-    unpack_training_state(kept, *other)
+    unpack_tensors(kept, *other)
     for training in (unbroken, other):
         step(*training, 1)
     for one, same in zip(unbroken[0].parameters(), other[0].parameters(), strict=True):

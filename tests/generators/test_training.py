@@ -12,7 +12,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.loop import train
-from imgcollapse.training.training_config import TrainingConfig
+from imgcollapse.training.training_config import TrainingConfig, adamw
 
 from .conftest import Watcher, noise_images
 
@@ -23,12 +23,30 @@ class Point(nn.Module):
         self.at = nn.Parameter(torch.zeros(()))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 60])
+def test_one_cycle_has_the_bits_of_torchs(steps: int) -> None:
+    config = TrainingConfig(steps, batch=1, lr=3e-3, schedule="one-cycle", optimizer=adamw)
+    optimizer = config.optimizer([torch.zeros(1, requires_grad=True)], config.lr, 0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
+    for step in range(steps):
+        (group,) = optimizer.param_groups
+        assert config.hyperparameters(step) == {name: group[name] for name in ("lr", "betas")}
+        optimizer.step()
+        schedule.step()
+
+
 def test_step_size_warms_up_and_anneals() -> None:
     constant = TrainingConfig(steps=10, batch=1, lr=1.0, warmup=3)
-    assert [constant.learning_rate(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    annealed = TrainingConfig(steps=10, batch=1, lr=1.0, warmup=2, anneal=True)
-    assert annealed.learning_rate(6) == pytest.approx(0.5)  # half way down the cosine
-    assert annealed.learning_rate(9) == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
+    assert [constant.hyperparameters(step)["lr"] for step in range(5)] == [
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        1.0,
+    ]
+    annealed = TrainingConfig(steps=10, batch=1, lr=1.0, warmup=2, schedule="cosine")
+    assert annealed.hyperparameters(6)["lr"] == pytest.approx(0.5)  # half way down the cosine
+    assert annealed.hyperparameters(9)["lr"] == pytest.approx((1 + math.cos(math.pi * 7 / 8)) / 2)
 
 
 def test_keeps_the_moving_average_of_the_weights(
