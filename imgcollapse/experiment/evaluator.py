@@ -17,7 +17,7 @@ from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment import data_parallel, null_model
-from imgcollapse.generators.base import Likelihood, Model
+from imgcollapse.generators.base import Model
 from imgcollapse.oracle import FrozenOracle, Predictions
 
 
@@ -193,10 +193,8 @@ class Evaluator:
 
     def likelihood_metrics(self, g: int, model: Model) -> list[dict[str, Any]]:
         """Metric rows about the likelihood of held-out real images under generation g's model."""
-        if not isinstance(model, Likelihood):
-            return []
-        bits = model.bits_per_dim(self.real.reference)
-        return metrics.likelihood_rows(g, bits, model.dimensions, self.study.metrics)
+        likelihood = self.study.generator.likelihood(model, self.real.reference)
+        return metrics.likelihood_rows(g, *likelihood, self.study.metrics) if likelihood else []
 
     @cached_property
     def _floors(self) -> list[Mapping[str, Any]]:

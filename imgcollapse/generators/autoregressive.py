@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabeled
-from imgcollapse.generators.base import Generator, Model
+from imgcollapse.generators.base import Generator, Likelihood, Model
 from imgcollapse.generators.sampling import require_finite, sample_in_batches
 from imgcollapse.generators.token_sampling import probabilities, sample_token
 from imgcollapse.generators.tokens import AnyTokens, PixelTokens, Tokenizer
@@ -91,6 +91,15 @@ class Autoregressive(Generator):
         if warm and self.warm_start and self.warm_steps:
             return self.warm_steps
         return self.steps or math.ceil(self.epochs * images / self.batch)
+
+    def images_at_once(self, images: int) -> int:
+        """At most `sample_batch`."""
+        return min(images, self.sample_batch)
+
+    def likelihood(self, model: Model, images: Images) -> Likelihood:
+        """The bits per dimension of the images' tokens; see `LanguageModel.bits_per_dim`."""
+        assert isinstance(model, LanguageModel)
+        return Likelihood(model.bits_per_dim(images), model.tokenizer.dimensions)
 
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
@@ -190,11 +199,6 @@ class LanguageModel:
             sums.append(logits.sum())
         require_finite(torch.stack(sums))
         return torch.stack(written, dim=1)
-
-    @property
-    def dimensions(self) -> str:
-        """What `bits` are bits of."""
-        return self.tokenizer.dimensions
 
     @torch.inference_mode()
     def bits_per_dim(self, images: Images) -> Tensor:

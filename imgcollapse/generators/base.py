@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor
 
@@ -16,35 +16,33 @@ class Model(Protocol):
     """A trained generator."""
 
     def sample(self, labels: Tensor, context: RunContext) -> Images:
-        """Draw one image for each label.
+        """Draws one image for each label.
 
         Args:
-            labels: int16[N], the class asked for; an unconditional model uses only their number.
+            labels: int16[N], the classes; an unconditional model uses only their number.
             context: the seed of the draws, progress, and checkpoints of the images drawn so far.
 
         Returns:
-            N images; their labels are what was asked for, or `UNKNOWN` from an unconditional model;
-            a resampled image keeps the label of the image it copies.
+            N images with the labels asked for; with `UNKNOWN` from an unconditional model; a
+            resampled image keeps the label of the image it copies.
         """
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Everything needed to restore the model, as named tensors on the CPU."""
+        """Returns everything needed to restore the model, as named tensors on the CPU."""
         ...
 
 
-@runtime_checkable
-class Likelihood(Protocol):
-    """A trained generator that knows how likely an image is."""
+class Likelihood(NamedTuple):
+    """Exact likelihoods of N images under a model.
 
-    @property
-    def dimensions(self) -> str:
-        """What its bits are bits of; they compare where this is the same."""
-        ...
+    Attributes:
+        bits_per_dim: -log2 p / (C H W) of each image: float64[N].
+        dimensions: the units that are coded; bits compare only where this is the same.
+    """
 
-    def bits_per_dim(self, images: Images) -> Tensor:
-        """Exact bits per dimension of each image, -log2 p / (C H W): float64[N]."""
-        ...
+    bits_per_dim: Tensor
+    dimensions: str
 
 
 class Generator(Component, ABC):
@@ -53,9 +51,9 @@ class Generator(Component, ABC):
     Attributes:
         conditional: whether it is asked for a class.
         warm_start: whether training starts from the previous generation's model.
-        by_heart: whether a model is nothing but its training set, so that none is saved.
-        divides: whether `fit` and `sample` share their work with the processes that are here
-            (core/world.py); what does not is the first process's alone.
+        stores_training_set: whether a model is its training set, so that none is saved.
+        supports_data_parallel: whether `fit` and `sample` divide their work among the processes of
+            a job (parallel/process_group.py); without it the first process does all of it.
     """
 
     stores_training_set: ClassVar[bool] = False
@@ -69,12 +67,25 @@ class Generator(Component, ABC):
         return self.warm_start
 
     def training_steps(self, images: int, warm: bool = False) -> int | None:
-        """Optimizer steps on so many images, from scratch or warm; None if it takes none."""
+        """Returns the optimizer steps for a number of images; None if it takes none."""
+        return None
+
+    def with_steps(self, steps: int) -> Self | None:
+        """Returns the same generator with other `steps`; None if it has no such setting."""
+        has_steps = "steps" in type(self).model_fields
+        return self.model_copy(update={"steps": steps}) if has_steps else None
+
+    def images_at_once(self, images: int) -> int:
+        """Returns how many of a number of images `sample` draws in its first batch."""
+        return images
+
+    def likelihood(self, model: Model, images: Images) -> Likelihood | None:
+        """Returns the exact likelihood of images under a model of this generator, if it has one."""
         return None
 
     @abstractmethod
     def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> Model:
-        """Train on `images`, from the start or from the `previous` generation's model.
+        """Trains on `images`, from scratch or from the `previous` generation's model.
 
         Args:
             images: the training set.

@@ -112,6 +112,10 @@ class DDPM(Generator):
         """`steps` from scratch, `warm_steps` from the previous model."""
         return (self.warm_steps or self.steps) if warm and self.warm_start else self.steps
 
+    def images_at_once(self, images: int) -> int:
+        """At most `sample_batch`."""
+        return min(images, self.sample_batch)
+
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
     ) -> DiffusionModel:

@@ -37,6 +37,10 @@ class CNN(Oracle):
     lr: Annotated[float, Field(gt=0)] = 3e-3
     flip: bool = False
 
+    def training_steps(self, images: int) -> int:
+        """`steps`."""
+        return self.steps
+
     def build(self, context: RunContext) -> FrozenOracle:
         """Layers with torch's own initial weights."""
         (channels, height, _), device = context.shape, context.device

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field
@@ -217,6 +217,15 @@ class Oracle(Component, ABC):
     """
 
     reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
+
+    def training_steps(self, images: int) -> int | None:
+        """Returns the optimizer steps for a number of images; None if it takes none."""
+        return None
+
+    def with_steps(self, steps: int) -> Self | None:
+        """Returns the same oracle with other `steps`; None if it has no such setting."""
+        has_steps = "steps" in type(self).model_fields
+        return self.model_copy(update={"steps": steps}) if has_steps else None
 
     @abstractmethod
     def build(self, context: RunContext) -> FrozenOracle:

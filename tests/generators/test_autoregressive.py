@@ -107,7 +107,7 @@ def test_all_generations_go_by_the_first_one_s_words(seed: Seed, reporter: Watch
     two = settings.fit(later, run_context(seed / 2, progress=reporter), one)
     alone = settings.fit(later, run_context(seed / 2, progress=reporter))
     assert two.state()["alphabet/codebook"].equal(one.state()["alphabet/codebook"])
-    assert two.dimensions == one.dimensions != alone.dimensions
+    assert two.tokenizer.dimensions == one.tokenizer.dimensions != alone.tokenizer.dimensions
     # Handing words down is no warm start: one step of Adam moves a weight by 1e-3 at most.
     moved = two.network.positions.weight - one.network.positions.weight
     assert moved.std() > 0.02  # two independent draws of standard deviation 0.02 differ by 0.028

@@ -106,7 +106,8 @@ def measure_cost(study: Study) -> CostProfile:
     def fit_oracle(part: Any) -> Any:
         return part.fit(real.oracle, real.calibration, context)
 
-    oracle, oracle_cost, _ = _try(study.oracle, fit_oracle, getattr(study.oracle, "steps", None))
+    oracle_steps = study.oracle.training_steps(len(real.oracle))
+    oracle, oracle_cost, _ = _try(study.oracle, fit_oracle, oracle_steps)
     at = time.perf_counter()
     codebook = prepare_codebook(study, real, None)
     evaluator = Evaluator(study, real, oracle, device, NullProgress(), codebook)
@@ -137,7 +138,7 @@ def measure_cost(study: Study) -> CostProfile:
         device=environment(device)["device"],  # pyright: ignore[reportArgumentType]
         took=_since(began),
         load=load,
-        oracle=oracle_cost.seconds(getattr(study.oracle, "steps", None)),
+        oracle=oracle_cost.seconds(oracle_steps),
         once=once + max(cold - measure, 0),
         training=training,
         sample=sample,
@@ -164,21 +165,22 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
     if steps is None:
         at = time.perf_counter()
         return fit(part), TrainingCost(_since(at), 0.0), 0
-    if "steps" not in type(part).model_fields:
+    one_step = part.with_steps(1)
+    if one_step is None:
         raise UserError(
             f"--dry-run: {part.kind} takes steps and has no setting `steps`, so that a few cannot "
             "be timed; give it one"
         )
-    first = fit(part.model_copy(update={"steps": 1}))  # it loads and allocates
+    first = fit(one_step)  # it loads and allocates
     at = time.perf_counter()
-    fit(part.model_copy(update={"steps": 1}))
+    fit(one_step)
     setup, few, taken = _since(at), 1, 0.0
     if setup > 4 * BUDGET:  # the setup is negligible beside a step
         return first, TrainingCost(0.0, setup), few
     while few < steps and taken < BUDGET:
         few = min(4 * few, steps)
         at = time.perf_counter()
-        first = fit(part.model_copy(update={"steps": few}))
+        first = fit(part.with_steps(few))
         taken = _since(at) - setup
     step = max(taken, 0.0) / max(few - 1, 1)
     return first, TrainingCost(max(setup - step, 0.0), step), few
@@ -187,7 +189,7 @@ def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, 
 def _draw(study: Study, real: RealData, model: Model, context: RunContext) -> tuple[Images, float]:
     """Draws a batch of samples; returns it and the seconds for each."""
     n = study.samples or len(real.train)
-    batch = min(n, getattr(study.generator, "sample_batch", DRAWN), DRAWN)
+    batch = min(study.generator.images_at_once(n), DRAWN)
     labels = torch.full((batch,), UNKNOWN, dtype=torch.int16)
     if study.generator.conditional:
         labels = study.labels.draw(real.shares, real.shares, batch, context.seed / "labels")

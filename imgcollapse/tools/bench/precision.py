@@ -10,7 +10,6 @@ import torch
 from imgcollapse.core.device import Device, choose_device
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.generators import DDPM, VAE
-from imgcollapse.generators.base import Generator
 from imgcollapse.tools.bench.pairs import in_turns
 from imgcollapse.tools.bench.pictures import dogs
 from imgcollapse.tools.bench.plan import BenchSettings
@@ -24,7 +23,7 @@ DRAWN = {"smoke": 10, "small": 500, "real": 1000, "gpu": 5000}
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """Training and sampling of a VAE and of two diffusion models."""
     steps = STEPS[bench.size]
-    shown: dict[str, tuple[Generator, Images]] = {
+    shown: dict[str, tuple[VAE | DDPM, Images]] = {
         "VAE, 28 px gray": (VAE(steps=steps), dogs(1000, 28, gray=True)),
         "DDPM, 16 px, patch 2": (DDPM(steps=steps, attention=False, patch=2), dogs(1000, 16)),
         "DDPM, 32 px": (DDPM(steps=steps, channels=(32, 64, 64)), dogs(1000, 32)),
@@ -33,7 +32,7 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
         shown = {"VAE, 28 px gray": (VAE(steps=steps, width=4), dogs(20, 28, gray=True))}
     low, full = (choose_device(str(bench.device.torch), each) for each in ("bfloat16", "float32"))
     for name, (part, images) in shown.items():
-        batch: int = getattr(part, "batch")  # noqa: B009
+        batch = part.batch
         models: dict[str, Any] = {}
 
         def fit(

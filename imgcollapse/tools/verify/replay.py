@@ -171,7 +171,7 @@ def _sampling(bench: Bench) -> tuple[str, bool]:
     bench.has(SAMPLES, MODEL)
     generator, recorded = bench.study.generator, bench.lineage.samples(bench.g)
     # Without a batch of its own a generator draws so fast that all is drawn again.
-    n = min(getattr(generator, "sample_batch", None) or len(recorded), len(recorded))
+    n = generator.images_at_once(len(recorded))
     first = recorded[torch.arange(n)]
     asked = first.labels if generator.conditional else torch.full((n,), UNKNOWN, dtype=torch.int16)
     drawn = bench.model(bench.g).sample(asked, bench.context("sample"))
