@@ -1,4 +1,4 @@
-"""Begin or resume a study: what is checked and written down before the loop starts."""
+"""Starts or resumes a study: checks it, records it, and runs its lineages."""
 
 from __future__ import annotations
 
@@ -51,45 +51,44 @@ def run(
     overrides: Sequence[str] = (),
     smoke: bool = False,
     reporter: ProgressReporter | None = None,
-    allow_drift: bool = False,
+    allow_env_change: bool = False,
 ) -> Run:
-    """Run a study, or what is left of it, in the folder `out`.
+    """Runs a study, or what is left of it, in the folder `out`.
 
-    A lineage that diverges ends there, and says so; see `Lineage.diverged`.
+    A lineage that diverges ends there; see `Lineage.diverged`.
 
     Args:
         study: a `Study`, or the path of a YAML file to read with `overrides` and `smoke`.
         out: the run folder; a study that has begun there is resumed.
         overrides: `key=value` settings.
         smoke: apply the file's `smoke:` section.
-        watcher: told about progress; none is silent.
-        allow_drift: go on also where the machine or the software is another than before; it is
-            written down.
+        reporter: takes progress; none shows nothing.
+        allow_env_change: resume also on another machine or with other software than before; the
+            change is recorded.
 
     Raises:
-        UserError: something about the study, its data or the folder must be mended first, or
-            another process works in the folder.
-        Stopped: a signal asked for it, where the program listens (core/stop.py).
+        UserError: the study, its data or the folder has a problem to be fixed first, or another
+            process works in the folder.
+        Stopped: a signal asked for it, where the program listens (core/signals.py).
     """
     if isinstance(study, Study):
         if overrides or smoke:
-            raise ValueError(
-                "overrides and smoke change a file; a Study is changed before it is run"
-            )
+            raise ValueError("overrides and smoke change a file; change a Study before it is run")
     else:
         study = load_study(study, overrides, smoke)
     out, reporter = Path(out), reporter or NullProgress()
     Run.find(out, study.resolved())  # before anything is written, a lock included
     with folder_lock(out, reporter.log):
-        begun, evaluator = begin(study, out, reporter, allow_drift=allow_drift)
-        for lineage in begun.lineages:
-            with nullcontext() if lineage.path == out else folder_lock(lineage.path, reporter.log):
+        started, evaluator = begin(study, out, reporter, allow_env_change=allow_env_change)
+        for lineage in started.lineages:
+            alone = lineage.path == out
+            with nullcontext() if alone else folder_lock(lineage.path, reporter.log):
                 try:
                     run_lineage(evaluator, lineage)
-                except Diverged as lost:
-                    reporter.log(str(lost))
-            begun.write_tables()
-    return begun
+                except Diverged as error:
+                    reporter.log(str(error))
+            started.write_tables()
+    return started
 
 
 def begin(
@@ -97,74 +96,75 @@ def begin(
     out: Path,
     reporter: ProgressReporter,
     sibling: Path | None = None,
-    allow_drift: bool = False,
+    allow_env_change: bool = False,
 ) -> tuple[Run, Evaluator]:
-    """Write down that a study begins, or goes on; nobody else may work in its folder meanwhile.
+    """Records that a study begins, or is resumed; no other process may work in its folder.
 
     Args:
         study: its settings.
         out: the run folder.
-        watcher: told about progress.
-        sibling: a run folder whose oracle is taken over where training it again would give the
-            same bits.
-        allow_drift: as in `run`.
+        reporter: takes progress.
+        sibling: a run folder whose oracle is reused if training it again gives the same bits.
+        allow_env_change: as in `run`.
 
     Raises:
-        UserError: something about the study, its data or the folder must be mended first.
+        UserError: the study, its data or the folder has a problem to be fixed first.
     """
     with process_group.on_all_processes(setup_device, study):
         device = setup_device(study)
     begun = Run.find(out, study.resolved())
-    changed = _changed(begun, study, device, reporter, allow_drift) if begun else {}
+    changes = _accepted_changes(begun, study, device, reporter, allow_env_change) if begun else {}
     real = load_real_data(study, begun, reporter)
     if begun is None:
         atomic.check_writable(out)
-    work = out / ORACLE_WORK
-    oracle = prepare_oracle(study, real, begun, device, reporter, sibling, work)
-    evaluator = _laboratory(study, real, oracle, device, reporter, begun, sibling)
+    checkpoints = out / ORACLE_WORK
+    oracle = prepare_oracle(study, real, begun, device, reporter, sibling, checkpoints)
+    evaluator = _evaluator(study, real, oracle, device, reporter, begun, sibling)
     derived: dict[str, Mapping[str, Tensor]] = {
         SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
     }
-    done_elsewhere = begun is not None and begun.changed_since(environment(device)) and not changed
-    about: dict[str, Any] = {}
-    if not done_elsewhere:  # else nobody needs them, and here they would have other bits
+    finished = begun is not None and begun.changed_since(environment(device)) and not changes
+    identity: dict[str, Any] = {}
+    if not finished:  # a finished run needs them no more, and here they would have other bits
         derived |= {REAL_SIDE: evaluator.reference.state(), CHANCE: evaluator.null_model}
-        about = {"features": evaluator.features_from}
+        identity = {"features": evaluator.features_from}
     if begun is None:
         fixed = {ORACLE: oracle.state()}
         if evaluator.codebook:
             fixed[VOCABULARY] = evaluator.codebook.state()
-        begun = Run.begin(out, _record(study, real, oracle, device) | about, fixed | derived)
+        record = _record(study, real, oracle, device) | identity
+        begun = Run.begin(out, record, fixed | derived)
     else:
         atomic.remove_orphans(out)
-        begun.extend(study.resolved(), derived, changed, **about)
-    CheckpointManager(work).delete()
-    _sign(begun, device)
+        begun.extend(study.resolved(), derived, changes, **identity)
+    CheckpointManager(checkpoints).delete()
+    _set_environment(begun, device)
     return begun, evaluator
 
 
 def join(
-    study: Study, out: Path, reporter: ProgressReporter, allow_drift: bool = False
+    study: Study, out: Path, reporter: ProgressReporter, allow_env_change: bool = False
 ) -> tuple[Run, Evaluator]:
-    """Work on a run that has begun, beside others who work on other lineages of it.
+    """Opens a run that has begun, to work beside others on another lineage of it.
 
     Writes nothing: what all lineages share is there already.
 
     Raises:
-        UserError: the run has not begun, or something about it must be mended first.
+        UserError: the run has not begun, or has a problem to be fixed first.
     """
     device = setup_device(study)
     begun = Run.find(out, study.resolved())
     if begun is None:
         raise UserError(f"{out}: the study has not begun; begin it first")
-    _changed(begun, study, device, reporter, allow_drift)
+    _accepted_changes(begun, study, device, reporter, allow_env_change)
     real = load_real_data(study, begun, NullProgress())
     oracle = prepare_oracle(study, real, begun, device, reporter)
-    _sign(begun, device)
-    return begun, _laboratory(study, real, oracle, device, reporter, begun)
+    _set_environment(begun, device)
+    return begun, _evaluator(study, real, oracle, device, reporter, begun)
 
 
 def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) -> dict[str, Any]:
+    """The first contents of run.json."""
     return {
         "study": study.resolved(),
         "classes": list(real.classes),
@@ -182,58 +182,59 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
     }
 
 
-def _laboratory(
+def _evaluator(
     study: Study,
     real: RealData,
     oracle: FrozenOracle,
     device: Device,
     reporter: ProgressReporter,
-    begun: Run | None,
+    run: Run | None,
     sibling: Path | None = None,
 ) -> Evaluator:
-    """The laboratory, which does not find again what the run or a sibling has found to its bits."""
-    known = CachedFindings(
-        load_cached_reference(study, real, oracle, device, begun, sibling),
-        load_cached_null_model(study, begun, device),
-        _measured(begun, environment(device)) if begun else (),
+    """Builds the evaluator, reusing reference statistics cached by this run or a sibling."""
+    cached = CachedFindings(
+        load_cached_reference(study, real, oracle, device, run, sibling),
+        load_cached_null_model(study, run, device),
+        _measured_rows(run, environment(device)) if run else (),
     )
-    codebook = prepare_codebook(study, real, begun)
-    return Evaluator(study, real, oracle, device, reporter, codebook, known)
+    codebook = prepare_codebook(study, real, run)
+    return Evaluator(study, real, oracle, device, reporter, codebook, cached)
 
 
-def _measured(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Rows of metrics.csv with all floors that the run has, where they were made as here."""
+def _measured_rows(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Rows of metrics.csv with all of the run's floors, if measured in the same environment."""
     for lineage in run.lineages:
         for g in {0, lineage.generations - 1} if lineage.generations else ():
-            with suppress(UserError):  # whoever needs a damaged manifest says so
+            with suppress(UserError):  # a damaged manifest is reported where it is needed
                 manifest = lineage.manifest(g)
                 if manifest["made_with"] == made_with:
                     yield from manifest["metrics"]
                 lineage.invalidate(g)  # others may work there, and it has megabytes of findings
 
 
-def _sign(run: Run, device: Device) -> None:
-    """What is made from here on says by what."""
+def _set_environment(run: Run, device: Device) -> None:
+    """Has the manifests that are written from here on name this environment."""
     for lineage in run.lineages:
         lineage.made_with = environment(device)
 
 
-def _changed(
-    run: Run, study: Study, device: Device, reporter: ProgressReporter, allow_drift: bool
+def _accepted_changes(
+    run: Run, study: Study, device: Device, reporter: ProgressReporter, allow_env_change: bool
 ) -> dict[str, tuple[Any, Any]]:
-    """What has changed since the run's last sitting that later generations' bits depend on.
+    """Changes of the environment since the run was last worked on; none if it is finished.
 
     Raises:
-        UserError: something has, nobody allows it, and there are generations left to make.
+        UserError: there are some that were not allowed.
     """
-    changed = run.changed_since(environment(device))
-    if not changed or all(lineage.generations > study.generations for lineage in run.lineages):
+    changes = run.changed_since(environment(device))
+    if not changes or all(lineage.generations > study.generations for lineage in run.lineages):
         return {}
-    listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changed.items())
-    if not allow_drift:
+    listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changes.items())
+    if not allow_env_change:
         raise UserError(
-            f"{run.path}: since its last sitting {listed} changed, and later generations would not "
-            "have an unbroken run's bits; go back to what it was, or accept it with --allow-drift"
+            f"{run.path}: {listed} changed since the run was last worked on, and later generations "
+            "would not have the bits of an uninterrupted run; go back to what it was, or accept it "
+            "with --allow-env-change"
         )
-    reporter.log(f"Goes on with {listed} changed; {run.path / RECORD} says so.")
-    return changed
+    reporter.log(f"Resumes with {listed} changed; {run.path / RECORD} records it.")
+    return changes

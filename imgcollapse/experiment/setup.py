@@ -1,4 +1,4 @@
-"""What a study needs before anything is made or measured: a device, real images, an oracle."""
+"""Prepares what a study needs before it is run: device, real images, oracle, codebook, caches."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ DECIDES_NOTHING = (
     *("__main__.py", "cli", "tools", "sweeps", "report"),
     *("experiment/forecast", "core/progress.py"),
 )
-"""What of this package no generation's bits depend on: it starts runs, or reads them."""
+"""Files of this package that no generation's bits depend on: they start runs, or read them."""
 
 
 def setup_device(study: Study) -> Device:
-    """The study's device; torch and linear algebra are held to its number of threads from here on.
+    """Returns the study's device; sets the threads of torch and linear algebra.
 
     Raises:
-        UserError: the device is not there, or is to be several processes'.
+        UserError: the device is not there, or several processes would share it.
     """
     if process_group.world_group().size > 1 and ":" in study.device:
         kind = study.device.partition(":")[0]
         raise UserError(
-            f"device: {study.device} is a single one; say device={kind}, and each process takes "
+            f"device: {study.device} is a single one; use device={kind}, and each process takes "
             "its own"
         )
     if study.threads:
         torch.set_num_threads(study.threads)
-        # NumPy and SciPy have threads of their own, which change bits too, and fight over the cores
-        # where several lineages live side by side.
+        # NumPy and SciPy have threads of their own, which change bits too, and compete for the
+        # cores where several lineages run side by side.
         threadpool_limits(study.threads)
     return devices.choose_device(study.device, study.precision)
 
 
 def load_real_data(study: Study, begun: Run | None, reporter: ProgressReporter) -> RealData:
-    """The study's real images, the same ones that its run has begun with, if one has.
+    """Loads the study's real images; they must be those that its run began with.
 
     Raises:
-        UserError: they cannot be read, or are not those.
+        UserError: they cannot be read, or are others.
     """
     real = study.real()
     for remark in real.remarks:
@@ -87,9 +87,9 @@ def prepare_oracle(
     sibling: Path | None = None,
     work: Path | None = None,
 ) -> FrozenOracle:
-    """The oracle of the run that has begun, or a sibling's that is the same; else it is trained.
+    """Loads the run's oracle, or a sibling's that is the same; else trains it.
 
-    Its training is kept in the folder `work` on the way, if there is one.
+    Checkpoints of its training are kept in the folder `work`, if there is one.
 
     Raises:
         UserError: the run's oracle cannot be read.
@@ -100,22 +100,22 @@ def prepare_oracle(
     if same:
         return study.oracle.build(context).load(same.oracle())
     reporter.start_generation(0, 0, study)
-    belongs = {
+    key = {
         "seed": study.seed,
         "oracle": study.oracle.model_dump(mode="json"),
         "data": real.digest,
         "made_with": environment(device),
     }
-    checkpoints = CheckpointManager(work, study.checkpoint_seconds, belongs, reporter.log)
+    checkpoints = CheckpointManager(work, study.checkpoint_seconds, key, reporter.log)
     context = replace(context, checkpoints=checkpoints)
     return study.oracle.fit(real.oracle, real.calibration, context)
 
 
 def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
-    """The words of the run that has begun; without one, or for other settings, they are learned.
+    """Loads the run's codebook of visual words; without one, or for other settings, learns it.
 
     Returns:
-        None where the study leaves words out.
+        None if the study does not measure visual words.
 
     Raises:
         UserError: the run's codebook cannot be read.
@@ -132,17 +132,17 @@ def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codeboo
 def load_cached_reference(
     study: Study, real: RealData, oracle: FrozenOracle, device: Device, *runs: Run | Path | None
 ) -> dict[str, Tensor] | None:
-    """What the metrics make of the real images, if one of the runs has it to the same bits.
+    """Loads the reference's features of real images from the first run that has the same bits.
 
     Args:
-        study: whose images they are.
-        real: the images.
-        oracle: that names them.
-        device: where they would be looked at.
-        runs: that may have it, or their folders.
+        study: its settings.
+        real: its real images.
+        oracle: classifies them.
+        device: the device that would compute them.
+        runs: runs that may have them, or their folders.
 
     Returns:
-        `RealSide.state`, or None.
+        `RealReference.state`, or None.
     """
     if not _known_code(study.metrics.features):
         return None
@@ -155,7 +155,7 @@ def load_cached_reference(
             )
             found = run.derived(REAL_SIDE, environment(device)) if run and same else None
         except UserError:
-            continue  # it has not begun, or weights are missing: whoever needs them says so
+            continue  # it has not begun, or weights are missing: reported where they are needed
         if found and _fits(found, real):
             return found
     return None
@@ -164,7 +164,7 @@ def load_cached_reference(
 def load_cached_null_model(
     study: Study, run: Run | None, device: Device
 ) -> dict[str, Tensor] | None:
-    """What chance alone would do, if the run has it to the same bits."""
+    """Loads the null model from the run, if it has the same bits."""
     parts = study.regime, study.labels, *study.curation
     if run is None or not all(map(_known_code, parts)):
         return None
@@ -172,12 +172,12 @@ def load_cached_null_model(
 
 
 def _known_code(part: Component) -> bool:
-    """Whether a part is of this package, whose code the fingerprint covers, or a user's own."""
+    """Whether a component is of this package, whose code the fingerprint covers."""
     return type(part).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _fits(found: Mapping[str, Tensor], real: RealData) -> bool:
-    """Whether there is a row for every image."""
+    """Whether there are features of every image."""
     reference, train, nearest = found["reference"], found["train"], found["nearest"]
     return (
         len(reference) == len(nearest) == len(real.reference)
@@ -187,11 +187,11 @@ def _fits(found: Mapping[str, Tensor], real: RealData) -> bool:
 
 
 def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:
-    """The sibling's run, if its oracle has the bits that training one here would give."""
+    """Opens the sibling's run, if its oracle has the bits that training one here would give."""
     try:
         run = Run.open(sibling)
     except UserError:
-        return None  # it has not begun, for a reason that its own report names
+        return None  # it has not begun; its own errors say why
     mine, theirs = study.resolved(), run.record["study"]
     same = (
         all(mine[key] == theirs[key] for key in ("seed", "oracle"))
@@ -202,7 +202,7 @@ def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) ->
 
 
 def environment(device: Device) -> dict[str, str | int]:
-    """The fingerprint: what the same bits depend on beside the study."""
+    """Returns the fingerprint: everything that the same bits depend on beside the study."""
     kind = device.torch.type
     hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
     return {

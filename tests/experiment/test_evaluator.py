@@ -152,7 +152,7 @@ def elsewhere(monkeypatch):
 def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):
     study, run, evaluator = begun
     request.getfixturevalue("elsewhere")
-    run, found = begin(study, run.path, NullProgress(), allow_drift=True)
+    run, found = begin(study, run.path, NullProgress(), allow_env_change=True)
     there, here = (lab.reference.state()["reference"] for lab in (found, evaluator))
     assert not torch.equal(there, here)
     assert alike(run.derived(REAL_SIDE, run.environment), found.reference.state())

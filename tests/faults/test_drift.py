@@ -23,7 +23,7 @@ def elsewhere(monkeypatch):
         return here(device) | {"torch": "99.0", "code": "0" * 12}
 
     for module in (setup, runner):
-        monkeypatch.setattr(module, "made_with", made_with)
+        monkeypatch.setattr(module, "environment", made_with)
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -34,7 +34,7 @@ def test_drift_is_refused_with_a_diff_in_one_line(study, small_run):
     line = str(refused.value)
     torch, code = (ic.Run.open(small_run).record["made_with"][name] for name in ("torch", "code"))
     assert f"code from {code} to {'0' * 12}, torch from {torch} to 99.0 changed" in line
-    assert "--allow-drift" in line
+    assert "--allow-env-change" in line
     assert "\n" not in line
     assert before == {p: sha256(p) for p in before}
 
@@ -42,7 +42,7 @@ def test_drift_is_refused_with_a_diff_in_one_line(study, small_run):
 @pytest.mark.usefixtures("elsewhere")
 def test_drift_may_be_accepted_and_is_written_down(study, small_run):
     torch = ic.Run.open(small_run).record["made_with"]["torch"]
-    run = ic.run(study, small_run, LONGER, allow_drift=True)
+    run = ic.run(study, small_run, LONGER, allow_env_change=True)
     (drift,) = ic.Run.open(small_run).record["drifts"]
     assert drift["from"]["torch"] == torch
     assert drift["to"] == {"torch": "99.0", "code": "0" * 12}
