@@ -1,12 +1,11 @@
-"""What all processes of a job do together: train a model, draw from it, look at images.
+"""Work that all processes of a job do together: training, sampling, classifying, extracting.
 
-Each function is the leader's side, and the one below it with the same name is what the others do
-meanwhile. In a job of one process they are what they call and nothing more.
+Each public function is the leader's side; the private one below it is what the other processes do
+meanwhile. In a job of one process they only call what they wrap.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import torch
@@ -23,14 +22,15 @@ from imgcollapse.oracle import FrozenOracle, Oracle, Predictions
 from imgcollapse.parallel import process_group
 from imgcollapse.training.context import RunContext
 
+Shared = tuple[Seed, Device, tuple[int, int, int], int]
+"""Of a context what the other processes need: they report no progress and save no checkpoints."""
+State = dict[str, Tensor]
+
 
 def fit(
-    generator: Generator,
-    images: Images,
-    context: RunContext,
-    previous: Model | None = None,
+    generator: Generator, images: Images, context: RunContext, previous: Model | None = None
 ) -> Model:
-    """Train a model; where the generator divides, by all.
+    """Trains a model, on all processes if the generator supports it.
 
     Raises:
         UserError: as `generator.fit`, or the processes ended with different weights.
@@ -38,38 +38,21 @@ def fit(
     if not _divides(generator):
         return generator.fit(images, context, previous)
     images = Images(images.pixels, images.labels)  # read once, wherever they are
-    before = previous.state() if previous else None
-    with process_group.on_all_processes(_fit, generator, images, _shared(context), before):
+    state = previous.state() if previous else None
+    with process_group.on_all_processes(_fit, generator, images, _shared(context), state):
         model = generator.fit(images, context, previous)
-        _compare(model)
+        _require_equal_weights(model)
     return model
 
 
-def _fit(
-    generator: Generator,
-    images: Images,
-    context: RunContext,
-    before: dict[str, Tensor] | None,
-) -> None:
-    context = _own_device(context)
-    previous = generator.restore(before, context) if before else None
-    _compare(generator.fit(images, context, previous))
+def _fit(generator: Generator, images: Images, shared: Shared, state: State | None) -> None:
+    context = _context(shared)
+    previous = generator.restore(state, context) if state else None
+    _require_equal_weights(generator.fit(images, context, previous))
 
 
-def sample(
-    generator: Generator,
-    model: Model,
-    labels: Tensor,
-    context: RunContext,
-) -> Images:
-    """Draw one image for each label; where the generator divides, a batch here and a batch there.
-
-    Args:
-        generator: whose model it is.
-        model: draws.
-        labels: int16[N].
-        context: of the sampling.
-    """
+def sample(generator: Generator, model: Model, labels: Tensor, context: RunContext) -> Images:
+    """Draws one image for each int16[N] label, batches in turn if the generator supports it."""
     if not _divides(generator):
         return model.sample(labels, context)
     with process_group.on_all_processes(
@@ -78,51 +61,40 @@ def sample(
         return model.sample(labels, context)
 
 
-def _sample(
-    generator: Generator,
-    state: dict[str, Tensor],
-    labels: Tensor,
-    context: RunContext,
-) -> None:
-    context = _own_device(context)
+def _sample(generator: Generator, state: State, labels: Tensor, shared: Shared) -> None:
+    context = _context(shared)
     generator.restore(state, context).sample(labels, context)
 
 
-def classify(kind: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Predictions:
-    """What the oracle says of uint8[N, C, H, W] images; a batch is named here, and one there.
+def classify(settings: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Predictions:
+    """Returns the oracle's predictions for uint8[N, C, H, W] images, batches in turn.
 
     Args:
-        kind: what the oracle was made by.
-        oracle: names them.
+        settings: the oracle's settings, from which the others build it.
+        oracle: the trained oracle.
         pixels: the images.
-        device: where the others look.
+        device: the kind of device the others use.
     """
     if process_group.world_group().size == 1:
         return oracle.predict(pixels)
     _, channels, height, width = pixels.shape
-    shape, classes = (channels, height, width), oracle.head.out_features
-    context = RunContext(Seed(("classify",)), device, shape, classes)
-    with process_group.on_all_processes(_answer, kind, _shared(context), oracle.state(), pixels):
+    shared = Seed(()), device, (channels, height, width), oracle.head.out_features
+    with process_group.on_all_processes(_classify, settings, shared, oracle.state(), pixels):
         return oracle.predict(pixels)
 
 
-def _answer(
-    kind: Oracle,
-    context: RunContext,
-    state: dict[str, Tensor],
-    pixels: Tensor,
-) -> None:
-    kind.build(_own_device(context)).load(state).predict(pixels)
+def _classify(settings: Oracle, shared: Shared, state: State, pixels: Tensor) -> None:
+    settings.build(_context(shared)).load(state).predict(pixels)
 
 
 def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
-    """What the metrics see of uint8[N, C, H, W] images, float32[N, D]; divided as `answer`.
+    """Returns the metrics' features of uint8[N, C, H, W] images, float32[N, D].
 
     Args:
-        extractor: sees them.
+        extractor: computes them.
         pixels: the images.
-        seen: float32[N, E], the features that the oracle sees.
-        device: where.
+        seen: float32[N, E], the oracle's features.
+        device: the device it runs on.
     """
     if not _divides(extractor):
         return extractor.features(pixels, seen, device)
@@ -139,21 +111,21 @@ def _features(
 
 @cache
 def _extractor(kind: type[Extractor], settings: str) -> Extractor:
-    """One for the same settings, which has its network the second time."""
+    """The same extractor for the same settings: the second time it has its network."""
     return kind.model_validate_json(settings)
 
 
-def _divides(part: Generator | Extractor) -> bool:
-    return part.supports_data_parallel and process_group.world_group().size > 1
+def _divides(component: Generator | Extractor) -> bool:
+    return component.supports_data_parallel and process_group.world_group().size > 1
 
 
-def _shared(context: RunContext) -> RunContext:
-    """The context for the other processes, which neither report progress nor save checkpoints."""
-    return RunContext(context.seed, context.device, context.shape, context.classes)
+def _shared(context: RunContext) -> Shared:
+    return context.seed, context.device, context.shape, context.classes
 
 
-def _own_device(context: RunContext) -> RunContext:
-    return replace(context, device=_own(context.device))
+def _context(shared: Shared) -> RunContext:
+    seed, device, shape, classes = shared
+    return RunContext(seed, _own(device), shape, classes)
 
 
 def _own(device: Device) -> Device:
@@ -161,10 +133,10 @@ def _own(device: Device) -> Device:
     return Device(torch.empty(0, device=device.torch.type).device, device.dtype)
 
 
-def _compare(model: Model) -> None:
-    """Equal sums and equal steps make equal weights, unless the machines differ."""
+def _require_equal_weights(model: Model) -> None:
+    """Equal sums and equal steps give equal weights, unless the machines differ."""
     if len(set(process_group.current_group().all_gather(sha256_of_tensors(model.state())))) > 1:
         raise UserError(
-            "processes: they ended with different weights, for they do not calculate alike; use "
+            "processes: they ended with different weights, because their arithmetic differs; use "
             "machines with equal processors, GPUs and software"
         )

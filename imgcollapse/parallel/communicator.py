@@ -1,9 +1,9 @@
-"""What the processes of a job tell each other, over torch.distributed.
+"""Messages between the processes of a job, over torch.distributed.
 
-Words go over gloo, in a group without a time limit: the leader may be busy alone for hours, and a
+Messages go over gloo, in a group without a time limit: the leader may work alone for hours, and a
 process that ends is noticed by its closed connections. Sums of tensors on a GPU go over the GPU's
-own backend, such as NCCL. A word from the leader goes before any data, so whoever waits for the
-leader waits for a word.
+own backend, such as NCCL. A message from the leader precedes all data, so that a process which
+waits for the leader waits for a message.
 """
 
 from __future__ import annotations
@@ -23,59 +23,59 @@ from imgcollapse.core.errors import Stopped, UserError
 
 T = TypeVar("T")
 END, LEAVE, CALL, FLAG, OBJECT = range(5)
-"""The leader is done; drops what is being done; calls for work; says a number; says anything."""
+"""Messages: the job ends, the leader left the work, a call for work, a bool, any object."""
 
 NO_TIMEOUT = timedelta(days=365)
-"""How long words may take."""
+"""The time limit of messages."""
 START_TIMEOUT = timedelta(minutes=5)
-"""How long a sum over GPUs may take; all processes are there when it begins."""
+"""The time limit of a sum over GPUs; all processes are there when it begins."""
 BUCKET_SIZE = 2**24
 """Numbers summed at a time: 64 MB of float32 beside the tensors themselves."""
 
 
 class ConnectionLost(Stopped):
-    """Another process of the job has ended: what is done is kept, and the same command goes on."""
+    """Another process of the job has ended; the same command resumes from what is saved."""
 
 
 class LeaderLeft(Exception):  # noqa: N818
-    """The leader has dropped what this process was called on to do."""
+    """The leader has left the work that this process was called for."""
 
 
 class Communicator:
-    """This process's links to the others of its job.
+    """Sends and receives messages and sums between this process and the others of its job.
 
     Attributes:
         rank: its number, 0 for the leader.
-        size: how many they are.
+        size: the number of processes.
     """
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._words = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=NO_TIMEOUT))
+        self._gloo = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=NO_TIMEOUT))
 
     def send(self, kind: int, content: Any = None) -> None:
-        """For the leader: tell all others something."""
+        """Sends a message from the leader to all others."""
         data = pickle.dumps(content) if kind in (CALL, OBJECT) else b""
-        with _heard():
-            dist.broadcast(torch.tensor([kind, len(data) or bool(content)]), 0, self._words)
+        with _detecting_loss():
+            dist.broadcast(torch.tensor([kind, len(data) or bool(content)]), 0, self._gloo)
             if data:
                 bits = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-                dist.broadcast(bits, 0, self._words)
+                dist.broadcast(bits, 0, self._gloo)
 
     def receive(self) -> tuple[int, Any]:
-        """For the others: wait for what the leader says."""
-        with _heard():
+        """Waits for the leader's next message: its kind and content."""
+        with _detecting_loss():
             head = torch.empty(2, dtype=torch.int64)
-            dist.broadcast(head, 0, self._words)
+            dist.broadcast(head, 0, self._gloo)
             kind, number = head.tolist()
             if kind not in (CALL, OBJECT):
                 return kind, bool(number)
             data = torch.empty(number, dtype=torch.uint8)
-            dist.broadcast(data, 0, self._words)
+            dist.broadcast(data, 0, self._gloo)
         return kind, pickle.loads(data.numpy().data)  # noqa: S301 - of a process of this job
 
     def broadcast(self, value: T) -> T:
-        """The leader's value; raises `Left` where the leader has left."""
+        """Returns the leader's value; raises `LeaderLeft` if it has left the work."""
         if self.rank == 0:
             self.send(FLAG if isinstance(value, bool) else OBJECT, value)
             return value
@@ -85,20 +85,20 @@ class Communicator:
         return content
 
     def all_gather(self, value: T) -> list[T]:
-        """Everybody's value, by rank."""
+        """Returns every process's value, by rank."""
         self.broadcast(True)
         values: list[Any] = [None] * self.size
-        with _heard():
-            dist.all_gather_object(values, value, self._words)
+        with _detecting_loss():
+            dist.all_gather_object(values, value, self._gloo)
         return values
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors by their sums over all processes, some megabytes at a time."""
+        """Replaces tensors by their sums over all processes, some megabytes at a time."""
         self.broadcast(True)
-        group = self._words if tensors[0].device.type == "cpu" else None
-        for some in _bunches(tensors):
+        group = self._gloo if tensors[0].device.type == "cpu" else None
+        for some in _buckets(tensors):
             flat = torch.cat([tensor.flatten() for tensor in some])
-            with _heard():
+            with _detecting_loss():
                 dist.all_reduce(flat, group=group)
             sums = flat.split([tensor.numel() for tensor in some])
             for tensor, total in zip(some, sums, strict=True):
@@ -107,10 +107,10 @@ class Communicator:
 
 @contextmanager
 def connect(size: int) -> Iterator[Communicator]:
-    """Find the other processes of the job through accelerate.
+    """Connects to the other processes of the job through accelerate.
 
     Args:
-        size: how many there are.
+        size: the number of processes.
 
     Raises:
         UserError: accelerate is not installed, or torch has restarted the job in a way in which the
@@ -140,7 +140,7 @@ def connect(size: int) -> Iterator[Communicator]:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def _detecting_loss() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
@@ -150,7 +150,7 @@ def _heard() -> Iterator[None]:
         raise ConnectionLost(f"Another process of this job has ended ({why})") from None
 
 
-def _bunches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     some: list[Tensor] = []
     for tensor in tensors:
         if some and sum(map(Tensor.numel, some)) + tensor.numel() > BUCKET_SIZE:

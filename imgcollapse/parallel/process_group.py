@@ -1,18 +1,14 @@
 """The processes of one job, and how they share work.
 
-`accelerate launch` and torchrun start a program several times, as ranks 0, 1, ... of a world. Rank
-0 leads: it runs the program as if it were alone, and nobody else sees the run folder. The others
-follow: whenever the leader comes to work that can be divided it calls on them (`joined`), all run
-the same code, and each does its part of it.
+`accelerate launch` and torchrun start a program several times, as ranks 0, 1, ... Rank 0 leads: it
+runs the program as if it were alone, and only it sees the run folder. When it comes to work that
+can be divided it calls the others (`on_all_processes`); all run the same code, and each does its
+part. Code that divides work asks for the `current_group()` and is written once: gradients of parts
+of a batch are summed (`all_reduce_sum`), batches are done in turn (`scatter_map`), and of clocks
+and disks only the leader's count (`broadcast`).
 
-So what divides work asks for the world it runs `here`, and is written once:
-
-    part of a batch     gradients `add_up` to those of the whole batch
-    every other piece   `spread` gives all pieces to all, in order
-    a clock, a disk     only the leader's counts: `agree`
-
-The leader may drop what is being done, for a signal or an error. The others learn of it as soon as
-they next need the leader, so that nobody waits for what will not come.
+When the leader leaves the work, for a signal or an error, the others learn of it as soon as they
+next need the leader.
 """
 
 from __future__ import annotations
@@ -46,12 +42,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Processes that run the same code; a single one by default.
+    """A group of processes that run the same code; a single one by default.
 
     Attributes:
-        rank: this one's number, 0 for the leader.
-        size: how many there are.
-        links: between them; None of a single one.
+        rank: this process's number, 0 for the leader.
+        size: the number of processes.
+        communicator: connects them; None for a single one.
     """
 
     rank: int = 0
@@ -59,35 +55,35 @@ class ProcessGroup:
     communicator: Communicator | None = None
 
     def shard(self, n: int) -> slice:
-        """This process's rows of n; the parts differ by one row at most."""
+        """Returns this process's rows of n; the shares differ by one row at most."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def broadcast(self, value: T) -> T:
-        """The leader's value, in every process.
+        """Returns the leader's value, in every process.
 
         Raises:
-            Lost: another process has ended.
+            ConnectionLost: another process has ended.
         """
         return value if self.communicator is None else self.communicator.broadcast(value)
 
     def all_gather(self, value: T) -> list[T]:
-        """Everybody's value by rank, in every process; raises as `agree`."""
+        """Returns all processes' values by rank, in every process; raises as `broadcast`."""
         return [value] if self.communicator is None else self.communicator.all_gather(value)
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type and device by their sums over all processes.
+        """Replaces tensors of one type and device by their sums over all processes.
 
-        The bits of the sums are the same everywhere; raises as `agree`.
+        The sums have the same bits everywhere; raises as `broadcast`.
         """
         if self.communicator is not None:
             self.communicator.all_reduce_sum(tensors)
 
     def scatter_map(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
-        """Do a piece of work for each part, each process every `size`-th; all get all, in order.
+        """Yields the work's result for each part, in order; each process does every `size`-th.
 
         Raises:
-            UserError: one of the pieces has; then they all do.
-            Lost: another process has ended.
+            UserError: the work on a part raised it; then all processes do.
+            ConnectionLost: another process has ended.
         """
         rest = iter(parts)
         while turn := list(islice(rest, self.size)):
@@ -100,99 +96,99 @@ class ProcessGroup:
 
 
 _ALONE = ProcessGroup()
-_whole = _here = _ALONE
+_world = _current = _ALONE
 
 
 def world_group() -> ProcessGroup:
-    """All processes of the job, whether or not they run the same code now."""
-    return _whole
+    """Returns all processes of the job, whether or not they run the same code now."""
+    return _world
 
 
 def current_group() -> ProcessGroup:
-    """The processes that run this code."""
-    return _here
+    """Returns the processes that run this code."""
+    return _current
 
 
 @contextmanager
 def on_all_processes(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Inside the block the others are here too.
+    """Runs the block on the leader while the other processes run `work`.
 
     Args:
-        work: what they do meanwhile; it divides the same work in the same order.
-        arguments: sent to them; tensors are on the CPU.
+        work: divides the same work in the same order.
+        arguments: pickled and sent to them; tensors are on the CPU.
 
     Raises:
-        Lost: another process has ended.
+        ConnectionLost: another process has ended.
     """
-    if _whole.communicator is None or _here is _whole:
+    if _world.communicator is None or _current is _world:
         yield
         return
-    _whole.communicator.send(CALL, (work, arguments))
+    _world.communicator.send(CALL, (work, arguments))
     try:
-        with _at(_whole):
+        with _current_set_to(_world):
             yield
     except ConnectionLost:
         raise
     except BaseException:
         with suppress(ConnectionLost):
-            _whole.communicator.send(LEAVE)
+            _world.communicator.send(LEAVE)
         raise
 
 
 @contextmanager
 def join_process_group() -> Iterator[bool]:
-    """Take this process's place in its job; gives whether it leads, once there is work for it.
+    """Joins this process to its job, and yields whether it leads.
 
-    A follower comes out when the leader is done. It is deaf to signals that ask to stop: the
-    leader, which hears them too, keeps what is done first.
+    A follower enters the block when the leader is done. It ignores signals that ask to stop: the
+    leader, which gets them too, saves what is done first.
 
     Raises:
         UserError: there is more than one process, and accelerate is missing.
-        Lost: another process has ended.
+        ConnectionLost: another process has ended.
     """
     size = int(os.environ.get("WORLD_SIZE") or 1)
     if size == 1:
         yield True
         return
-    with connect(size) as links, _being(ProcessGroup(links.rank, links.size, links)):
-        if links.rank == 0:
+    with connect(size) as communicator, _world_set_to(communicator):
+        if communicator.rank == 0:
             try:
                 yield True
             except ConnectionLost:
                 raise
             except BaseException:
                 with suppress(ConnectionLost):
-                    links.send(END)
+                    communicator.send(END)
                 raise
-            links.send(END)
+            communicator.send(END)
         else:
             for number in signals.SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-            _follow(links)
+            _follow(communicator)
             yield False
 
 
-def _follow(links: Communicator) -> None:
-    """Do what the leader calls for, until it has no more."""
+def _follow(communicator: Communicator) -> None:
+    """Does the work that the leader calls for, until the job ends."""
     failed: UserError | None = None
     while True:
-        kind, content = links.receive()
+        kind, content = communicator.receive()
         if kind == END:
             return
         if kind == CALL:
             work, arguments = content
             failed = _failed(work, arguments)
         elif kind == LEAVE:
-            failed = None  # the leader has the same error, and tells it
+            failed = None  # the leader has the same error, and reports it
         else:
-            # It waits for work that has failed, or ended, here alone.
+            # The leader waits for work that has failed, or ended, only here.
             why = failed or "it does not do the same work as the first process"
-            raise UserError(f"process {_whole.rank} of {_whole.size}: {why}")
+            raise UserError(f"process {_world.rank} of {_world.size}: {why}")
 
 
 def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | None:
     try:
-        with _at(_whole), suppress(LeaderLeft):
+        with _current_set_to(_world), suppress(LeaderLeft):
             work(*arguments)
     except UserError as error:
         return error
@@ -200,23 +196,24 @@ def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | N
 
 
 @contextmanager
-def _being(world: ProcessGroup) -> Iterator[None]:
-    global _whole
-    before, _whole = _whole, world
+def _world_set_to(communicator: Communicator) -> Iterator[None]:
+    global _world
+    before = _world
+    _world = ProcessGroup(communicator.rank, communicator.size, communicator)
     try:
         yield
     finally:
-        _whole = before
+        _world = before
 
 
 @contextmanager
-def _at(world: ProcessGroup) -> Iterator[None]:
-    global _here
-    before, _here = _here, world
+def _current_set_to(group: ProcessGroup) -> Iterator[None]:
+    global _current
+    before, _current = _current, group
     try:
         yield
     finally:
-        _here = before
+        _current = before
 
 
 def _outcome(work: Callable[[P], R], part: P) -> R | UserError:
