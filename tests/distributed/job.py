@@ -84,7 +84,7 @@ def share(folder):
         "agreed": ours.broadcast("the leader's" if ours.rank == 0 else "a follower's"),
         "refusal": _refusal(lambda: list(ours.scatter_map(_refuses_five, range(7)))),
         "metrics": _synced(seed),
-        "unequal": _refusal(lambda: data_parallel._compare(_Model(ours.rank))),
+        "unequal": _refusal(lambda: data_parallel._require_equal_weights(_Model(ours.rank))),
     }
     torch.save(found, folder / f"rank_{ours.rank}_of_{ours.size}.pt")
 

@@ -64,7 +64,7 @@ def test_the_fingerprint_knows_the_code_that_decides_bits(tmp_path, monkeypatch)
     for name in ("loop.py", "core/seeds.py", "report/page.py", "prepare.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a = 1\n")
-    monkeypatch.setattr(setup, "__file__", str(tmp_path / "prepare.py"))
+    monkeypatch.setattr(setup, "__file__", str(tmp_path / "experiment/setup.py"))
     code = setup.code_hash.__wrapped__
     before = code()
     (tmp_path / "report/page.py").write_text("a = 2\n")
