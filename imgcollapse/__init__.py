@@ -26,6 +26,7 @@ Packages; each imports only from those below it:
     drift/           Wright-Fisher simulation, selection, effective population size
     theory.py        closed-form laws of drift and model collapse, each with its paper
     training/        the training loop
+    theory.py        closed-form laws, each with its source
     io/              atomic writes, checksums, schemas, checkpoints, the lock
     parallel/        processes that share one training
     core/            images, seeds, devices, estimates, errors
