@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from imgcollapse.config.retention import Retention
+from imgcollapse.core.components import import_class
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import LabelsOnly
@@ -21,6 +22,25 @@ from imgcollapse.label_policy import AnyPolicy, TrainingMarginal
 from imgcollapse.metrics import MetricSettings
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace
+
+
+def _importable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns import paths of classes; a section's own type is checked by the report."""
+    for path in paths:
+        import_class(path, object)
+    return paths
+
+
+class ReportSettings(BaseModel):
+    """Settings of the report page.
+
+    Attributes:
+        sections: import paths `module:Class` of sections of your own; see docs/extending.md.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sections: Annotated[tuple[str, ...], AfterValidator(_importable)] = ()
 
 
 class Study(BaseModel):
@@ -41,6 +61,7 @@ class Study(BaseModel):
         oracle: the classifier that names samples.
         metrics: how generations are compared with real images.
         retention: how many of the latest generations keep their samples and models.
+        report: sections of your own on the report page.
         device: "auto", "cpu", "cuda", "cuda:1".
         precision: of matrix products.
         threads: CPU threads; none leaves torch's choice. Other counts give other bits.
@@ -64,6 +85,7 @@ class Study(BaseModel):
     oracle: AnyOracle = CNN()
     metrics: MetricSettings = MetricSettings()
     retention: Retention = Retention()
+    report: ReportSettings = ReportSettings()
     device: str = "auto"
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -153,4 +175,7 @@ class Study(BaseModel):
 
     def resolved(self) -> dict[str, Any]:
         """The study as plain JSON values, defaults filled in."""
-        return self.model_dump(mode="json")
+        found = self.model_dump(mode="json")
+        if not self.report.sections:  # run.json of most studies does not have it
+            del found["report"]
+        return found

@@ -33,6 +33,7 @@ RESTORE = "restore it, or choose another --out"
 CHANGEABLE = (
     *("generations", "data.root", "data.path", "data.download", "oracle.weights"),
     *("checkpoint_seconds", "retention", "retention.samples", "retention.models"),
+    *("report", "report.sections"),
 )
 """Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
