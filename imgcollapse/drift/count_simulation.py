@@ -123,6 +123,6 @@ def _subset(counts: Counts, size: int, rng: np.random.Generator) -> Counts:
 def used(
     generation: NDArray[np.int64], row: NDArray[np.int64], sizes: dict[int, int]
 ) -> Sequence[tuple[int, NDArray[np.int64]]]:
-    """How often each row of each generation is in a training set: (generation, int64[N])."""
+    """Counts of each row of each generation in a training set: (generation, int64[N])."""
     sources = np.unique(generation).tolist()
     return [(h, np.bincount(row[generation == h], minlength=sizes[h])) for h in sources]

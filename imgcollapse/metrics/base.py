@@ -110,7 +110,7 @@ class Metric(torchmetrics.Metric):
         return cls()
 
     def estimates(self) -> Mapping[str, Estimate]:
-        """What `compute` returns, by the names in `infos`."""
+        """Returns the estimates of `compute`, by the names in `infos`."""
         found = self.compute()
         return found if isinstance(found, Mapping) else {self.infos[0].name: found}
 

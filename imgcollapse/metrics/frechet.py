@@ -36,7 +36,7 @@ class Gaussian:
 
     Attributes:
         mean: float64[D].
-        deviations: float64[n, D] centred features over sqrt(n - 1), kept where n <= D: the
+        deviations: float64[n, D] centered features over sqrt(n - 1), kept where n <= D: the
             covariance is then of low rank and never written out unless asked for.
         full: float64[D, D] covariance where n > D.
     """

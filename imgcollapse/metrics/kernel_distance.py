@@ -130,7 +130,7 @@ class KernelDistance(TwoSampleMetric):
 
 
 def _degenerate(gram: Gram) -> float:
-    """Mean square of the doubly centred kernel, unbiased: Székely & Rizzo 2014, equation 3.2."""
+    """Mean square of the doubly centered kernel, unbiased: Székely & Rizzo 2014, equation 3.2."""
     n, rows = len(gram.rows), gram.rows
     total = gram.squares - 2 * float(rows.square().sum()) / (n - 2)
     return max(0.0, (total + gram.total**2 / ((n - 1) * (n - 2))) / (n * (n - 3)))

@@ -42,7 +42,7 @@ def nearest(pixels: Tensor, training: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Copies:
-    """How near is too near.
+    """Thresholds of distance below which a sample counts as memorized.
 
     Attributes:
         held_out: float64[M], squared distances of held-out real images to their nearest training

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: balls around images out to their k-th neighbour.
+"""Precision, recall, density and coverage: balls around images out to their k-th neighbor.
 
 Precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 to 3. Density and
 coverage: Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4. A ball holds its surface.
@@ -35,7 +35,7 @@ _BLOCK = 1 << 19
 
 
 class _Sides(NamedTuple):
-    """Who lies in whose ball.
+    """Membership of the points of each set in the balls of the other.
 
     Attributes:
         inside: int64[n], in how many real balls each generated image lies.
@@ -59,7 +59,7 @@ class _Sides(NamedTuple):
 
 
 def reach(real: Tensor, k: int) -> Tensor:
-    """How far the balls of float[m, D] real features reach, squared: float64[m], m above k."""
+    """Squared radii of the balls of float[m, D] real features: float64[m], m above k."""
     return _radii(real.double() - real.double().mean(0), k, [])[0]
 
 
@@ -78,7 +78,7 @@ def prdc(
     Args:
         real: float[m, D].
         generated: float[n, D] in random order: its blocks are runs of rows.
-        k: the neighbour a ball reaches out to.
+        k: the neighbor a ball reaches out to.
         reaches: `reach(real, k)`, where it is known already.
         interval: whether to compute the intervals too.
     """
@@ -87,7 +87,7 @@ def prdc(
         return dict.fromkeys(NAMES, undefined(f"needs {k + 1} images on each side"))
     if reason := nonfinite_reason(real, generated):
         return dict.fromkeys(NAMES, undefined(reason))
-    # Without a block there must still be a k-th neighbour.
+    # Without a block there must still be a k-th neighbor.
     enough = n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS))
     blocks = BLOCKS if enough and interval else 0
     sides = _sides(real, generated, k, blocks, reaches)
@@ -162,7 +162,7 @@ class PrecisionRecall(TwoSampleMetric):
     def __init__(self, k: int = 5, **kwargs: Any) -> None:
         """
         Args:
-            k: the neighbour a ball reaches out to.
+            k: the neighbor a ball reaches out to.
             kwargs: torchmetrics' own.
         """
         super().__init__(**kwargs)
@@ -216,7 +216,7 @@ def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:
 
 
 def _recalled(apart: Tensor, radii: Tensor, runs: Sequence[slice]) -> Tensor:
-    """Whether real images lie in generated balls: bool[1 + runs, m] of float64[m, n] distances.
+    """Membership of real images in generated balls: bool[1 + runs, m] of float64[m, n] distances.
 
     Without a run every other ball is as large or larger. So who lies in a ball outside the run is
     still recalled, and only the others are looked at again.
@@ -237,7 +237,7 @@ def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
     number, parts = torch.zeros(len(x), dtype=torch.int64, device=x.device), []
     for b, run in enumerate(runs):
         number[run] = b
-    # Of three times as many neighbours nearly always k are outside a run.
+    # Of three times as many neighbors nearly always k are outside a run.
     most = min(3 * k if runs else k, len(x))
     for rows, apart in _squared(x, x):
         apart.diagonal(rows.start).fill_(torch.inf)

@@ -1,4 +1,4 @@
-"""What a study may set about its metrics."""
+"""Settings of a study's metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgcollapse.metrics.vocabulary import Vocabulary
 
 
 class MetricSettings(BaseModel):
-    """How generations are compared with real images.
+    """Settings of the comparison of generations with real images.
 
     Attributes:
         features: what the metrics see of an image.

@@ -30,12 +30,12 @@ LEVEL = 0.05
 NOTICEABLE = float(np.log(2))
 """A model that halves a class's odds in every generation is one that a run should notice."""
 NOTHING = 1e-3
-"""Estimated images of a class that are as good as none: what expectation-maximisation leaves."""
+"""Estimated images of a class that are as good as none: what expectation-maximization leaves."""
 
 
 @dataclass(frozen=True)
 class DriftTest:
-    """What of a run chance alone explains.
+    """The part of a run's changes that chance alone explains.
 
     Attributes:
         generations: how many models it is about: those before the first generation in which
@@ -99,7 +99,7 @@ class DriftTest:
         )
 
     def words(self, k: int) -> str:
-        """What can be said of class k."""
+        """A sentence on class k."""
         s, low = unmasked(self.selection.s, k), unmasked(self.selection.low, k)
         if unmasked(self.selection.p, k) is None:
             return f"nothing to tell: {self.selection.reason[k]}"
@@ -112,7 +112,7 @@ class DriftTest:
 
 
 def measured(counts: CensusArrays, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """How well the shares of the N samples themselves are known in the first `end` generations.
+    """Variance of the shares of the N samples themselves in the first `end` generations.
 
     Returns:
         Shares float64[L, G, K], and two variances float64[G, K], meaned over lineages: of counting

@@ -13,7 +13,7 @@ NONE = "–"
 
 def percent(share: float) -> str:
     """A share in percent, to two digits, or three from 10% on: "0.15%", "3.2%", "64.8%"."""
-    if share < 1e-8:  # what expectation-maximisation leaves of nothing
+    if share < 1e-8:  # what expectation-maximization leaves of nothing
         return "0%"
     if share < 5e-5:
         return "<0.01%"

@@ -112,7 +112,7 @@ def shown_classes(classes: int) -> list[int]:
 
 
 def class_note(classes: int) -> str:
-    """Which classes `shown_classes` leaves out, in words; empty where it leaves out none."""
+    """Sentence on the classes that `shown_classes` leaves out; empty if it leaves out none."""
     if classes <= MOST_CLASSES:
         return ""
     third = MOST_CLASSES // 3
@@ -120,7 +120,7 @@ def class_note(classes: int) -> str:
 
 
 def removed_note(lineage: Lineage, last: int) -> str:
-    """How many generations have samples left, in words; empty where all have."""
+    """Sentence on the generations that have samples left; empty if all have."""
     kept = len(kept_generations(lineage, last))
     if kept == last + 1:
         return ""

@@ -1,4 +1,4 @@
-"""How long classes live: Kaplan-Meier curves over lineages, beside those of chance alone."""
+"""Survival of classes: Kaplan-Meier curves over lineages, beside those of chance alone."""
 
 from __future__ import annotations
 

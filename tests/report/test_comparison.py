@@ -104,7 +104,7 @@ def test_the_page_says_who_keeps_more_and_what_is_not_known(
     values = [rare.of(arm, 7)[:, 6] for arm in arms.runs]
     gap = difference(values[1], values[0], paired=True)
     assert rare.change(gap.value or 0) in text
-    assert "accumulate cannot be told apart from it" in text  # 2 of 3 lineages: t is wide
+    assert "accumulate cannot be distinguished from it" in text  # 2 of 3 lineages: t is wide
     assert "Rare classes go extinct in 0 of 3 cases, in replace in 2 of 3" in text
     assert "3 pairs" in text
     assert "Whether it changes the part of the rarest class that is kept" in text

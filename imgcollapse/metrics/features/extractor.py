@@ -1,4 +1,4 @@
-"""What an extractor is, and the study's own oracle as one."""
+"""Interface of feature extractors, and the study's own oracle as one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class OracleFeatures(Extractor):
     kind: Literal["oracle"] = "oracle"
 
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
-        """What the oracle has seen already."""
+        """The features that the oracle has computed already."""
         return oracle
 
     def identity(self, oracle: str) -> str:
@@ -90,7 +90,7 @@ class Network(Extractor, ABC):
 
     @abstractmethod
     def resize(self) -> str:
-        """How images are resized, in words."""
+        """Description of the resizing of images."""
 
     @cached_property
     def network(self) -> nn.Module:
@@ -123,7 +123,7 @@ def weights_of_features(
 
 
 class Prepare(nn.Module):
-    """Bytes => what ImageNet networks were trained on: resized, standardised by channel."""
+    """Bytes => what ImageNet networks were trained on: resized, standardized by channel."""
 
     def __init__(self, size: int, mode: Literal["bilinear", "bicubic"]) -> None:
         """
@@ -137,5 +137,5 @@ class Prepare(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8[N, 3, H, W] => float32[N, 3, size, size]."""
         images = F.interpolate(pixels.float() / 255, self.size, mode=self.mode, antialias=True)
-        # Bicubic interpolation overshoots; there are no such colours.
+        # Bicubic interpolation overshoots; there are no such colors.
         return normalize(images.clamp(0, 1), _IMAGENET_MEAN, _IMAGENET_STD)

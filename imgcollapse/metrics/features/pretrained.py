@@ -148,7 +148,7 @@ _LAYERS_AND_HEADS = {"vits14": (12, 6), "vitb14": (12, 12), "vitl14": (24, 16)}
 
 
 class DINOv2Features(Network):
-    """The normalised class token of a DINOv2 vision transformer, D = 384, 768 or 1024.
+    """The normalized class token of a DINOv2 vision transformer, D = 384, 768 or 1024.
 
     Attributes:
         name: vits14, vitb14 or vitl14, the versions without registers.

@@ -1,7 +1,7 @@
 """Small patches as words (Sivic & Zisserman 2003, doi:10.1109/ICCV.2003.1238663).
 
 The codebook is learned from the held-out reference, which no generator sees. Learned from the
-training images, it would know their rare patches by heart, and fresh images of a faultless model
+training images, it would contain their rare patches, and fresh images of a faultless model
 would seem to have lost words.
 """
 
@@ -31,7 +31,7 @@ _BLOCK = 1 << 24
 
 
 class Vocabulary(BaseModel):
-    """How images are written as words.
+    """Settings of the visual words.
 
     Attributes:
         words: size of the codebook at most; ten patches are needed for each.
@@ -50,7 +50,7 @@ class Vocabulary(BaseModel):
     def fit(self, pixels: Tensor, seed: Seed) -> Codebook:
         """Learn the words of uint8[M, C, H, W] held-out real images, M >= 1, by k-means on pixels.
 
-        Centres are rounded to whole gray levels, so that the nearest one is found exactly.
+        Centers are rounded to whole gray levels, so that the nearest one is found exactly.
         """
         side = min(self.patch, *pixels.shape[-2:])
         found = _patches(pixels, side, self.stride).flatten(0, 2)
@@ -112,7 +112,7 @@ class Codebook:
 
     @cached_property
     def identity(self) -> str:
-        """Which words these are, with a hash of their pixels."""
+        """Identity of the codebook, with a hash of its pixels."""
         digest = hashlib.sha256(self.patches.contiguous().numpy().data).hexdigest()[:12]
         return f"words {digest} {len(self)} of {self.patches.shape[-1]} px every {self.stride} px"
 

@@ -130,7 +130,7 @@ def perplexity(counts: Tensor, model: Tensor) -> Tensor:
 def bigram_perplexity(words: Tensor, model: Tensor, vocabulary: int) -> float:
     """Perplexity of int64[n, h, w] images under the bigram model of other int64[m, h, w] images.
 
-    p(b | a) = (c(a, b) + T(a) p(b)) / (c(a) + T(a)), a the left neighbour of b; the first word of a
+    p(b | a) = (c(a, b) + T(a) p(b)) / (c(a) + T(a)), a the left neighbor of b; the first word of a
     row is read by the unigram p.
     """
     alone = unigram(model.flatten().bincount(minlength=vocabulary).double())

@@ -122,7 +122,7 @@ def measure_chart(data: PageData, measure: Measure) -> Figure:
 
 
 def arm_panels(data: PageData, measure: Measure) -> list[Figure]:
-    """One panel for each arm on one scale: its lineages, their mean, and the others in grey."""
+    """One panel for each arm on one scale: its lineages, their mean, and the others in gray."""
     found = {run.title: measure.of(run, data.last + 1) for run in data.runs}
     top = max(float(np.nanmax(values)) for values in found.values())
     drawn = []

@@ -41,7 +41,7 @@ SHUMAILOV = """\
 
 
 class Citation(Section):
-    """What was run, with a box to cite it and files to run it again."""
+    """The runs' settings, with a box to cite them and files to run them again."""
 
     name, runs = "cite", "any"
     heading = "What was run"
@@ -140,7 +140,7 @@ def bibtex(record: Mapping[str, Any]) -> str:
     software = f"""\
 @software{{imgcollapse,
   author  = {{{{The imgcollapse contributors}}}},
-  title   = {{imgcollapse: a laboratory for image generators that are trained on their own
+  title   = {{imgcollapse: a study of image generators that are trained on their own
              samples}},
   version = {{{version}}},
   year    = {{{record["started"][:4]}}},
@@ -175,7 +175,7 @@ def sweep_file(arms: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
 
 
 def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """What to write over the settings `one` to have `other`; a part of another kind is whole."""
+    """Changes that turn settings `one` into `other`; a component of another kind is whole."""
     found: dict[str, Any] = {}
     for key, theirs in other.items():
         mine = one.get(key)

@@ -43,7 +43,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = tuple(
 
 
 class Curation(Section):
-    """What the filters kept of each class, all generations together, and the watermark."""
+    """The images that filters kept of each class, all generations together, and the watermark."""
 
     name, runs = "kept", "one"
     heading = "What the filters kept"
@@ -159,7 +159,7 @@ def blind(
 def sentences(
     samples: CurationArrays | None, real: CurationArrays, classes: tuple[str, ...], kinds: list[str]
 ) -> list[str]:
-    """What the filters did to the classes, and to the real images."""
+    """The filters' effect on the classes, and on the real images."""
     named = f"The filter{'s' * (len(kinds) > 1)} ({', '.join(kinds)})" if kinds else "The filters"
     keep = "keep" if len(kinds) != 1 else "keeps"
     said = []

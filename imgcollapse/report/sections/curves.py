@@ -182,7 +182,7 @@ def diversity(census: CensusArrays, test: DriftTest | None) -> Figure:
 
 
 def classes_detected(census: CensusArrays, test: DriftTest | None) -> Figure:
-    """How many classes are detected, by generation; chance is held to the same."""
+    """Number of classes detected, by generation; chance is counted alike."""
     seen = census.detected.sum(axis=2).astype(np.float64)
     seen[~np.isfinite(census.frequency).all(axis=2)] = np.nan
     chance = None
@@ -243,7 +243,7 @@ def effective_size(test: DriftTest) -> Figure | None:
 
 
 def shares_table(census: CensusArrays, k: int, **beside: FloatArray) -> pd.DataFrame:
-    """What is drawn of class k, under the census's names."""
+    """The plotted numbers of class k, under the census's names."""
     low, high = census.low[:, :, k], census.high[:, :, k]
     beside = {"detection_limit": mean(census.limit)[:, k], **beside}
     table = tidy(census.lineages, "frequency", census.frequency[:, :, k], low, high, **beside)
@@ -252,7 +252,7 @@ def shares_table(census: CensusArrays, k: int, **beside: FloatArray) -> pd.DataF
 
 
 def _shares_in_words(census: CensusArrays) -> str:
-    """What the shares do, from the first generation to the last."""
+    """Sentence on the change of shares from the first generation to the last."""
     gone = [census.classes[k] for k in np.flatnonzero(census.gone.all(axis=0))[::-1]]
     below = f" Not detected by then: {listed(gone)}." if gone else ""
     note = class_note(len(census.classes))

@@ -42,7 +42,7 @@ Gaps = Mapping[Measure, Difference]
 
 
 class Differences(Section):
-    """What each run did beside the baseline, and what cannot be concluded."""
+    """The result of each run beside the baseline, and the limits of conclusions."""
 
     name, runs = "differences", "several"
     heading = "What was learned, and what cannot be concluded"
@@ -99,7 +99,7 @@ def learned(
     survival: tuple[SurvivalData, SurvivalData],
     test: LogRank,
 ) -> str:
-    """What an arm did beside the baseline.
+    """The result of an arm beside the baseline.
 
     Args:
         data: all runs.
@@ -118,7 +118,7 @@ def learned(
         verb = "Keeps more" if gap.sign > 0 else "Keeps less"
         shown = f"{mine} against {theirs}, {_with_interval(rare, gap)}"
         said = [
-            f"Cannot be told apart from {base} by the {rare.name}: {shown}."
+            f"Cannot be distinguished from {base} by the {rare.name}: {shown}."
             if gap.sign == 0
             else f"{verb} of the rarest classes than {base}: {shown}."
         ]
@@ -133,7 +133,7 @@ def learned(
 
 
 def unknown(data: PageData, run: ReportedRun, gaps: Gaps, test: LogRank) -> str:
-    """What cannot be concluded of an run."""
+    """The conclusions that a run does not allow."""
     said = []
     if all(gap.low is None for gap in gaps.values()):
         count = min(len(run.lineages), len(data.run.lineages))
@@ -157,7 +157,7 @@ def unknown(data: PageData, run: ReportedRun, gaps: Gaps, test: LogRank) -> str:
 
 
 def intervals(gaps: Sequence[Difference], paired_lineages: int) -> str:
-    """How the intervals of the differences were made."""
+    """Sentence on the method of the differences' intervals."""
     kinds = {gap.method for gap in gaps if gap.method}
     if not kinds:
         return "Where an arm has one lineage, no interval over lineages can be given."

@@ -52,7 +52,7 @@ class Drift(Section):
 
 
 def _explained(census: CensusArrays, test: DriftTest) -> str:
-    """How to read the table."""
+    """Explanation of the table."""
     left = (
         " Generations left: the median until the class is lost if chance alone goes on, from its "
         "share now (from both ends of its interval)."

@@ -82,7 +82,7 @@ def first(notices: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def sentence(firsts: dict[str, NDArray[np.int64]], last: int) -> str:
-    """Which noticed first, in one sentence; `firsts` are int64[L] by name."""
+    """Sentence on the measure that noticed first; `firsts` are int64[L] by name."""
     if last == 0:
         return "No model has been trained yet, so there is nothing to notice."
     when = np.stack(list(firsts.values()))

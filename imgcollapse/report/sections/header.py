@@ -50,7 +50,7 @@ class Header(Section):
 
 
 def lead(data: PageData) -> str:
-    """How much of the rare classes' share each run keeps, in one sentence."""
+    """Sentence on the part of the rare classes' share that each run keeps."""
     rare, base = measures(data)[0], data.run.title
     gaps = [(run.title, differences(data, run, [rare])[rare]) for run in data.runs[1:]]
     end = mean(rare.of(data.run, data.last + 1))[data.last]
@@ -62,12 +62,12 @@ def lead(data: PageData) -> str:
             verb = verb.replace("keep", "keeps") if len(names) == 1 else verb
             said += f"; {listed(names, most=8)} {verb}"
     if unclear := [title for title, gap in gaps if not gap.sign]:
-        said += f"; {listed(unclear, most=8)} cannot be told apart from it"
+        said += f"; {listed(unclear, most=8)} cannot be distinguished from it"
     return f"{said}."
 
 
 def comparison_warnings(data: PageData) -> list[str]:
-    """What a reader must know before comparing, with the warnings of each run."""
+    """Warnings to read before comparing, with those of each run."""
     found, base = [], data.run
     for what, of in (
         ("real images", lambda run: run.run.record["data"]["sha256"]),
@@ -100,7 +100,7 @@ def comparison_warnings(data: PageData) -> list[str]:
 
 
 def changed_metrics(run: ReportedRun) -> list[str]:
-    """How the metrics that runs are compared by moved from generation 1 on, in one sentence."""
+    """Sentence on the change of the compared metrics from generation 1 on."""
     last, said = run.census.last, []
     for info in run.metric_infos:
         values = series(run.metrics, info.name, "value", last + 1) if info.compared else None
@@ -115,7 +115,7 @@ def changed_metrics(run: ReportedRun) -> list[str]:
 
 
 def headline(census: CensusArrays) -> list[str]:
-    """What happened, in a few sentences."""
+    """The result, in a few sentences."""
     if census.last == 0:
         return ["Only the real images are here so far; no model has been trained yet."]
     g = census.last
@@ -128,7 +128,7 @@ def headline(census: CensusArrays) -> list[str]:
 
 
 def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
-    """Whether chance alone explains the class shares, in a few sentences."""
+    """Sentences on the part of the class shares' change that chance alone explains."""
     names, overall = census.classes, drift_test.selection.overall
     if overall is None:
         return ["No class can tell chance from the model: chance alone would change none of them."]
@@ -162,7 +162,7 @@ def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
 
 
 def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
-    """What cannot be concluded from this run."""
+    """The conclusions that this run does not allow."""
     found, g = [], census.last
     limit, n = census.limit[:, g].mean(axis=0), float(census.recognized[:, g].mean())
     hidden = np.flatnonzero((census.expected[g] < limit) & census.gone.any(axis=0))[::-1]
@@ -206,7 +206,7 @@ def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
     if drift_test and drift_test.filtered:
         found.append(
             "Whether it is the model or the filters that lose or favor a class: beside chance "
-            "stand both together. What the filters kept of each class is told below."
+            "stand both together. The filters' effect on each class is shown below."
         )
     found.append(
         "Anything beyond the classes: the census does not see what is lost inside a class, and "
@@ -229,7 +229,7 @@ def ended(run: Run) -> list[str]:
 
 
 def warnings(run: Run, census: CensusArrays) -> list[str]:
-    """What a reader must know before believing the result."""
+    """Warnings to read before the result."""
     found = ended(run)
     accuracy = run.record["oracle"]["accuracy"]
     if accuracy < TRUSTED_ACCURACY:

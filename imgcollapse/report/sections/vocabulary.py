@@ -99,7 +99,7 @@ def zipf(found: np.ndarray) -> Figure:
 
 
 def lost_patches(codebook: Codebook, there: list[dict[str, Tensor]]) -> tuple[int, list[Picture]]:
-    """How many words the last generation has lost, and the commonest of them enlarged."""
+    """Number of words that the last generation has lost, and the commonest of them enlarged."""
     lost = there[-1]["lost"].nonzero().flatten().tolist()
     images = np.stack([words["images"].numpy() for words in there])
 
@@ -118,7 +118,7 @@ def lost_patches(codebook: Codebook, there: list[dict[str, Tensor]]) -> tuple[in
 
 
 def sentences(metrics: pd.DataFrame, last: int) -> list[str]:
-    """What became of the rare words and how many are lost, meaned over lineages."""
+    """Means over lineages of the share of rare words and of the number of lost words."""
     if last == 0:
         return []
     at = {
