@@ -1,1 +1,1 @@
-"""What a study is, and reading one from YAML."""
+"""The schema of a study, and the loader that reads one from YAML."""

@@ -1,4 +1,4 @@
-"""What of old generations stays on disk."""
+"""Retention: the files of old generations that stay on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Keep = Literal["all"] | Annotated[int, Field(ge=1)]
 
 
 class Retention(BaseModel):
-    """How many of the latest generations keep their samples and their models.
+    """The number of latest generations that keep their samples, and their models.
 
     It changes no result: counts, metrics and grids of all generations stay, and generation 0 whole.
 

@@ -33,7 +33,7 @@ def read(path: Path, mend: str) -> Any:
     """The values in a YAML 1.2 file.
 
     Raises:
-        UserError: it cannot be read, or as `parse`; `mend` says what to name instead.
+        UserError: it cannot be read, or as `parse`; `mend` ends the message.
     """
     try:
         with path.open("rb") as file:  # which may have no end
@@ -65,12 +65,12 @@ def parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or (str(error).splitlines() or ["damaged"])[0]
-        raise UserError(f"{where}:{line} is not YAML ({problem}); mend the line") from None
+        raise UserError(f"{where}:{line} is not YAML ({problem}); fix the line") from None
     except UserError:
         raise
     except Exception as error:  # its parser, given nonsense, may raise anything
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise UserError(f"{where}: is not YAML ({reason}); mend it") from None
+        raise UserError(f"{where}: is not YAML ({reason}); fix it") from None
     return _plain(value, where)
 
 

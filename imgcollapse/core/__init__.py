@@ -1,1 +1,1 @@
-"""The ground floor: images, seeds, the archive, devices, and what the rooms promise each other."""
+"""Images, seeds, devices, estimates and errors; imported by every other package."""

@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and in which precision."""
+"""The torch device and the precision of its matrix products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric answers: a number with its 95% interval, or the reason why there is none."""
+"""A metric's estimate: a number with its 95% interval, or the reason for having none."""
 
 from __future__ import annotations
 

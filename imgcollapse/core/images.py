@@ -1,4 +1,4 @@
-"""Images as they lie on disk and travel between rooms: uint8 NCHW with one label each."""
+"""Images between packages and on disk: uint8 NCHW with one label each."""
 
 from __future__ import annotations
 

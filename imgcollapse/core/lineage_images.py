@@ -22,7 +22,7 @@ REMOVED = -1
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Where each training image comes from.
+    """The source of each training image, as generation and row number.
 
     Attributes:
         generation: int16[M]; 0 is the real training set, `RESERVE` fresh real images, g >= 1 the
@@ -89,7 +89,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Selection:
-    """What enters the pool.
+    """The images of a generation that may be trained on.
 
     Attributes:
         rows: int32[M], rows of the generation in the order a regime takes them, or `GAP`.
@@ -104,7 +104,7 @@ class Selection:
 
 
 class LineageImages:
-    """The generations born so far, oldest first, and the reserve of fresh real images.
+    """The generations so far, oldest first, and the reserve of fresh real images.
 
     A regime takes positions in the pool; where nothing was filtered they are rows.
     """
@@ -139,7 +139,7 @@ class LineageImages:
         self.restrict(generation, Selection(rows, labels[rows.long().clamp(min=0)]))
 
     def size(self, generation: int) -> int:
-        """How many positions a generation, or the `RESERVE`, has in the pool."""
+        """Number of images of a generation, or of the `RESERVE`, that may be trained on."""
         if generation == RESERVE:
             return len(self.reserve.labels)
         return len(self.pool.get(generation, self.generations[generation].labels))

@@ -1,4 +1,4 @@
-"""Being asked to stop: a signal is noted, and heeded where nothing is lost by it."""
+"""Handles SIGTERM, SIGUSR1 and Ctrl-C: sets a flag that is acted on at the next safe point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _noted: list[signal.Signals] = []
 
 @contextmanager
 def catch_signals() -> Iterator[None]:
-    """Inside the block SIGTERM, SIGUSR1 and Ctrl-C are noted and nothing more; `heed` obeys them.
+    """Inside the block SIGTERM, SIGUSR1 and Ctrl-C only set a flag, for later.
 
     A second Ctrl-C is obeyed at once. What is ignored already stays so. For a program's main
     thread; the library itself never asks for it.

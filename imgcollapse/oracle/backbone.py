@@ -94,7 +94,7 @@ class Backbone(Oracle):
 
 
 class _Prepare(nn.Module):
-    """Bytes => what ImageNet networks were trained on: three channels, resized, standardised."""
+    """Bytes => what ImageNet networks were trained on: three channels, resized, standardized."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

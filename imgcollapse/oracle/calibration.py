@@ -13,7 +13,7 @@ from torch import Tensor
 class Calibration:
     """Bias-corrected temperature scaling: p = softmax(scale · scores + bias).
 
-    Alexandari et al. 2020, arXiv:1901.06852, section 3: what expectation-maximisation of class
+    Alexandari et al. 2020, arXiv:1901.06852, section 3: what expectation-maximization of class
     shares needs, because it corrects each class's mean probability too.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What an oracle is, and all it does once it is trained."""
+"""The interface of oracles, and the frozen oracle that classifies samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the oracle says of N images.
+    """The oracle's predictions for N images.
 
     Attributes:
         counted: int16[N], the most probable class, or `UNKNOWN` if it is like no real image.
@@ -56,7 +56,7 @@ class FrozenOracle:
         Args:
             body: uint8[N, C, H, W] => float[N, D] features.
             head: features => class scores.
-            watched: layers of the body, with outputs [N, C', H', W'], that tell mush from images.
+            watched: layers of the body, with outputs [N, C', H', W'], for detecting odd images.
             device: where both live.
         """
         self.body = body.eval().requires_grad_(False)
@@ -95,7 +95,7 @@ class FrozenOracle:
         Args:
             learned_from: the real images it was trained on.
             held_out: real images it was not trained on.
-            reject: share of them that may be called unrecognised.
+            reject: share of them that may be called unrecognized.
         """
         seen = self._look(held_out.pixels)
         self.calibration = calibrate(self._scores(seen.features), held_out.labels)
@@ -213,7 +213,7 @@ class Oracle(Component, ABC):
     """A way to train the classifier.
 
     Attributes:
-        reject: share of real held-out images that may be called unrecognised.
+        reject: share of real held-out images that may be called unrecognized.
     """
 
     reject: Annotated[float, Field(gt=0, lt=0.5)] = 0.03

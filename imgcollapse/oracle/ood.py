@@ -1,9 +1,9 @@
-"""Whether an image is like real ones at all, so that mush is never counted as a class.
+"""Out-of-distribution detection, so that an unrecognizable image is not counted as a class.
 
-A classifier must name something, and names mush with confidence. But mush passes through its layers
+A classifier predicts a class even for unrecognizable images. But these pass through its layers
 unlike any real image does. Two kinds of distance see that: for early layers, summed up channel by
 channel, the Mahalanobis distance from real images (Lee et al. 2018, arXiv:1807.03888, but without
-classes: half a dog and half a cat is no mush); for the last one the distance to the nearest real
+classes: half a dog and half a cat is valid); for the last one the distance to the nearest real
 images (Sun et al. 2022, arXiv:2204.06507).
 """
 
@@ -34,7 +34,7 @@ def signature(activations: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Activations:
-    """What a network sees of N images.
+    """A network's activations for N images.
 
     Attributes:
         features: float32[N, D] of the last layer before the class scores.
@@ -47,7 +47,7 @@ class Activations:
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """What is usual at L watched layers and at the last one.
+    """Statistics of real images at L watched layers and at the last one.
 
     Attributes:
         means: L tensors float64[D'], mean signature of real images.
@@ -56,7 +56,7 @@ class OutOfDistribution:
         bank: float32[B, D], features of real images, of unit length.
         levels: float64[L + 1, 2], mean and standard deviation of the log distances of held-out
             images.
-        threshold: an image is unrecognised above this atypicality.
+        threshold: an image is unrecognized above this atypicality.
     """
 
     means: Sequence[Tensor]
@@ -91,10 +91,10 @@ class OutOfDistribution:
         return cls(means, whitenings, bank, levels, float(scored.sort().values[rank - 1]))
 
     def atypicality(self, seen: Activations) -> Tensor:
-        """Soft minimum of the standardised log distances z, -2 log mean exp(-z/2): float64[N].
+        """Soft minimum of the standardized log distances z, -2 log mean exp(-z/2): float64[N].
 
-        Mush is far off in texture, in shape and in meaning. An image that is odd in one of them
-        alone, such as a dog in slightly wrong colours, can still be named.
+        Noise is far off in texture, in shape and in meaning. An image that is odd in one of them
+        alone, such as a dog in slightly wrong colors, can still be named.
         """
         z = (self._logs(seen) - self.levels[:, 0]) / self.levels[:, 1]
         return 2 * (math.log(z.shape[1]) - (-z / 2).logsumexp(1))
@@ -120,7 +120,7 @@ class OutOfDistribution:
 
     @classmethod
     def restore(cls, state: dict[str, Tensor]) -> OutOfDistribution:
-        """What `state` was saved of."""
+        """Restores the object whose `state` was saved."""
         layers = range(len(state["levels"]) - 1)
         return cls(
             [state[f"means.{i}"] for i in layers],

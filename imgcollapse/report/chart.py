@@ -56,7 +56,7 @@ def palette(classes: int) -> list[str]:
 
 @contextmanager
 def chart(title: str, labeled: bool = True) -> Iterator[tuple[Figure, Axes]]:
-    """Axes with a title, and room for the curves' names on the right where they are labeled."""
+    """Axes with a title, and space for the curves' names on the right where they are labeled."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # The browser, not matplotlib, draws the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -46,7 +46,7 @@ class DriftTest:
             class says nothing.
         size: N_e/n, pooled over lineages.
         left: K triples, how long each class has from here if chance alone goes on: from its
-            frequency and from both ends of the interval. None where that is not told.
+            frequency and from both ends of the interval. None if it is not known.
         filtered: whether filters chose among the samples; then s and N_e/n are those of model and
             filter together, for the training set that a model is compared with is the unfiltered
             generation's.

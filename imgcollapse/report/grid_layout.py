@@ -71,7 +71,7 @@ class ImageGrid:
         headers: of the columns; all empty for none.
         rows: from top to bottom.
         across: images side by side in a cell.
-        down: rows of images that a cell on the page has room for.
+        down: rows of images that fit a cell on the page.
         side: about how many CSS pixels an image's longer side takes.
         note: says what is shown.
     """

@@ -53,18 +53,18 @@ class Lineage:
 
     @property
     def generations(self) -> int:
-        """How many generations are committed, the real generation 0 included."""
+        """Number of committed generations, the real generation 0 included."""
         count = 0
         while (self.folder(count) / MANIFEST).is_file():
             count += 1
         return count
 
     def folder(self, g: int) -> Path:
-        """Where generation g lies."""
+        """Folder of generation g."""
         return self.path / f"gen_{g:03d}"
 
     def checkpoint_folder(self, g: int) -> Path:
-        """Where the unfinished work of generation g is kept."""
+        """Checkpoint folder of generation g."""
         return self.folder(g).with_suffix(WORK)
 
     def samples(self, g: int) -> Images:
@@ -77,11 +77,11 @@ class Lineage:
         return self._load(g, SAMPLES)["counted"]
 
     def training_set(self, g: int) -> TrainingSet:
-        """Which images the g-th model was trained on, g >= 1."""
+        """The training set of the g-th model, g >= 1."""
         return TrainingSet.from_runs(**self._load(g, TRAINING_SET))
 
     def selection(self, g: int) -> Selection | None:
-        """What of generation g entered the pool before the next model; None without filters."""
+        """The images of generation g that could be trained on; None without filters."""
         filtered = SELECTION in self.manifest(g + 1)["files"]
         return Selection(**self._load(g + 1, SELECTION)) if filtered else None
 
@@ -94,7 +94,7 @@ class Lineage:
         return self._load(g, WORDS) if WORDS in self.manifest(g)["files"] else None
 
     def manifest(self, g: int) -> dict[str, Any]:
-        """What was written about generation g: file hashes, findings, seconds by stage."""
+        """The manifest of generation g: file hashes, results, seconds by stage."""
         if g not in self._manifests:  # what is committed does not change
             path = self.folder(g) / MANIFEST
             manifest = checksums.read_json(path, TRAIN_AGAIN)
@@ -108,7 +108,7 @@ class Lineage:
 
     @property
     def diverged(self) -> dict[str, Any] | None:
-        """The generation whose training could not be saved, and why; None of a sound lineage."""
+        """The generation whose training could not be saved, and why; None without one."""
         path = self.path / DIVERGED
         if not path.is_file():
             return None
@@ -128,7 +128,7 @@ class Lineage:
 
     @property
     def curation(self) -> pd.DataFrame:
-        """What filters kept of each generation; empty where nothing was filtered."""
+        """The images that filters kept of each generation; empty without filters."""
         return curation_table(self._rows("curation"))
 
     def commit(

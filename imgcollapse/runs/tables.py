@@ -33,7 +33,7 @@ def metrics_table(rows: Rows) -> pd.DataFrame:
 
 
 def curation_table(rows: Rows) -> pd.DataFrame:
-    """What filters kept of successive generations."""
+    """Table of the images that filters kept of successive generations."""
     return _table(rows, curation.COLUMNS)
 
 
@@ -62,7 +62,7 @@ class ExtinctionCalls:
             if row["class"] not in self._classes:
                 self._classes[row["class"]] = self._begin()
             seen, telling, statuses = self._classes[row["class"]]
-            # Where nothing is recognised nothing can be told: both are false of an undefined value.
+            # Where nothing is recognized nothing can be told: both are false of an undefined value.
             low, limit, expected = row["low"], row["detection_limit"], row["expected"]
             seen.append(low is not None and low > 0)
             telling.append(None not in (limit, expected) and expected >= limit)
@@ -70,7 +70,7 @@ class ExtinctionCalls:
         return called
 
     def _begin(self) -> tuple[deque[bool], deque[bool], Iterator[Any]]:
-        """What is seen, what tells, and the statuses that follow as these are filled."""
+        """Returns lists of detections, of detectability, and the statuses that follow from them."""
         seen, telling = deque[bool](), deque[bool]()
         follows = census.statuses(iter(seen.popleft, None), iter(telling.popleft, None))
         return seen, telling, follows

@@ -47,7 +47,7 @@ def record_step(
         loss_of: draws of a whole batch => mean loss over it.
         seed: names the draws of the rehearsals.
         device: where.
-        scratch: is told.
+        checkpoints: receives the reason as metadata.
     """
     alone = current_group().size == 1 and MICRO_BATCH not in checkpoints.metadata
     if device.torch.type != "cuda" or not (config.replay and alone):

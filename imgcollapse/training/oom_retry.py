@@ -30,7 +30,7 @@ def accumulate_gradients(
         network: what the gradient is of.
         batch: B, images of the batch.
         loss_of: rows of it => mean loss over them.
-        scratch: knows of how many images a part is, and is told when that has to be lowered.
+        scratch: holds the micro-batch, and records it when it is lowered.
 
     Returns:
         Mean loss over the batch, without a gradient.
@@ -71,7 +71,7 @@ def sample_with_oom_retry(
     Args:
         size: how many are wanted.
         draw: a number of images => that many.
-        scratch: knows how many fit, and is told when that has to be lowered.
+        scratch: holds the batch that fits, and records it when it is lowered.
 
     Raises:
         UserError: there is not memory enough for one image.

@@ -31,7 +31,7 @@ from imgcollapse.report.tables import interval_of_mean, mean, series, tidy
 NAME = 22
 """Letters of a run's title beside a curve."""
 MOST_BANDS = 3
-"""Runs whose bands can be told apart where they overlap; more have bars at the end instead."""
+"""Runs whose bands are distinguishable where they overlap; more have bars at the end instead."""
 
 
 class ByGeneration(Section):

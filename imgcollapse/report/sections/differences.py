@@ -182,7 +182,7 @@ def _survival(survival: tuple[SurvivalData, SurvivalData], test: LogRank, base: 
         return f"{facts}." if any(x.lost.any() for x in survival) else "No extinctions."
     p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     if test.p > LEVEL:
-        return f"{facts} (log-rank {p}: not told apart)."
+        return f"{facts} (log-rank {p}: not distinguishable)."
     return f"{facts}: they survive {'longer' if test.statistic < 0 else 'shorter'} (log-rank {p})."
 
 
