@@ -7,12 +7,14 @@ a study's YAML (`report: {sections: [my_package.sections:Brightness]}`) or as
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from pydantic_core import PydanticCustomError
+
+from imgcollapse.core.components import import_class
 from imgcollapse.core.errors import UserError
 from imgcollapse.report.data import PageData
 from imgcollapse.report.figure import Download, Figure
@@ -238,14 +240,11 @@ def load_section(path: str) -> Section:
     Raises:
         UserError: the module or class cannot be imported, or is no section.
     """
-    module, _, name = path.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found: Any = import_class(path, Section)
+        return found()
+    except (PydanticCustomError, TypeError) as error:
         raise UserError(
-            f"section {path}: cannot be imported ({error}); write MODULE:CLASS of an installed "
-            "module"
+            f"section {path}: {error}; write MODULE:CLASS of an installed subclass of "
+            "imgcollapse.report.Section"
         ) from None
-    if not (isinstance(found, type) and issubclass(found, Section)):
-        raise UserError(f"section {path}: is no subclass of imgcollapse.report.Section")
-    return found()

@@ -61,8 +61,9 @@ def test_a_study_names_sections_and_one_that_is_not_installed_is_left_out(
     ("path", "said"),
     [
         ("no_such_module:X", "section no_such_module:X: cannot be imported"),
-        ("pathlib:NoSuchClass", "cannot be imported"),
-        ("pathlib:Path", "is no subclass of imgcollapse.report.Section"),
+        ("numpy:NoSuchClass", "cannot be imported"),
+        ("numpy:ndarray", "is not a Section; write MODULE:CLASS"),
+        ("os:system", "os is Python's"),
     ],
 )
 def test_what_is_no_section_is_one_line(vanishing: Run, path: str, said: str) -> None:
