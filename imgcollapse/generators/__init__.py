@@ -1,21 +1,18 @@
-"""Generators: what is trained on images and draws new ones.
+"""Generators: image models that are trained on one generation and draw the next.
 
-    vae.py       a convolutional variational autoencoder
-    ddpm.py      a diffusion model; noise.py its noising process and samplers, unet.py its network,
-                 speed.py how that is made fast, fused.py its blocks for a GPU, kernels.py
-                 what runs there
-    autoregressive.py  a language model over image tokens; tokens.py what they are,
-                 transformer.py its network, decoding.py temperature, top-k and top-p
-    gaussian.py  one Gaussian, and a mixture: closed forms to check everything else against
-    resample.py  the perfect learner: what chance alone does
-    training.py  the one training loop; plan.py how long and how fast, draws.py the random numbers
-                 of a batch, course.py how far it has come, memory.py less at a time where it ends,
-                 replay.py a step that a GPU has recorded
-    sampling.py  images drawn a batch at a time
-    pipeline.py  a trained diffusion model as a diffusers pipeline folder
+    base.py            the interface: Generator, Model
+    vae.py             a convolutional variational autoencoder
+    ddpm.py            a diffusion model: noise_schedule.py its noise and samplers, unet.py its
+                       network, fused.py and kernels.py the network's blocks for a GPU
+    autoregressive.py  a language model over image tokens: tokens.py the tokenizers,
+                       transformer.py its network and the sampling of tokens
+    gaussian.py        one Gaussian, and a mixture: closed forms to check everything else against
+    resample.py        resampling of the training set: genetic drift alone
+    sampling.py        samples drawn batch by batch, with checkpoints
+    diffusers_export.py  a trained diffusion model as a diffusers pipeline folder
 
-To add one, extend `core.protocols.Generator` in a file of its own and name it here; or leave this
-room alone and name it in the study by import path, `kind: my_package.flow:Flow`.
+They are trained by training/loop.py. To add one, extend `Generator` in a file of its own and name
+it here; or name it in the study by import path, `kind: my_package.flow:Flow`.
 """
 
 from typing import Annotated

@@ -16,9 +16,8 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.images import Images, unlabeled
 from imgcollapse.generators.base import Generator, Likelihood, Model
 from imgcollapse.generators.sampling import require_finite, sample_in_batches
-from imgcollapse.generators.token_sampling import probabilities, sample_token
 from imgcollapse.generators.tokens import AnyTokens, PixelTokens, Tokenizer
-from imgcollapse.generators.transformer import Transformer
+from imgcollapse.generators.transformer import Transformer, probabilities, sample_token
 from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.context import RunContext
 from imgcollapse.training.loop import check_images, cpu_state, load_weights, train

@@ -16,15 +16,16 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, to_float, to_uint8, unlabeled
 from imgcollapse.generators.base import Generator, Model
 from imgcollapse.generators.noise_schedule import NoiseSchedule, Sampler
-from imgcollapse.generators.optimize import (
+from imgcollapse.generators.sampling import require_finite, sample_in_batches
+from imgcollapse.generators.unet import (
     Compile,
+    PadToMultiple,
     compile_error,
     compiled,
     fusion_obstacle,
     optimize_network,
+    unet,
 )
-from imgcollapse.generators.sampling import require_finite, sample_in_batches
-from imgcollapse.generators.unet import PadToMultiple, unet
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.batch_rng import BatchRNG
 from imgcollapse.training.context import RunContext

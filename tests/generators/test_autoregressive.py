@@ -17,9 +17,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, unlabeled
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import Autoregressive, LanguageModel
-from imgcollapse.generators.token_sampling import probabilities, sample_token
 from imgcollapse.generators.tokens import GrayLevels, PatchTokens, PixelTokens
-from imgcollapse.generators.transformer import Transformer
+from imgcollapse.generators.transformer import Transformer, probabilities, sample_token
 from imgcollapse.training.batch_rng import BatchRNG
 
 from .conftest import Watcher, noise_images

@@ -10,8 +10,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM, ddpm
-from imgcollapse.generators.optimize import compile_error, optimize_network
-from imgcollapse.generators.unet import unet
+from imgcollapse.generators.unet import compile_error, optimize_network, unet
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.training.train_state import pack_tensors, unpack_tensors
 
