@@ -47,7 +47,7 @@ def export_pipeline(model: DiffusionModel, folder: Path, label: int | None = Non
 
 
 def without_classes(model: DiffusionModel, label: int | None) -> UNet2DModel:
-    """A network that draws one class, or any, and is told of none.
+    """A network that samples one class, or any, without a class input.
 
     Args:
         model: a trained model.

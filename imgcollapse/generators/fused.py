@@ -1,6 +1,6 @@
 """A UNet's blocks for a GPU: what lies between their convolutions, in few kernels.
 
-Convolutions in bfloat16 want the channels last. Torch's own group normalisation wants them first,
+Convolutions in bfloat16 want the channels last. Torch's own group normalization wants them first,
 and in float32, and most of a training step goes into laying images out anew and adding one vector
 at a time. These kernels read and write what the convolutions have, compute in float32, and always
 add in the same order.

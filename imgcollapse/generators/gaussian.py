@@ -97,7 +97,7 @@ class Gaussian(DensityGenerator):
 
 
 class Mixture(DensityGenerator):
-    """A mixture of Gaussians by expectation-maximisation (scikit-learn's GaussianMixture).
+    """A mixture of Gaussians by expectation-maximization (scikit-learn's GaussianMixture).
 
     Attributes:
         components: how many Gaussians. Each variance gets scikit-learn's ridge of 1e-6, in units of

@@ -14,11 +14,11 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _lanes(groups, EACH: tl.constexpr, PADDED: tl.constexpr, TOGETHER: tl.constexpr):
-    """Which group and channel a lane is of, and whether it is of any."""
+    """Group and channel of a lane, and a mask of the lanes that have one."""
     lane = tl.arange(0, TOGETHER * PADDED)
     group = tl.program_id(1) * TOGETHER + lane // PADDED
     if EACH == PADDED:
-        # The same as below, in a way that lets the compiler see neighbours, and load eight at once.
+        # The same as below, in a way that lets the compiler see neighbors, and load eight at once.
         channel = tl.program_id(1) * TOGETHER * PADDED + lane
         there = channel < groups * EACH
     else:
@@ -29,14 +29,14 @@ def _lanes(groups, EACH: tl.constexpr, PADDED: tl.constexpr, TOGETHER: tl.conste
 
 @triton.jit
 def _tile(image, rows, places, channels, channel, there):
-    """Where the numbers of some places of an image are, and which of them there are."""
+    """Addresses of some positions of an image, and a mask of those that exist."""
     at = (image * places + rows)[:, None] * channels + channel[None, :]
     return at, (rows < places)[:, None] & there[None, :]
 
 
 @triton.jit
 def _over_groups(x, PADDED: tl.constexpr, TOGETHER: tl.constexpr):
-    """Sums over each group's lanes, told to every lane."""
+    """Sums over each group's lanes, broadcast to every lane."""
     sums = tl.sum(tl.reshape(x, (TOGETHER, PADDED)), axis=1)
     told = tl.broadcast_to(tl.expand_dims(sums, 1), (TOGETHER, PADDED))
     return tl.reshape(told, (TOGETHER * PADDED,))
@@ -44,7 +44,7 @@ def _over_groups(x, PADDED: tl.constexpr, TOGETHER: tl.constexpr):
 
 @triton.jit
 def _shift_of(shift_at, told, there):
-    """What is added to every channel of an image, if anything is."""
+    """The shift that is added to every channel of an image, if there is one."""
     if shift_at is None:
         shift = tl.zeros_like(told).to(tl.float32)
     else:

@@ -1,4 +1,4 @@
-"""How noise is put on an image, and diffusers' samplers that take it off again."""
+"""The noise schedule of a diffusion model, and diffusers' samplers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NoiseSchedule:
         return signal * clean + spoil * noise
 
     def target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network should answer: the noise, or v (Salimans & Ho 2022)."""
+        """The network's target: the noise, or v (Salimans & Ho 2022)."""
         if self.prediction == "epsilon":
             return noise
         signal, spoil = self._amplitudes(t, clean)
@@ -75,7 +75,7 @@ class NoiseSchedule:
                 DPM-Solver++ 2M, which adds noise on the way as ancestral sampling does (Lu et al.
                 2022).
             steps: noise levels it visits.
-            of_clean: whether it is told the clipped x_0, or the network's answer, which it clips
+            of_clean: whether it gets the clipped x_0, or the network's output, which it clips
                 itself.
         """
         answer = "epsilon" if self.prediction == "epsilon" else "v_prediction"

@@ -86,10 +86,10 @@ def _draw_first(
 
 
 def require_finite(drawn: Tensor) -> Tensor:
-    """What was drawn, floats of any shape, as it is.
+    """Returns samples, floats of any shape, unchanged.
 
     Raises:
-        Diverged: some of it are no numbers, and would become pixels without a word.
+        Diverged: some of them are NaN or infinite, and would become pixels silently.
     """
     if not bool(drawn.isfinite().all()):
         raise Diverged(

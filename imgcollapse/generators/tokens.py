@@ -44,7 +44,7 @@ class Tokenizer(ABC):
         """int64[N, T] => uint8[N, C, H, W]."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned, as named tensors on the CPU."""
+        """The learned state, as named tensors on the CPU."""
         return {}
 
 
@@ -91,7 +91,7 @@ class PixelTokens(TokenizerSettings):
 class PatchTokens(TokenizerSettings):
     """A token is a square of pixels: the nearest word of a codebook found by k-means.
 
-    Vector quantisation without learning. The codebook is fitted to the first model's training
+    Vector quantization without learning. The codebook is fitted to the first model's training
     images and handed down, so that a word means the same in every generation; it depends on those
     images alone, so lineages that begin with the same images have the same words. Images whose
     sides are no multiple of `patch` are continued by their last row and column.

@@ -27,7 +27,7 @@ BATCH = 1000
 class VAE(Generator):
     """A variational autoencoder with Bernoulli pixels (Kingma & Welling 2014).
 
-    Minimises, per image, -log p(x|z) + beta KL(q(z|x) || N(0, I)) in nats. The defaults are the
+    Minimizes, per image, -log p(x|z) + beta KL(q(z|x) || N(0, I)) in nats. The defaults are the
     model-collapse setup of Shumailov et al. 2024: 647k weights at 28x28x1.
 
     Attributes:

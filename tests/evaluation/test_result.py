@@ -112,7 +112,7 @@ def test_the_text_fits_eighty_columns(run, held_out):
 def test_what_can_be_said_of_classes(run, held_out):
     nothing_but_0 = held_out.pixels[held_out.labels == 0].repeat(5, 1, 1, 1)
     said = " ".join(text(ic.evaluate(unlabeled(nothing_but_0), run)).split())
-    assert "not to be told from absent: 1, 2, 3, 4, 5, 6, 7, 8, 9." in said
+    assert "not distinguishable from absent: 1, 2, 3, 4, 5, 6, 7, 8, 9." in said
     assert "Rarer than chance allows: 1, 2, 3, 4" in said
     assert "More common than chance allows: 0." in said
 
@@ -120,7 +120,7 @@ def test_what_can_be_said_of_classes(run, held_out):
 def test_mush_is_said_to_be_mush(run):
     white = torch.full((20, 1, 8, 8), 255, dtype=torch.uint8)
     said = text(ic.evaluate(unlabeled(white), run))
-    assert "More are unrecognised than of real images" in said
+    assert "More are unrecognized than of real images" in said
 
 
 def test_the_command(run, held_out, tmp_path, monkeypatch, capsys):

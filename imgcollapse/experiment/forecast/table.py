@@ -96,7 +96,7 @@ def _rows(plan: Forecast) -> Iterator[tuple[str, str]]:
 
 
 def _probed(plan: Forecast) -> str:
-    """What was tried, and what it cost."""
+    """A line on the probe and its cost."""
     probe = plan.profile
     trained = f"{probe.steps:,} training steps" if probe.steps else "one training"
     return (

@@ -32,10 +32,10 @@ def show(evaluation: Evaluation, console: Console) -> None:
         *images["remarks"],
     )
     rejected = oracle["held_out"] - round(oracle["recognised"] * oracle["held_out"])
-    console.print("\nClasses, in percent of the recognised images; the last row, of all")
+    console.print("\nClasses, in percent of the recognized images; the last row, of all")
     console.print(_census(census, rejected / oracle["held_out"]))
     if census[-1]["low"] > (wilson_interval(rejected, oracle["held_out"]).high or 0.0):
-        _say(console, "More are unrecognised than of real images; the shares are of the rest.")
+        _say(console, "More are unrecognized than of real images; the shares are of the rest.")
     _say(console, *_verdicts(census[:-1]))
     console.print("\nDistances to real images, beside those between real images")
     console.print(_metrics(everything))
@@ -87,10 +87,10 @@ def _metrics(everything: Sequence[Row]) -> Table:
 
 
 def _verdicts(classes: Sequence[Row]) -> list[str]:
-    """What the census says of classes: only where interval and band do not even touch."""
+    """Sentences on classes whose interval and chance band do not overlap."""
     known = [row for row in classes if row["frequency"] is not None]
     sentences = {
-        "Below the detection limit, not to be told from absent": [
+        "Below the detection limit, not distinguishable from absent": [
             row["class"] for row in classes if row["status"] == "below-detection"
         ],
         "Rarer than chance allows": [

@@ -43,7 +43,7 @@ def lineage(
     generations: int | None = None,
     reserve: LabelsOnly = NO_RESERVE,
 ) -> Iterator[Generation]:
-    """Yields generations 1, 2, ... from real labels, int16[n]; without end if there is no number.
+    """Yields generations 1, 2, ... from real labels, int16[n]; without end if there is NaN.
 
     The events of a generation: the regime selects the training set, the generator is fitted to it,
     and the model draws n samples.

@@ -122,7 +122,7 @@ def _real_fraction_sets(
 
 
 class Accumulation(laws.Law):
-    """Where all generations are kept, drift and regression error have limits."""
+    """Drift and regression error have limits if all generations are kept."""
 
     id = "T7"
     title = "Accumulate"
