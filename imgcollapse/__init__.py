@@ -40,6 +40,7 @@ From Python:
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     # torch and diffusers take seconds to import; `imgcollapse --help` should not wait for them.
+    if name == "__version__":
+        return version("imgcollapse")
     if name not in _MODULES:
         raise AttributeError(f"module 'imgcollapse' has no attribute {name!r}")
     return getattr(import_module(f"imgcollapse.{_MODULES[name]}"), name)

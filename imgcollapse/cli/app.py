@@ -1,4 +1,4 @@
-"""The command line itself: what its verbs share, and how it ends."""
+"""The command line: options that several verbs share, and exit codes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -17,38 +18,59 @@ from imgcollapse.core.sanitize import invalid_folder_reason, one_line
 
 app = typer.Typer(
     name="imgcollapse",
-    help="A laboratory for the collapse of image generators trained on their own samples.",
+    help="Studies image generators that are trained on their own samples.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 REQUEUE = 75
 """Exit code of a command that a signal asked to stop: EX_TEMPFAIL, run it again."""
 
-Config = Annotated[Path, typer.Argument(help="A study's YAML file.", show_default=False)]
+Config = Annotated[Path, typer.Argument(help="The YAML file of a study.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Settings that replace the file's: key.subkey=value ..."),
+    typer.Argument(help="Settings in place of the file's: key.subkey=value ..."),
 ]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Apply the file's one-minute settings.")]
-Drift = Annotated[
-    bool, typer.Option("--allow-drift", help="Go on with other software or on another machine.")
+Smoke = Annotated[
+    bool,
+    typer.Option("--smoke", help="Apply the file's one-minute settings."),
 ]
+AllowEnvChange = Annotated[
+    bool,
+    typer.Option("--allow-env-change", help="Resume with other software or on another machine."),
+]
+AllowDrift = Annotated[bool, typer.Option("--allow-drift", hidden=True)]  # the former name
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print what it will take, and write nothing.")
+    bool,
+    typer.Option("--dry-run", help="Print estimated time, memory and disk space; write nothing."),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(version("imgcollapse"))
+        raise typer.Exit
+
+
 @app.callback()
-def _verb(context: typer.Context) -> None:
+def _verb(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
     if (verb := context.invoked_subcommand) not in (None, "run"):
         alone(verb)
 
 
 def alone(what: str) -> None:
-    """See that what is asked was not started as one of several processes.
+    """Checks that the command was not started as one of several processes.
 
     Raises:
         UserError: it was.
@@ -61,13 +83,13 @@ def alone(what: str) -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line and exit code 2."""
+    """Entry point: a user's mistake ends with one line and exit code 2."""
     if sys.getfilesystemencoding() != "utf-8":
-        # A locale that knows no Unicode would hide what files are called from us.
+        # With a locale without Unicode, file names could not be read.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it may have no place for its cache
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its cache folder may not be writable
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal without Unicode is no reason to fail
+        if isinstance(stream, TextIOWrapper):  # a terminal without Unicode still works
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -76,15 +98,15 @@ def main() -> None:
         sys.exit(REQUEUE)
     except UserError as error:
         _refuse(str(error))
-    except OSError as error:  # of a file or folder that nobody thought could be closed to us
+    except OSError as error:  # a file or folder that is not accessible
         where = f"{error.filename}: " if error.filename else ""
-        _refuse(f"{where}{error.strerror or error}; see to it and run the same command again")
+        _refuse(f"{where}{error.strerror or error}; fix that and run the same command again")
     except MemoryError:
-        _refuse("out of memory; ask for smaller images, batches or sets, or for a larger machine")
+        _refuse("out of memory; use smaller images, batches or sets, or a larger machine")
     except (ImportError, RuntimeError) as error:
         if not (isinstance(error, ImportError) or "torchvision::" in str(error)):
             raise
-        _refuse(f"{error}; imgcollapse doctor says what is wrong and how to mend it")
+        _refuse(f"{error}; imgcollapse doctor lists problems with fixes")
 
 
 def _refuse(line: str) -> None:
@@ -93,24 +115,24 @@ def _refuse(line: str) -> None:
 
 
 class Findings(Protocol):
-    """What a look or a trial has found."""
+    """The result of `verify` or `chaos`."""
 
     @property
     def wrong(self) -> Sequence[str]:
-        """A line for each thing that is wrong."""
+        """One line for each problem."""
         ...
 
     def table(self) -> Any:
-        """For a console."""
+        """Returns a table for the terminal."""
         ...
 
     def summary(self) -> str:
-        """In one line."""
+        """Returns the result in one line."""
         ...
 
 
 def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
-    """Print what was found; exit code 1 if something is wrong."""
+    """Prints a result; exit code 1 if there is a problem."""
     from rich.console import Console
 
     Console(highlight=False).print(found.table())
@@ -124,7 +146,7 @@ def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
 
 
 def place_for(config: Path, smoke: bool) -> Path:
-    """Where a run goes that is given no place: into runs/, under the config's name."""
+    """Returns the default run folder: runs/ and the config's name."""
     name = config.stem + ("_smoke" if smoke else "")
     if why := invalid_folder_reason(name):
         raise UserError(

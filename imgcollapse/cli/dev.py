@@ -1,4 +1,4 @@
-"""Verbs that put this program, and this machine, to the test."""
+"""Verbs that test this program and this machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def validate(
     full: Annotated[
         bool, typer.Option("--full", help="Eight times the replicates; T1 as published.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("validation"),
-    data: Annotated[Path, typer.Option(help="Where MNIST lies, for T1.")] = Path("data"),
-    seed: Annotated[int, typer.Option(help="Names every draw.")] = 0,
+    out: Annotated[Path, typer.Option(help="The folder for the page.")] = Path("validation"),
+    data: Annotated[Path, typer.Option(help="The folder with MNIST, for T1.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
 ) -> None:
-    """Put this program to the published laws; exit code 1 if it breaks one."""
+    """Compare this program with published laws; exit code 1 if it violates one."""
     from rich.console import Console
 
     from imgcollapse.cli.progress import ConsoleProgress
@@ -45,17 +45,15 @@ def validate(
 def bench(
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A part such as vae; may be repeated.", show_default="all that is promised"
-        ),
+        typer.Option(help="A part such as vae; may be repeated.", show_default="all"),
     ] = None,
     size: Annotated[str, typer.Option(help="smoke, small, real or gpu.")] = "real",
-    repeats: Annotated[int, typer.Option(help="Pairs of every comparison.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Repetitions of each comparison.", min=1)] = 3,
     out: Annotated[Path, typer.Option(help="The JSON file.")] = Path("bench.json"),
-    device: Annotated[str, typer.Option(help="As in a study.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of this program's side.")] = "auto",
+    device: Annotated[str, typer.Option(help="The device, as in a study.")] = "auto",
+    precision: Annotated[str, typer.Option(help="The precision of this program.")] = "auto",
 ) -> None:
-    """Measure speed, against what a user would otherwise run."""
+    """Measure speed against other implementations."""
     from rich.console import Console
 
     from imgcollapse.io.atomic import check_writable
@@ -74,14 +72,14 @@ def bench(
 def chaos(
     config: Config,
     overrides: Overrides = None,
-    kills: Annotated[int, typer.Option(help="How often.")] = 20,
+    kills: Annotated[int, typer.Option(help="Number of kills.")] = 20,
     out: Annotated[
         Path | None, typer.Option(help="A new folder.", show_default="runs/chaos_CONFIG")
     ] = None,
     smoke: Smoke = False,
-    seed: Annotated[int, typer.Option(help="Names moments and damage.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of moments and damage.")] = 0,
 ) -> None:
-    """Kill a small study at random moments, damage it, and compare it with an unbroken twin."""
+    """Kill a small study at random moments, damage it, and compare it with an undisturbed run."""
     from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.config.loader import load_study
     from imgcollapse.tools.fault_injection import inject_faults
@@ -95,10 +93,8 @@ def chaos(
 
 @app.command()
 def doctor(
-    folder: Annotated[
-        Path, typer.Option("--folder", help="Where runs are to be written.")
-    ] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    folder: Annotated[Path, typer.Option("--folder", help="The folder for runs.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check this machine and this installation; exit code 1 if something must be fixed."""
     from rich.console import Console

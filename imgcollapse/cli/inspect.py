@@ -1,4 +1,4 @@
-"""Verbs that read what studies leave, and images of other programs."""
+"""Verbs that read run folders, or images of other programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("evaluation"),
     smoke: Smoke = False,
 ) -> None:
-    """Count the classes of any generator's images, and compare them with real ones."""
+    """Estimate class shares of any generator's images, and compare the images with real ones."""
     from rich.console import Console
 
     from imgcollapse.cli.progress import ConsoleProgress
@@ -48,14 +48,14 @@ def report(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Of several, the one to compare with.", show_default="the first"),
+        typer.Option(help="The run that the others are compared with.", show_default="the first"),
     ] = None,
     section: Annotated[
         list[str] | None,
         typer.Option(help="A section of your own, as MODULE:CLASS; may be repeated."),
     ] = None,
 ) -> None:
-    """Write one HTML page, without network, over one run, or one that compares several."""
+    """Write an HTML report of one run, or a comparison of several."""
     from imgcollapse.report import write_report
 
     print(write_report(runs, out, baseline, section or ()))
@@ -66,9 +66,11 @@ def verify(
     folder: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run folder, or a sweep's.", show_default=False)
     ],
-    quick: Annotated[bool, typer.Option("--quick", help="Hash all, make nothing again.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Check hashes only; recompute nothing.")
+    ] = False,
 ) -> None:
-    """Hash everything again, and make a part of it again; exit code 1 if something is wrong."""
+    """Check all hashes and recompute a part of the run; exit code 1 if something differs."""
     from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.tools.verify import verify as look
 
@@ -81,7 +83,7 @@ def verify(
 def grid(
     folder: Folder,
     out: Annotated[
-        Path | None, typer.Option(help="Where the pictures go.", show_default="RUN/grids")
+        Path | None, typer.Option(help="The folder for the pictures.", show_default="RUN/grids")
     ] = None,
 ) -> None:
     """Write sample grids, the vanishing grid and an animation."""
@@ -95,22 +97,23 @@ def grid(
 def review(
     folder: Folder,
     generation: Annotated[
-        int | None, typer.Option(help="Whose samples.", show_default="the last")
+        int | None, typer.Option(help="The generation to review.", show_default="the last")
     ] = None,
-    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    lineage: Annotated[int, typer.Option(help="The lineage's number.")] = 0,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 0,
     export: Annotated[
-        Path | None, typer.Option(help="Write the page as one file instead, for another machine.")
+        Path | None,
+        typer.Option(help="Write the page to a file, for another machine."),
     ] = None,
     take_in: Annotated[
-        Path | None, typer.Option("--import", help="Take in the picks.json of an exported page.")
+        Path | None, typer.Option("--import", help="Import the picks.json of an exported page.")
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print what people said against the oracle.")
+        bool, typer.Option("--summary", help="Compare people's labels with the oracle's.")
     ] = False,
 ) -> None:
-    """Keep, reject and name samples in the browser; a study with picks trains on what is kept."""
+    """Keep, reject and label samples in the browser, for studies with the picks filter."""
     from rich.console import Console
 
     from imgcollapse.tools import review as page
@@ -133,14 +136,14 @@ def export(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="The diffusers folder to write.")],
     generation: Annotated[
-        int | None, typer.Option(help="Which model.", show_default="the last")
+        int | None, typer.Option(help="The model's generation.", show_default="the last")
     ] = None,
-    lineage: Annotated[int, typer.Option(help="Of which lineage.")] = 0,
+    lineage: Annotated[int, typer.Option(help="The lineage's number.")] = 0,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Of a conditional model, the class to draw.")
+        str | None, typer.Option("--class", help="The class to sample, for a conditional model.")
     ] = None,
 ) -> None:
-    """Export a trained DDPM as a folder that diffusers' DDPMPipeline opens."""
+    """Export a trained DDPM as a folder for diffusers' DDPMPipeline."""
     from imgcollapse.tools.export import export as write_pipeline
 
     print(write_pipeline(folder, out, generation, lineage, class_name))

@@ -10,8 +10,9 @@ import typer
 
 from imgcollapse.cli.app import (
     REQUEUE,
+    AllowDrift,
+    AllowEnvChange,
     Config,
-    Drift,
     DryRun,
     Overrides,
     Smoke,
@@ -30,10 +31,11 @@ def run(
         Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
     ] = None,
     smoke: Smoke = False,
-    allow_drift: Drift = False,
+    allow_env_change: AllowEnvChange = False,
+    allow_drift: AllowDrift = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Run a study, or resume it: the same command goes on where the last one stopped.
+    """Run a study, or resume it: the same command continues where the last one stopped.
 
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
@@ -53,7 +55,7 @@ def run(
     from imgcollapse.parallel import process_group
     from imgcollapse.report import write_report
 
-    folder = out or place_for(config, smoke)
+    folder, env_change = out or place_for(config, smoke), allow_env_change or allow_drift
     with (
         process_group.join_process_group() as leads,
         ConsoleProgress() as display,
@@ -62,7 +64,7 @@ def run(
         if not leads:
             return  # all is done, and the leader says what there is to say
         try:
-            begun = launch(config, folder, overrides or [], smoke, display, allow_drift)
+            begun = launch(config, folder, overrides or [], smoke, display, env_change)
         except (KeyboardInterrupt, Stopped) as why:
             lost = f"{why}. " if isinstance(why, process_group.ConnectionLost) else ""
             display.log(
@@ -85,7 +87,7 @@ def sweep(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Lineages at a time.", show_default="cores by threads, 1 with a GPU"),
+        typer.Option(help="Lineages run at a time.", show_default="cores / threads; 1 with a GPU"),
     ] = None,
     ray: Annotated[
         str | None,
@@ -98,23 +100,22 @@ def sweep(
     gpus: Annotated[
         float | None,
         typer.Option(
-            help="With --ray, GPUs a lineage holds, such as 0.25.", show_default="1 if there are"
+            help="With --ray, GPUs for each lineage, such as 0.25.", show_default="1 if any"
         ),
     ] = None,
-    retries: Annotated[
-        int, typer.Option(help="How often a lineage whose process fails is tried again.")
-    ] = 2,
+    retries: Annotated[int, typer.Option(help="Retries of a lineage whose process fails.")] = 2,
     smoke: Smoke = False,
-    allow_drift: Drift = False,
+    allow_env_change: AllowEnvChange = False,
+    allow_drift: AllowDrift = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Run many studies side by side, or resume them; exit code 1 if a member fails."""
+    """Run several studies side by side, or resume them; exit code 1 if one fails."""
     from imgcollapse.core import signals
     from imgcollapse.report import write_report
     from imgcollapse.sweeps import ProcessPool, Ray, SweepProgress, estimate_costs, load_plan
     from imgcollapse.sweeps import sweep as launch
 
-    folder = out or place_for(plan, smoke)
+    folder, env_change = out or place_for(plan, smoke), allow_env_change or allow_drift
     arms, board = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
     at_a_time = arms.jobs() if jobs is None else jobs
     if dry_run:
@@ -129,7 +130,7 @@ def sweep(
     backend = Ray(ray, gpus, retries) if ray else ProcessPool(at_a_time, retries)
     try:
         with signals.catch_signals():
-            done = launch(arms, folder, backend=backend, board=board, allow_drift=allow_drift)
+            done = launch(arms, folder, backend=backend, board=board, allow_env_change=env_change)
     except (KeyboardInterrupt, Stopped) as stopped:
         board.log(f"Stopped. What is done is kept in {folder}; the same command goes on.")
         raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
@@ -147,10 +148,10 @@ def sweep(
 def data(
     config: Config,
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("data.png"),
+    out: Annotated[Path, typer.Option(help="The picture's file.")] = Path("data.png"),
     smoke: Smoke = False,
 ) -> None:
-    """Show a study's long-tailed set before anyone trains: counts, and a picture."""
+    """Show a study's real images before training: counts by class, and a picture."""
     from rich.console import Console
     from rich.table import Table
 

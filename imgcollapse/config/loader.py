@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from imgcollapse.config import yaml
 from imgcollapse.config.study import Study
-from imgcollapse.core.components import Component, ComponentUnion
+from imgcollapse.core.components import Component, choices_of
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import did_you_mean
 
 SMOKE = "smoke"
 """The key of a config that holds overrides for a run of about a minute."""
@@ -147,20 +147,20 @@ def _explain(error: ValidationError) -> str:
             continue
         keys.append(str(step))
         if depth < len(first["loc"]) - 1:
-            models = [m for model in models for m in _models(model, str(step))]
+            models = [m for model in models for m in choices_of(model, str(step))]
     where = ".".join(key if len(key) <= _LONG else f"{key[:_LONG]}…" for key in keys)
     known = sorted({name for model in models for name in model.model_fields})
     if first["type"] == "extra_forbidden":
-        message = f"unknown key; {_nearest(keys[-1][:_LONG], known)}"
+        message = f"unknown key; {did_you_mean(keys[-1][:_LONG], known)}"
     elif first["type"] == "missing":
         message = "is missing; add it"
     elif first["type"] == "kind":
         given = first["input"].get("kind") if isinstance(first["input"], dict) else first["input"]
-        kinds = [_kind(m) for model in models for m in _models(model, keys[-1])]
+        kinds = [_kind(m) for model in models for m in choices_of(model, keys[-1])]
         message = (
             f"has no kind; it may be one of {', '.join(kinds)}"
             if given is None
-            else f"{_shown(given)} is no kind; {_nearest(str(given)[:_LONG], kinds)}"
+            else f"{_shown(given)} is no kind; {did_you_mean(str(given)[:_LONG], kinds)}"
         )
     else:
         said = first["msg"].removeprefix("Value error, ")
@@ -177,22 +177,5 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
-def _nearest(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"it may be one of {', '.join(known)}"
-
-
 def _kind(model: type[BaseModel]) -> Any:
     return model.model_fields["kind"].default if "kind" in model.model_fields else None
-
-
-def _models(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
-    """The models that a field may hold."""
-    if field not in model.model_fields:
-        return []
-    info = model.model_fields[field]
-    for mark in info.metadata:
-        if isinstance(mark, ComponentUnion):
-            return list(mark.components.values())
-    held = get_args(info.annotation) or [info.annotation]
-    return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]

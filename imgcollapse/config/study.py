@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from imgcollapse.config.retention import Retention
-from imgcollapse.core.components import import_class
+from imgcollapse.core.components import Setting, choices_of, import_class
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import LabelsOnly
@@ -22,6 +22,8 @@ from imgcollapse.label_policy import AnyPolicy, TrainingMarginal
 from imgcollapse.metrics import MetricSettings
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace
+
+_ALL = "oracle", "first_model", "result", "cost"
 
 
 def _importable(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class ReportSettings(BaseModel):
 
 
 class Study(BaseModel):
-    """Everything that decides the result of a study.
+    """The settings of a study, each with metadata on what it affects.
 
     Attributes:
         seed: names every random draw; lineages differ by their number alone.
@@ -71,25 +73,27 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    lineages: Annotated[int, Field(ge=1, le=999)] = 1
-    generations: Annotated[int, Field(ge=1, le=999)] = 8
-    samples: Annotated[int, Field(ge=1)] | None = None
-    data: Data
-    longtail: LongTail = Exponential()
-    splits: Splits = Splits()
-    generator: AnyGenerator
-    regime: AnyRegime = Replace()
-    curation: Curation = ()
-    labels: AnyPolicy = TrainingMarginal()
-    oracle: AnyOracle = CNN()
-    metrics: MetricSettings = MetricSettings()
-    retention: Retention = Retention()
-    report: ReportSettings = ReportSettings()
-    device: str = "auto"
-    precision: Precision = "auto"
-    threads: Annotated[int, Field(ge=1)] | None = None
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    seed: Annotated[int, Field(ge=0), Setting(("oracle", "first_model", "result"))] = 0
+    lineages: Annotated[int, Field(ge=1, le=999), Setting(("result",))] = 1
+    generations: Annotated[int, Field(ge=1, le=999), Setting(("result",), ("run",))] = 8
+    samples: Annotated[Annotated[int, Field(ge=1)] | None, Setting(("result", "cost"))] = None
+    data: Annotated[Data, Setting(_ALL, ("evaluate",))]
+    longtail: Annotated[LongTail, Setting(_ALL)] = Exponential()
+    splits: Annotated[Splits, Setting(_ALL)] = Splits()
+    generator: Annotated[AnyGenerator, Setting(("first_model", "result", "cost"))]
+    regime: Annotated[AnyRegime, Setting(("result",))] = Replace()
+    curation: Annotated[Curation, Setting(("result",))] = ()
+    labels: Annotated[AnyPolicy, Setting(("result",))] = TrainingMarginal()
+    oracle: Annotated[AnyOracle, Setting(("oracle", "result", "cost"))] = CNN()
+    metrics: Annotated[MetricSettings, Setting(("measurement", "cost"), ("evaluate",))] = (
+        MetricSettings()
+    )
+    retention: Annotated[Retention, Setting(("disk",), ("run",))] = Retention()
+    report: Annotated[ReportSettings, Setting(("disk",), ("run",))] = ReportSettings()
+    device: Annotated[str, Setting(_ALL, ("evaluate",))] = "auto"
+    precision: Annotated[Precision, Setting(_ALL, ("evaluate",))] = "auto"
+    threads: Annotated[Annotated[int, Field(ge=1)] | None, Setting(_ALL, ("evaluate",))] = None
+    checkpoint_seconds: Annotated[float, Field(ge=0), Setting(("cost",), ("run",))] = 60.0
 
     @model_validator(mode="after")
     def _labels_are_asked_for(self) -> Study:
@@ -179,3 +183,17 @@ class Study(BaseModel):
         if not self.report.sections:  # run.json of most studies does not have it
             del found["report"]
         return found
+
+
+def setting(key: str) -> Setting:
+    """Returns the metadata of a setting by its dotted key, such as "data.root".
+
+    A setting of a component that has none of its own has that of the component.
+    """
+    found, models = Setting(), [Study]
+    for name in key.split("."):
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        marks = [mark for field in fields for mark in field.metadata if isinstance(mark, Setting)]
+        found = marks[0] if marks else found
+        models = [choice for model in models for choice in choices_of(model, name)]
+    return found

@@ -1,15 +1,16 @@
-"""A part of a study: settings and the work they describe, in one frozen model.
+"""Components of a study: settings, and the work they describe, in one frozen model.
 
-A part is chosen in YAML by its `kind`: a short name of a built-in part, or an import path
-(`my_package.flow:Flow`) of a part the user wrote. There is no registry.
+A component is chosen in YAML by its `kind`: the short name of a built-in one, or the import path
+(`my_package.flow:Flow`) of a class the user wrote. There is no registry.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,15 +23,35 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from imgcollapse.core.sanitize import first_line
+
 C = TypeVar("C")
 IMPORTED = "imported"
 
+Effect = Literal["oracle", "first_model", "result", "measurement", "cost", "disk"]
 
-class Component(BaseModel):
-    """Base of every part: immutable, and an unknown setting is an error.
+
+@dataclass(frozen=True)
+class Setting:
+    """Metadata of a study's setting, as an annotation of its field.
 
     Attributes:
-        kind: the part's name in YAML; a built-in part narrows it to one literal.
+        affects: what depends on its value: the oracle; the first model of a lineage; the later
+            generations or their number (result); how they are measured; the time and memory of a
+            generation (cost); or files on disk alone.
+        may_change: commands that accept another value than a run folder has: `run`, which resumes
+            it, and `evaluate`, which takes its oracle.
+    """
+
+    affects: tuple[Effect, ...] = ()
+    may_change: tuple[Literal["run", "evaluate"], ...] = ()
+
+
+class Component(BaseModel):
+    """Base class of every component: immutable, and an unknown setting is an error.
+
+    Attributes:
+        kind: its name in YAML; a built-in component narrows it to one literal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,15 +60,15 @@ class Component(BaseModel):
 
 
 class ComponentUnion:
-    """Marks a field that holds one of several built-in parts, or a user's own by import path.
+    """Annotation of a field that holds one of several components, or a user's own by import path.
 
-        AnyRegime = Annotated[Regime, OneOf(Replace, Accumulate)]
+        AnyRegime = Annotated[Regime, ComponentUnion(Replace, Accumulate)]
 
-    A bare string stands for a part with its default settings: `regime: replace`. An imported part
-    must extend the annotated one.
+    A bare string is a component with its default settings: `regime: replace`. An imported
+    component must extend the annotated one.
 
     Attributes:
-        parts: the built-in parts by kind.
+        components: the built-in components by kind.
     """
 
     def __init__(self, *parts: type[Component]) -> None:
@@ -56,7 +77,7 @@ class ComponentUnion:
     def __get_pydantic_core_schema__(
         self, base: type[Component], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """A union told apart by `kind`, so that an error names the part it is in."""
+        """Builds a union discriminated by `kind`, so that an error names its component."""
         load = BeforeValidator(lambda value: _imported(value, base))
         choices: Any = Annotated[SerializeAsAny[base], load, Tag(IMPORTED)]
         for kind, part in self.components.items():
@@ -88,8 +109,8 @@ def import_class(path: str, base: type[C]) -> type[C]:
         PydanticCustomError: it cannot be imported, or is not a `base`.
     """
     module, _, name = path.partition(":")
-    # A config may name code that its reader has installed, but not start programs that are there
-    # on every machine; no part is among them.
+    # A config may name code that its reader has installed, but not the standard library, which is
+    # on every machine and has no components.
     steps = module.split(".")
     if steps[0] in sys.stdlib_module_names or steps[-1] == "__main__":
         raise PydanticCustomError(
@@ -99,9 +120,21 @@ def import_class(path: str, base: type[C]) -> type[C]:
         )
     try:
         part = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # it runs as it is imported, and may do anything
-        why = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise PydanticCustomError("import", "cannot be imported: {why}", {"why": why}) from None
+    except (Exception, SystemExit) as error:  # user code may raise anything
+        why = {"why": first_line(error)}
+        raise PydanticCustomError("import", "cannot be imported: {why}", why) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
     return part
+
+
+def choices_of(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:
+    """Returns the models that a field may hold, built-in ones if it holds a component."""
+    if field not in model.model_fields:
+        return []
+    info = model.model_fields[field]
+    for mark in info.metadata:
+        if isinstance(mark, ComponentUnion):
+            return list(mark.components.values())
+    held = get_args(info.annotation) or [info.annotation]
+    return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]

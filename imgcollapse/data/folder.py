@@ -7,11 +7,12 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from imgcollapse.core.components import Setting
 from imgcollapse.core.errors import UserError
 from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
 from imgcollapse.data.decode import UnusableError, decode, map_threads, pillow_warnings_off
@@ -55,7 +56,7 @@ class Folder(Source):
     """
 
     kind: Literal["folder"] = "folder"
-    path: Path
+    path: Annotated[Path, Setting((), ("run", "evaluate"))]
     size: int | None = Field(default=None, ge=4, le=1024)
     channels: Literal[1, 3] = 3
     max_bytes: int = Field(default=Limits.max_bytes, ge=1)

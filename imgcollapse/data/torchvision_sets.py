@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
+from imgcollapse.core.components import Setting
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import did_you_mean, first_line
 from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
@@ -73,8 +74,8 @@ class TorchvisionSet(Source):
 
     kind: Literal["torchvision"] = "torchvision"
     name: str
-    root: Path = Path("data")
-    download: bool = False
+    root: Annotated[Path, Setting((), ("run", "evaluate"))] = Path("data")
+    download: Annotated[bool, Setting((), ("run", "evaluate"))] = False
     size: int | None = Field(default=None, ge=4, le=1024)
 
     @field_validator("name")

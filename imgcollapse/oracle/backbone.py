@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms.functional import normalize
 
+from imgcollapse.core.components import Setting
 from imgcollapse.core.images import Images
 from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.oracle.frozen import BATCH, FrozenOracle, Oracle
@@ -34,7 +35,7 @@ class Backbone(Oracle):
 
     kind: Literal["backbone"] = "backbone"
     name: str = "resnet18"
-    weights: Path | None = None
+    weights: Annotated[Path | None, Setting(("oracle",), ("run",))] = None
     size: Annotated[int, Field(ge=32)] = 128
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
 

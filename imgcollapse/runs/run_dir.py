@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import ValidationError
 from torch import Tensor
 
-from imgcollapse.config.study import Study
+from imgcollapse.config.study import Study, setting
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums, schemas
 from imgcollapse.io.checksums import FILES, ChecksummedFiles
@@ -30,12 +30,6 @@ CHANCE = "chance.safetensors"
 DERIVED = SPLITS, REAL_SIDE, CHANCE
 """Files that the source and the study give again."""
 RESTORE = "restore it, or choose another --out"
-CHANGEABLE = (
-    *("generations", "data.root", "data.path", "data.download", "oracle.weights"),
-    *("checkpoint_seconds", "retention", "retention.samples", "retention.models"),
-    *("report", "report.sections"),
-)
-"""Settings that may differ when a run goes on: the rest, and the images' hash, may not."""
 
 
 class Run:
@@ -96,7 +90,7 @@ class Run:
             return None
         run = cls.open(path)
         for key, mine, theirs in _differences(study, run.record["study"]):
-            if key not in CHANGEABLE:
+            if "run" not in setting(key).may_change:
                 raise UserError(
                     f"{path}: belongs to another study ({key} is {theirs!r} there, {mine!r} here); "
                     "choose another --out"

@@ -72,7 +72,7 @@ def sweep(
     smoke: bool = False,
     backend: Backend | None = None,
     board: SweepProgress | None = None,
-    allow_drift: bool = False,
+    allow_env_change: bool = False,
 ) -> Sweep:
     """Run all arms of a sweep, or what is left of them, in the folder `out`.
 
@@ -86,7 +86,7 @@ def sweep(
         smoke: apply the file's `smoke:` section.
         backend: who runs the units; none is as many processes as there are cores.
         board: told about progress; none is silent.
-        allow_drift: as in `launch.run`.
+        allow_env_change: as in `run`.
 
     Raises:
         UserError: something about the file or the folder must be mended first, or another process
@@ -102,7 +102,7 @@ def sweep(
     say = partial(print, file=board.stream) if board.stream else None
     with folder_lock(out, say):
         plan.write(out)
-        units = [replace(unit, allow_drift=allow_drift) for unit in tasks_of(plan, out)]
+        units = [replace(unit, allow_env_change=allow_env_change) for unit in tasks_of(plan, out)]
         failed = backend.run(units, board)
         runs = {}
         for arm in plan.arms:

@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from imgcollapse.config.study import setting
 from imgcollapse.experiment.forecast import CostProfile, Forecast, forecast, measure_cost
 from imgcollapse.sweeps.plan import Arm, Plan
 from imgcollapse.sweeps.tasks import tasks_of
-
-CHEAP = ("seed", "regime", "curation", "labels", "generations", "lineages", "retention")
-"""Settings in which arms may differ and still take as long for a step, a sample, a measure."""
 
 
 def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
@@ -28,4 +26,4 @@ def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
 
 def _cost(arm: Arm) -> str:
     study = arm.study.resolved()
-    return json.dumps({key: study[key] for key in study if key not in CHEAP})
+    return json.dumps({key: study[key] for key in study if "cost" in setting(key).affects})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imgcollapse.config.study import Study
+from imgcollapse.config.study import Study, setting
 from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.sanitize import first_line
@@ -26,15 +26,6 @@ from imgcollapse.sweeps.plan import Plan
 Key = tuple[str, int | None]
 """Arm and lineage; no lineage is the beginning of the arm."""
 
-LATER = (
-    *("regime", "curation", "generations", "lineages", "samples", "labels", "metrics", "oracle"),
-    "retention",
-)
-"""Settings that the first model, which learns from real images alone, does not depend on."""
-
-SIDE = ("seed", "data", "longtail", "splits", "oracle", "device", "precision", "threads")
-"""Settings that decide the oracle."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -47,7 +38,7 @@ class Task:
         lineage: which repetition; None begins the arm (its record and its oracle).
         sibling: an earlier arm whose oracle, or whose first model, is the same.
         sibling_folder: its run folder.
-        allow_drift: as in `launch.run`.
+        allow_env_change: as in `run`.
     """
 
     arm: str
@@ -56,7 +47,7 @@ class Task:
     lineage: int | None = None
     sibling: str | None = None
     sibling_folder: Path | None = None
-    allow_drift: bool = False
+    allow_env_change: bool = False
 
     @property
     def key(self) -> Key:
@@ -121,13 +112,13 @@ class TaskRunner:
         if unit.lineage is None:
             with folder_lock(unit.folder, self.reporter.log):
                 begun = begin(
-                    study, unit.folder, self.reporter, unit.sibling_folder, unit.allow_drift
+                    study, unit.folder, self.reporter, unit.sibling_folder, unit.allow_env_change
                 )
             self.kept = (unit.folder, *begun)
             return
         if self.kept is None or self.kept[0] != unit.folder:
             self.kept = None  # two laboratories at a time would need twice the memory
-            joined = join(study, unit.folder, self.reporter, unit.allow_drift)
+            joined = join(study, unit.folder, self.reporter, unit.allow_env_change)
             self.kept = (unit.folder, *joined)
         _, run, evaluator = self.kept
         lineage = run.lineages[unit.lineage]
@@ -156,13 +147,14 @@ def tasks_of(plan: Plan, folder: Path) -> list[Task]:
     compared as far as it has come.
     """
     studies = {arm.name: arm.study.resolved() for arm in plan.arms}
+    decide_oracle = [key for key in Study.model_fields if "oracle" in setting(key).affects]
+    decide_first_model = [k for k in Study.model_fields if "first_model" in setting(k).affects]
     begins, lives = [], []
     for at, (name, study) in enumerate(studies.items()):
         earlier, unit = list(studies)[:at], Task(name, study, folder / name)
-        same = [e for e in earlier if _agree(studies[e], study, SIDE)]
+        same = [e for e in earlier if _agree(studies[e], study, decide_oracle)]
         begins.append(_beside(unit, same, folder))
-        decide = [key for key in study if key not in LATER]
-        same = [e for e in earlier if _agree(studies[e], study, decide)]
+        same = [e for e in earlier if _agree(studies[e], study, decide_first_model)]
         for number in range(study["lineages"]):
             there = [e for e in same if number < studies[e]["lineages"]]
             lives.append(_beside(replace(unit, lineage=number), there, folder))

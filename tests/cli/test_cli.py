@@ -160,3 +160,15 @@ def test_only_a_run_may_be_started_as_several_processes(imgcollapse, config, mon
         assert (code, out) == (2, "")
         assert "started 2 times" in err
         assert err.count("\n") == 1
+
+
+def test_h_and_version_are_answered():
+    from importlib.metadata import version
+
+    from typer.testing import CliRunner
+
+    from imgcollapse.cli import app
+
+    assert CliRunner().invoke(app, ["run", "-h"]).output.count("--allow-env-change") == 1
+    assert "--allow-drift" not in CliRunner().invoke(app, ["run", "-h"]).output
+    assert CliRunner().invoke(app, ["--version"]).output == version("imgcollapse") + "\n"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from imgcollapse import census
 from imgcollapse.config.loader import load_study, with_overrides
-from imgcollapse.config.study import Study
+from imgcollapse.config.study import Study, setting
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress, ProgressReporter
@@ -37,8 +37,8 @@ from imgcollapse.tools.evaluate.result import Evaluation, check_out
 GENERATION = 1
 """Their generation in both tables: samples of a model trained on the real images."""
 
-OF_A_RUN = ("data", "device", "precision", "threads", "metrics")
-"""Parts of a run's study that may be set anew; the images must still be those it began with."""
+SETTABLE = [key for key in Study.model_fields if "evaluate" in setting(key).may_change]
+"""Settings that may differ from a run's; the real images must still be those it began with."""
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
         study: a YAML file or a `Study`, whose oracle is trained first; or a run, or its folder,
             whose oracle is taken as it is.
         out: the folder to write; none writes nothing.
-        overrides: `key=value` settings; of a run's study only those under `OF_A_RUN`.
+        overrides: `key=value` settings; of a run's study only those under `SETTABLE`.
         smoke: apply the YAML file's `smoke:` section.
         reporter: receives progress; none reports nothing.
 
@@ -138,9 +138,9 @@ def _opened(
     if smoke:
         raise UserError(f"{run.path}: is a run and has no smoke: section; leave out --smoke")
     for override in overrides:
-        if override.partition("=")[0].split(".")[0] not in OF_A_RUN:
+        if override.partition("=")[0].split(".")[0] not in SETTABLE:
             raise UserError(
-                f"{override}: is settled in {run.path / RECORD}; set only {', '.join(OF_A_RUN)}"
+                f"{override}: is settled in {run.path / RECORD}; set only {', '.join(SETTABLE)}"
             )
     raw = copy.deepcopy(run.record["study"])
     return with_overrides(raw, overrides, str(run.path / RECORD)), run
