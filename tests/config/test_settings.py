@@ -32,7 +32,8 @@ def test_the_first_model_depends_on_real_images_alone():
 @pytest.mark.parametrize(
     "key",
     [
-        *("generations", "checkpoint_seconds", "retention", "retention.samples"),
+        *("generations", "checkpoint_seconds", "report", "report.sections"),
+        *("retention", "retention.samples"),
         *("retention.models", "data.root", "data.path", "data.download", "oracle.weights"),
     ],
 )
