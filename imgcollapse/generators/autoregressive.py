@@ -30,12 +30,12 @@ LOGITS = 2**22
 class Autoregressive(Generator):
     """A transformer that writes images token by token (Radford et al. 2019; Chen et al. 2020).
 
-    Minimises the mean of -log p(token | tokens before it) in nats. The learning rate warms up, then
+    Minimizes the mean of -log p(token | tokens before it) in nats. The learning rate warms up, then
     falls to 0 along half a cosine.
 
     Attributes:
         conditional: whether the first thing it reads is the class it writes.
-        tokens: what an image is written in: quantised pixels, or words for patches of them.
+        tokens: what an image is written in: quantized pixels, or words for patches of them.
         width: features of a token; a multiple of `heads`.
         layers: blocks.
         heads: attention heads of a block.

@@ -39,7 +39,7 @@ class DDPM(Generator):
     The learning rate warms up, then falls to 0 along half a cosine.
 
     Attributes:
-        conditional: whether the network is told the class it draws.
+        conditional: whether the network gets the class as input.
         channels: features of each UNet level, finest first; each level halves the size.
         layers: residual blocks a level.
         attention: whether the coarsest level attends.
@@ -58,7 +58,7 @@ class DDPM(Generator):
         sampler: ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022).
             sde-dpm++ adds noise on the way, and comes nearer to real images; it takes 50 steps to
             leave the class shares alone, dpm++ 20 (docs/speed.md).
-        sample_steps: noise levels visited when an image is drawn; too few favour what is common.
+        sample_steps: noise levels visited when an image is drawn; too few favor common classes.
         sample_batch: images drawn at once. The noise that a sampler adds depends on it.
         guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
             prediction in w * conditional + (1 - w) * unconditional; 1 is none.

@@ -64,7 +64,7 @@ class PadToMultiple:
         return F.pixel_unshuffle(F.pad(images, padding, mode="replicate"), self.patch)
 
     def crop(self, seen: Tensor) -> Tensor:
-        """What the network sees => [N, C, H, W] images."""
+        """Crops the network's output to [N, C, H, W] images."""
         _, height, width = self.shape
         return F.pixel_shuffle(seen, self.patch)[..., :height, :width]
 
@@ -83,7 +83,7 @@ def unet(
         channels: features of each level, finest first; multiples of 8.
         layers: residual blocks a level.
         attention: whether the coarsest level attends (one head).
-        embeddings: conditions it can be told to draw, or None for an unconditional network.
+        embeddings: number of conditions, or None for an unconditional network.
     """
     depth = len(channels)
     coarsest = "Attn" if attention else ""
@@ -104,7 +104,7 @@ def unet(
 
 
 def optimize_network(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
-    """Choose how a network attends and normalises, and how its images lie in memory.
+    """Choose how a network attends and normalizes, and how its images lie in memory.
 
     On a CPU the backward pass of fused attention is slow where few places attend. On a GPU
     convolutions in bfloat16 want the channels last; on a CPU that gains nothing (docs/speed.md).
