@@ -34,7 +34,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
         smoke: apply the file's own `smoke:` section first.
 
     Raises:
-        UserError: file, key, value and mend in one line.
+        UserError: file, key, value and fix in one line.
     """
     raw = read_settings(path)
     if several := [key for key in SWEEP_KEYS if key in raw]:
@@ -100,7 +100,7 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
         where: what to call the settings in an error.
 
     Raises:
-        UserError: key, value and mend in one line.
+        UserError: key, value and fix in one line.
     """
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
         key, equals, value = override.partition("=")

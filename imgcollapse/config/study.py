@@ -1,4 +1,4 @@
-"""What a study is: the schema of a YAML file."""
+"""Schema of a study's YAML file."""
 
 from __future__ import annotations
 

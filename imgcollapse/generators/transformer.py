@@ -11,7 +11,7 @@ class KVCache:
     """Keys and values of what one block has read: the key-value cache."""
 
     def __init__(self, room: int) -> None:
-        """`room` is the largest number of tokens it reads."""
+        """The network reads at most `room` tokens."""
         self.room, self.length = room, 0
         self.keys = self.values = torch.empty(0)
 

@@ -124,7 +124,7 @@ class Run:
         changed: Mapping[str, tuple[Any, Any]],
         **record: Any,
     ) -> None:
-        """Take over what may change between two sittings.
+        """Update the settings and files that may change when a run is resumed.
 
         Args:
             study: its settings.
@@ -152,19 +152,19 @@ class Run:
             self._write()
 
     def changed_since(self, now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """What the bits depend on beside the study and is not as it was: (then, now) by name."""
+        """Changes of the environment, which the bits depend on: (then, now) by name."""
         then = self.environment
         names = [*now, *(name for name in then if name not in now)]
         return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
 
     @property
     def environment_changes(self) -> list[dict[str, Any]]:
-        """When the run went on with other software or on another machine, and what had changed."""
+        """Each change of software or machine that the run was resumed with, and its time."""
         return self.record.get("drifts", [])
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What the bits of its last sitting depend on beside the study."""
+        """The environment of the last process that worked on the run."""
         made = dict(self.record["made_with"])
         for drift in self.environment_changes:
             made |= drift["to"]
@@ -265,7 +265,7 @@ class Run:
 
 
 def _drift(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """What run.json says of a run that goes on with what has changed."""
+    """The entry in run.json for a change of the environment."""
     then = {name: before for name, (before, _) in changed.items()}
     now = {name: after for name, (_, after) in changed.items()}
     return {"when": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "from": then, "to": now}

@@ -57,6 +57,7 @@ ON_DISK = {
     "neighbours",
     "born",
     "mend",
+    "room",
 }
 """Names in run folders, tables and configs that are older than the spelling."""
 
@@ -65,11 +66,6 @@ PATH_OR_URL = re.compile(
     r"https?://\S+|\S*[/.]\w+\.(?:py|md|yaml|png|html)\b|\b\w+\.(?:py|md|yaml)\b"
 )
 PENDING = (
-    "cli/",
-    "config/",
-    "core/components.py",
-    "generators/",
-    "runs/run_dir.py",
     "sweeps/",
     "tools/",
 )
