@@ -13,7 +13,6 @@ from torch import Tensor
 from imgcollapse import metrics
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
-from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, class_shares
 from imgcollapse.core.lineage_images import LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
@@ -50,7 +49,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
     prune(lineage, study.retention)
     if lineage.generations == 0:
         counted, findings = evaluator.real_generation
-        lineage.commit(0, real.train, counted, sample_grid(real.train), findings)
+        lineage.commit(0, real.train, counted, findings)
     for g in range(lineage.generations, study.generations + 1):
         signals.raise_if_stop_requested()
         reporter.start_generation(lineage.number, g, study)
@@ -85,8 +84,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
 
         reporter("commit", 0, 1, 0)
         state = None if study.generator.stores_training_set else model.state()
-        grid = sample_grid(samples)
-        lineage.commit(g, samples, counted, grid, findings, training_set, state, selection)
+        lineage.commit(g, samples, counted, findings, training_set, state, selection)
         context.checkpoints.delete()
         prune(lineage, study.retention, expired(study.retention, g))
         images.append(lineage.samples(g))

@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import Images
 from imgcollapse.io import atomic
 from imgcollapse.report.formatting import short
@@ -39,7 +38,7 @@ from imgcollapse.report.grid_painters import (
     text_width,
     to_image,
 )
-from imgcollapse.runs.lineage_dir import Lineage, PrunedError
+from imgcollapse.runs.lineage_dir import Lineage, PrunedError, sample_grid
 from imgcollapse.runs.run_dir import Run
 
 MOST_FRAMES = 100

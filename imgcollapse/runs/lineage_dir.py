@@ -16,6 +16,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
@@ -136,7 +138,6 @@ class Lineage:
         g: int,
         samples: Images,
         counted: Tensor,
-        grid: Image.Image,
         findings: Mapping[str, Any],
         training_set: TrainingSet | None = None,
         model: Mapping[str, Tensor] | None = None,
@@ -148,7 +149,6 @@ class Lineage:
             g: its number.
             samples: its images, real ones for g = 0.
             counted: int16[N], what the oracle named them.
-            grid: a picture of some of them.
             findings: "census", "metrics" and "curation" rows, and what else is known of it; the
                 tensors under "words" have a file of their own.
             training_set: what its model was trained on (g >= 1).
@@ -169,7 +169,7 @@ class Lineage:
                 tensors[WORDS] = findings["words"]
                 findings = {name: found for name, found in findings.items() if name != "words"}
             files = {n: atomic.write_tensors(folder / n, named) for n, named in tensors.items()}
-            files[GRID] = atomic.write_png(folder / GRID, grid)
+            files[GRID] = atomic.write_png(folder / GRID, sample_grid(samples))
             about = {"generation": g, "files": files, "made_with": dict(self.made_with)}
             checksums.write_json(folder / MANIFEST, about | dict(findings))
             lock.assert_still_owner(self.path)
@@ -255,3 +255,13 @@ class Lineage:
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         return [row for g in range(self.generations) for row in self.manifest(g).get(name, ())]
+
+
+def sample_grid(images: Images, columns: int = 16, rows: int = 8, width: int = 1024) -> Image.Image:
+    """The first columns x rows images side by side, enlarged in whole steps to about `width`."""
+    shown = images.pixels[: columns * rows]
+    tiles = make_grid(shown, nrow=columns, padding=1, pad_value=255)
+    zoom = max(1, width // tiles.shape[-1])
+    picture = to_pil_image(tiles)
+    size = picture.width * zoom, picture.height * zoom
+    return picture.resize(size, Image.Resampling.NEAREST)

@@ -113,5 +113,5 @@ def test_the_union_is_chosen_by_kind_and_takes_numbers_for_names():
     )
     with pytest.raises(ValidationError, match="one of exponential, step, zipf, explicit"):
         Study.model_validate({"longtail": {"kind": "linear"}})
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
         Study.model_validate({"longtail": {"kind": "zipf", "images": 0}})

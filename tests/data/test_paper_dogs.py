@@ -91,7 +91,7 @@ def test_every_dog_is_whole_inside_the_frame() -> None:
 
 @pytest.mark.parametrize("settings", [{"size": 7}, {"size": 257}, {"stock": 0}, {"variety": 1.5}])
 def test_settings_out_of_bounds_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=rf"{next(iter(settings))}\n"):
         PaperDogs.model_validate(settings)
 
 

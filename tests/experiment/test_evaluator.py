@@ -7,7 +7,6 @@ import torch
 
 import imgcollapse as ic
 from imgcollapse.config.loader import load_study
-from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.progress import NullProgress
 from imgcollapse.experiment import null_model, runner, setup
 from imgcollapse.experiment.runner import begin, join
@@ -58,7 +57,7 @@ def begun(config, tmp_path):
     run, evaluator = begin(study, tmp_path / "run", NullProgress())
     lineage, real = run.lineages[0], evaluator.real.train
     counted, findings = evaluator.real_generation
-    lineage.commit(0, real, counted, sample_grid(real), findings)
+    lineage.commit(0, real, counted, findings)
     return study, run, evaluator
 
 

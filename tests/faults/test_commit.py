@@ -6,11 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from io import BytesIO
 
 import pytest
 import torch
-from PIL import Image
 
 import imgcollapse as ic
 from imgcollapse.io import checksums
@@ -43,7 +41,6 @@ def recommit(source: Lineage, lineage: Lineage, g: int, few: int | None = None) 
         g,
         source.samples(g),
         source.counted(g),
-        Image.open(BytesIO((source.folder(g) / "grid.png").read_bytes())),
         findings,
         source.training_set(g) if g else None,
         source.model(g) if g else None,

@@ -170,5 +170,5 @@ def test_a_study_names_a_generator_by_kind() -> None:
     ids=str,
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=str(settings["kind"])):
         TypeAdapter(AnyGenerator).validate_python(settings)

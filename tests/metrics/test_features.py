@@ -50,8 +50,12 @@ def test_an_extractor_is_chosen_by_kind():
     adapter = TypeAdapter(AnyExtractor)
     assert adapter.validate_python("inception") == InceptionFeatures()
     assert adapter.validate_python({"kind": "dinov2", "name": "vits14"}).size == 224
-    for wrong in ({"kind": "backbone", "name": "lenet"}, "clip", {"kind": "dinov2", "size": 100}):
-        with pytest.raises(ValidationError):
+    for wrong, reason in (
+        ({"kind": "backbone", "name": "lenet"}, "unknown network"),
+        ("clip", "one of oracle"),
+        ({"kind": "dinov2", "size": 100}, "size"),
+    ):
+        with pytest.raises(ValidationError, match=reason):
             adapter.validate_python(wrong)
 
 

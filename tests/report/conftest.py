@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from imgcollapse import census
@@ -109,7 +108,7 @@ def write_run(
                     list(real.rows(g, features, None, counted, classes)) if measured else []
                 ),
             }
-            lineage.commit(g, samples, counted, Image.new("L", (1, 1)), findings)
+            lineage.commit(g, samples, counted, findings)
     return run
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.grid import sample_grid
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
@@ -26,6 +25,7 @@ from imgcollapse.data import RealData
 from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.experiment.setup import environment, load_real_data, prepare_codebook, setup_device
 from imgcollapse.generators.base import Model
+from imgcollapse.runs.lineage_dir import sample_grid
 from imgcollapse.runs.tables import Tables
 from imgcollapse.training.context import RunContext
 
