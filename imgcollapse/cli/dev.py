@@ -77,9 +77,9 @@ def chaos(
         Path | None, typer.Option(help="A new folder.", show_default="runs/chaos_CONFIG")
     ] = None,
     smoke: Smoke = False,
-    seed: Annotated[int, typer.Option(help="Seed of moments and damage.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the moments and of the flipped bit.")] = 0,
 ) -> None:
-    """Kill a small study at random moments, damage it, and compare it with an undisturbed run."""
+    """Kill a small study at random moments, flip a bit, and compare it with an unbroken run."""
     from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.config.loader import load_study
     from imgcollapse.tools.fault_injection import inject_faults

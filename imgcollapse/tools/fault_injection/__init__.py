@@ -1,12 +1,11 @@
-"""A fault drill: a study is killed at random moments, and must end as its unbroken twin.
+"""Fault injection: kills a study at random moments and flips a bit of it.
 
-drill.py     the twins, the kills, a flipped bit
-victim.py    the process that is killed, and where it was
-compare.py   what must be the same in two runs
-result.py    what was hit, and what became of it
+Each killed run must end with the files of an unbroken run, bit for bit.
+
+inject.py      the kills, the flipped bit, the comparison, the report
+killed_run.py  a process that runs the study until it is killed
 """
 
-from imgcollapse.tools.fault_injection.drill import inject_faults
-from imgcollapse.tools.fault_injection.fault_report import BitFlip, FaultReport, Kill
+from imgcollapse.tools.fault_injection.inject import BitFlip, FaultReport, Kill, inject_faults
 
 __all__ = ["BitFlip", "FaultReport", "Kill", "inject_faults"]

@@ -1,4 +1,4 @@
-"""A process that runs a study until it is killed, and where it was by then."""
+"""Runs a study in a process of its own, and kills it after a while."""
 
 from __future__ import annotations
 
@@ -13,91 +13,69 @@ from typing import Any, cast
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.progress import StudyLength
+from imgcollapse.core.progress import NullProgress, StudyLength
 from imgcollapse.experiment.runner import run
 
-_HOW = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_CONTEXT = multiprocessing.get_context(_HOW)
-_CONTEXT.set_forkserver_preload(
-    ["imgcollapse.experiment.runner"]
-)  # torch is imported once, not every time
-_LONGEST = 64
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_CONTEXT = multiprocessing.get_context(_METHOD)
+_CONTEXT.set_forkserver_preload(["imgcollapse.experiment.runner"])  # torch is imported only once
+_STAGE_BYTES = 64
 
 
-class KilledRun:
-    """A study at work in a process of its own."""
+def run_and_kill(study: Study, folder: Path, after: float | None = None) -> str | None:
+    """Starts or resumes a study in a run folder, and kills its process (SIGKILL).
 
-    def __init__(self, study: Study, folder: Path) -> None:
-        """Start it, or let it go on, in a run folder."""
-        self._place = RawArray(c_char, _LONGEST)
-        self._ours, theirs = _CONTEXT.Pipe(duplex=False)
-        arguments = (study.resolved(), folder, self._place, theirs)
-        self._process: BaseProcess = _CONTEXT.Process(  # pyright: ignore[reportAttributeAccessIssue]
-            target=_work, args=arguments, daemon=True
-        )
-        self._process.start()
-        theirs.close()
+    Args:
+        study: what is run.
+        folder: the run folder.
+        after: seconds until the kill; None lets the study end.
 
-    def killed_after(self, seconds: float) -> str | None:
-        """Kill it (SIGKILL) so long after now.
+    Returns:
+        The stage it was killed in, such as "train"; None if it had ended before.
 
-        Returns:
-            Where it was, such as "train"; None where it had come to its end before.
-
-        Raises:
-            UserError: it had failed.
-        """
-        self._process.join(seconds)
-        if self._process.exitcode is None:
-            self._process.kill()
-            self._process.join()
-        elif self._process.exitcode == 0:
-            return None
-        else:
-            self._complain()
-        return self._place.value.decode() or "begin"
-
-    def ends(self) -> None:
-        """Wait for its end.
-
-        Raises:
-            UserError: it failed.
-        """
-        self._process.join()
-        if self._process.exitcode != 0:
-            self._complain()
-
-    def _complain(self) -> None:
-        why = f"its process died (exit code {self._process.exitcode})"
-        if self._ours.poll():
-            why = self._ours.recv()
-        raise UserError(why)
+    Raises:
+        UserError: the study failed.
+    """
+    stage = RawArray(c_char, _STAGE_BYTES)  # still readable after the process is killed
+    errors, sender = _CONTEXT.Pipe(duplex=False)
+    process: BaseProcess = _CONTEXT.Process(  # pyright: ignore[reportAttributeAccessIssue]
+        target=_run_study, args=(study.resolved(), folder, stage, sender), daemon=True
+    )
+    process.start()
+    sender.close()
+    process.join(after)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    elif process.exitcode == 0:
+        return None
+    else:
+        died = f"its process died (exit code {process.exitcode})"
+        raise UserError(errors.recv() if errors.poll() else died)
+    return stage.value.decode() or "begin"
 
 
-class _Teller:
-    """Watches a study, and leaves word in memory that outlives a killed process."""
+class _StageReporter(NullProgress):
+    """Writes the current stage to shared memory."""
 
-    def __init__(self, place: Array[c_char]) -> None:
-        self.place = place
+    def __init__(self, stage: Array[c_char]) -> None:
+        self.stage = stage
 
     def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
-        self.place.value = b"between stages" if generation else b"oracle"
-
-    def log(self, line: str) -> None:
-        pass
+        self.stage.value = b"between stages" if generation else b"oracle"
 
     def __call__(
         self, stage: str, step: int, steps: int, images: int, loss: float | None = None
     ) -> None:
-        if self.place.value != b"oracle" or stage != "train":
-            self.place.value = stage.encode()[: _LONGEST - 1]
+        if self.stage.value != b"oracle" or stage != "train":
+            self.stage.value = stage.encode()[: _STAGE_BYTES - 1]
 
 
-def _work(
-    study: Mapping[str, Any], folder: Path, place: Array[c_char], complaints: Connection
+def _run_study(
+    study: Mapping[str, Any], folder: Path, stage: Array[c_char], errors: Connection
 ) -> None:
     try:
-        run(Study.model_validate(dict(study)), folder, reporter=_Teller(place))
+        run(Study.model_validate(dict(study)), folder, reporter=_StageReporter(stage))
     except UserError as error:
-        cast(Connection, complaints).send(str(error))
+        cast(Connection, errors).send(str(error))
         raise SystemExit(2) from None
