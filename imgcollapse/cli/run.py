@@ -116,7 +116,7 @@ def sweep(
     from imgcollapse.sweeps import sweep as launch
 
     folder, env_change = out or place_for(plan, smoke), allow_env_change or allow_drift
-    arms, board = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
+    arms, progress = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
     at_a_time = arms.jobs() if jobs is None else jobs
     if dry_run:
         from rich.console import Console
@@ -130,11 +130,13 @@ def sweep(
     backend = Ray(ray, gpus, retries) if ray else ProcessPool(at_a_time, retries)
     try:
         with signals.catch_signals():
-            done = launch(arms, folder, backend=backend, board=board, allow_env_change=env_change)
+            done = launch(
+                arms, folder, backend=backend, progress=progress, allow_env_change=env_change
+            )
     except (KeyboardInterrupt, Stopped) as stopped:
-        board.log(f"Stopped. What is done is kept in {folder}; the same command goes on.")
+        progress.log(f"Stopped. What is done is kept in {folder}; the same command goes on.")
         raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
-    for trace in board.traces.values():
+    for trace in progress.traces.values():
         print(trace, file=sys.stderr)
     for failure in done.failures:
         print(f"imgcollapse: {failure}", file=sys.stderr)

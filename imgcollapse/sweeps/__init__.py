@@ -1,13 +1,12 @@
-"""Many studies side by side: the arms of a sweep, each a run folder of its own.
+"""Runs many studies side by side: the arms of a sweep, each with a run folder of its own.
 
-plan.py      a sweep file read into arms, and the sweep's folder
-units.py     the smallest pieces of work, and what one waits for
-agenda.py    which of them are waiting, done, or tried again
-local.py     worker processes that take up units
-ray.py       the machines of a Ray cluster that do
-             ray_cluster.py connects to it, ray_task.py is what its machines do
-foresee.py   what a sweep will take
-board.py     how far all of them are, on a terminal or in a log
+plan.py           reads a sweep file into arms; the sweep's folder
+tasks.py          the tasks of a sweep, what each waits for, and how one is run
+task_queue.py     tasks that wait, are done, or are tried again
+process_pool.py   runs tasks in worker processes of this machine
+ray.py            runs tasks on the machines of a Ray cluster;  ray_task.py runs there
+cost_estimate.py  what a sweep will take
+progress.py       progress of all tasks, on a terminal or in a log
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ __all__ = [
 
 
 class Backend(Protocol):
-    """Somebody who runs units."""
+    """Runs the tasks of a sweep."""
 
-    def run(self, units: Sequence[Task], board: SweepProgress) -> Mapping[Key, str]:
-        """Run units, each once it is ready; returns what failed, and why in one line."""
+    def run(self, tasks: Sequence[Task], progress: SweepProgress) -> Mapping[Key, str]:
+        """Run tasks, each once it is ready; returns what failed, and why in one line."""
         ...
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep has come to.
+    """The results of a sweep.
 
     Attributes:
         path: its folder.
@@ -71,25 +70,25 @@ def sweep(
     overrides: Sequence[str] = (),
     smoke: bool = False,
     backend: Backend | None = None,
-    board: SweepProgress | None = None,
+    progress: SweepProgress | None = None,
     allow_env_change: bool = False,
 ) -> Sweep:
     """Run all arms of a sweep, or what is left of them, in the folder `out`.
 
-    A member that fails leaves the others as they are. The result does not depend on how many work
-    at a time, nor in which order.
+    An arm that fails leaves the others as they are. The result does not depend on how many tasks
+    run at a time, nor in which order.
 
     Args:
         plan: a `Plan`, or the path of a sweep file to read with `overrides` and `smoke`.
         out: the sweep's folder; a sweep that has begun there is resumed.
         overrides: `key=value` settings for every arm.
         smoke: apply the file's `smoke:` section.
-        backend: who runs the units; none is as many processes as there are cores.
-        board: told about progress; none is silent.
+        backend: runs the tasks; None is as many processes as there are cores.
+        progress: None is silent.
         allow_env_change: as in `run`.
 
     Raises:
-        UserError: something about the file or the folder must be mended first, or another process
+        UserError: something about the file or the folder must be fixed first, or another process
             works in the folder.
         Stopped: a signal has asked to stop; what is done is kept.
     """
@@ -97,16 +96,16 @@ def sweep(
         plan = load_plan(plan, overrides, smoke)
     out = Path(out)
     plan.check(out)
-    board = board or SweepProgress(None)
+    progress = progress or SweepProgress(None)
     backend = backend or ProcessPool(plan.jobs())
-    say = partial(print, file=board.stream) if board.stream else None
-    with folder_lock(out, say):
+    log = partial(print, file=progress.stream) if progress.stream else None
+    with folder_lock(out, log):
         plan.write(out)
-        units = [replace(unit, allow_env_change=allow_env_change) for unit in tasks_of(plan, out)]
-        failed = backend.run(units, board)
+        tasks = [replace(task, allow_env_change=allow_env_change) for task in tasks_of(plan, out)]
+        failures = backend.run(tasks, progress)
         runs = {}
         for arm in plan.arms:
             if run := Run.find(out / arm.name, arm.study.resolved()):
                 runs[arm.name] = run
                 run.write_tables()
-    return Sweep(out, runs, tuple(failed.values()))
+    return Sweep(out, runs, tuple(failures.values()))

@@ -1,4 +1,4 @@
-"""What a sweep will take, before it starts."""
+"""Estimates what a sweep will take, before it starts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from imgcollapse.sweeps.tasks import tasks_of
 
 
 def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
-    """What each arm takes, by name; arms that cost alike are tried once, shared work is shared."""
-    units, tried = tasks_of(plan, Path()), dict[str, CostProfile]()
+    """The cost of each arm, by name; arms of the same cost are measured once."""
+    tasks, profiles = tasks_of(plan, Path()), dict[str, CostProfile]()
     for arm in plan.arms:
-        mine = [unit for unit in units if unit.arm == arm.name]
-        shared = {unit.lineage for unit in mine if unit.sibling}
-        alike = _cost(arm)
-        tried[alike] = tried.get(alike) or measure_cost(arm.study)
+        shared = {task.lineage for task in tasks if task.arm == arm.name and task.sibling}
+        key = _cost_key(arm)
+        profiles[key] = profiles.get(key) or measure_cost(arm.study)
         models = len(shared - {None})
-        yield arm.name, forecast(arm.study, tried[alike], None in shared, models)
+        yield arm.name, forecast(arm.study, profiles[key], None in shared, models)
 
 
-def _cost(arm: Arm) -> str:
+def _cost_key(arm: Arm) -> str:
     study = arm.study.resolved()
     return json.dumps({key: study[key] for key in study if "cost" in setting(key).affects})

@@ -1,4 +1,4 @@
-"""A sweep file: one study, and the arms in which it differs; and the folder that records them."""
+"""Reads a sweep file, one study and the arms in which it differs; writes and reads sweep.json."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ from imgcollapse.runs.run_dir import Run
 
 FORMAT, RECORD = 2, "sweep.json"
 KEYS = (*SWEEP_KEYS, "set", SMOKE)
-MOST = 10_000
-"""Arms of a sweep."""
+MAX_ARMS = 10_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
-"""What an arm may be called, for its name is a folder's."""
+"""Names of arms, which are names of folders."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Arm:
     """One study of a sweep.
 
     Attributes:
-        name: it is the run folder's too.
-        title: what readers call it.
+        name: also the name of its run folder.
+        title: its name on the comparison page.
         study: its settings.
     """
 
@@ -55,26 +54,27 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """The arms of a sweep, the first of which the others are compared with."""
+    """The arms of a sweep; the first is the baseline of comparisons."""
 
     arms: tuple[Arm, ...]
 
     def jobs(self) -> int:
-        """How many units fill this machine: cores by threads, or one where there is a GPU."""
+        """Number of tasks that fill this machine: cores by threads, or 1 where there is a GPU."""
         if any(arm.study.device != "cpu" for arm in self.arms) and torch.cuda.is_available():
             return 1
         threads = max(arm.study.threads or 1 for arm in self.arms)
         return max(1, joblib.cpu_count() // threads)
 
     def check(self, folder: Path) -> None:
-        """See that the sweep can begin, or go on, in a folder; writes nothing.
+        """Check that the sweep can begin, or be resumed, in a folder; writes nothing.
 
         Raises:
-            UserError: it holds something else, or an arm's run belongs to another study.
+            UserError: the folder holds something else, or an arm's run belongs to another study.
         """
         with atomic.wrap_os_errors(folder):
-            held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-        if foreign := [] if RECORD in held else [n for n in held if n != LOCK and ".tmp" not in n]:
+            names = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+        foreign = [name for name in names if name != LOCK and ".tmp" not in name]
+        if foreign and RECORD not in names:
             raise UserError(
                 f"{folder}: not empty and not a sweep's folder (it holds {foreign[0]}); choose "
                 "another --out"
@@ -112,7 +112,7 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
 
     The order of precedence rises: the study's file, `set`, `smoke`, the arm, the grid, `overrides`.
     A study that sets no `threads` gets one: bits depend on them, and must not depend on how many
-    members run at a time.
+    tasks run at a time.
 
     Args:
         path: the file.
@@ -120,7 +120,7 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
         smoke: apply the file's `smoke:` section.
 
     Raises:
-        UserError: file, arm, key and mend in one line.
+        UserError: file, arm, key and fix in one line.
     """
     path = Path(path)
     raw = read_settings(path)
@@ -135,11 +135,11 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
         override(settings, tree, f"{path}: {key}")
     arms = [
         _arm(name, title, changes, settings, overrides, path)
-        for name, title, changes in _members(raw, path)
+        for name, title, changes in _expand_arms(raw, path)
     ]
     names = [arm.name for arm in arms]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{path}: two arms are called {twice[0]!r}; give them different names")
+    if duplicates := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path}: two arms are called {duplicates[0]!r}; give them different names")
     return Plan(tuple(arms))
 
 
@@ -159,28 +159,30 @@ def _study(given: Any, path: Path) -> dict[str, Any]:
     return settings
 
 
-def _members(raw: dict[str, Any], path: Path) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+def _expand_arms(
+    raw: dict[str, Any], path: Path
+) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
     """Name, title and settings of each arm: every arm at every point of the grid."""
     arms, grid = _mapping(raw, "arms", path), _mapping(raw, "grid", path)
     if not arms and not grid:
         raise UserError(f"{path}: has no arms; add arms: or grid: (docs/sweeps.md has an example)")
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
-            raise UserError(f"{path}: grid.{key}: {values!r} is no list of values; give it some")
-    if (number := max(1, len(arms)) * prod(map(len, grid.values()))) > MOST:
-        raise UserError(f"{path}: {number:,} arms, more than {MOST:,}; ask for fewer")
+            raise UserError(f"{path}: grid.{key}: {values!r} is not a list of values; write [a, b]")
+    if (number := max(1, len(arms)) * prod(map(len, grid.values()))) > MAX_ARMS:
+        raise UserError(f"{path}: {number:,} arms, more than {MAX_ARMS:,}; ask for fewer")
     for arm, changes in (arms or {"": {}}).items():
         if not isinstance(changes, dict | None):
             raise UserError(
-                f"{path}: arms.{arm}: {changes!r} holds no settings; write key: value below it"
+                f"{path}: arms.{arm}: {changes!r} is no mapping; write key: value below it"
             )
         changes = dict(changes or {})
         title = str(changes.pop("title", arm))
         for point in itertools.product(*grid.values()):
-            at = dict(zip(grid, point, strict=True))
-            words = [f"{str(key).split('.')[-1]}={_word(value)}" for key, value in at.items()]
+            values = dict(zip(grid, point, strict=True))
+            words = [f"{str(key).split('.')[-1]}={_word(value)}" for key, value in values.items()]
             name = ",".join([str(arm)] * bool(arm) + words)
-            yield name, ", ".join([title] * bool(title) + words), [changes, at]
+            yield name, ", ".join([title] * bool(title) + words), [changes, values]
 
 
 def _word(value: Any) -> str:
@@ -199,18 +201,18 @@ def _arm(
 ) -> Arm:
     where = f"{path}: arms.{name}"
     if not NAME.fullmatch(name):
-        raise UserError(f"{where}: a folder is named so; use letters, digits and .-_ only")
+        raise UserError(f"{where}: not a folder name; use letters, digits and .-_ only")
     if why := invalid_folder_reason(name):
-        raise UserError(f"{where}: a folder is named so, and the name {why}; choose another")
-    mine = deepcopy(settings)
+        raise UserError(f"{where}: as a folder name it {why}; choose another")
+    settings = deepcopy(settings)
     for tree in changes:
-        override(mine, tree, where)
-    study = with_overrides(mine, overrides, where)
+        override(settings, tree, where)
+    study = with_overrides(settings, overrides, where)
     return Arm(name, title, study if study.threads else study.model_copy(update={"threads": 1}))
 
 
 def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     tree = raw.get(key) or {}
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: {key}: {tree!r} holds no settings; write key: value below it")
+        raise UserError(f"{path}: {key}: {tree!r} is no mapping; write key: value below it")
     return tree

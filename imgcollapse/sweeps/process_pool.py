@@ -1,7 +1,7 @@
-"""Worker processes on this machine: each takes up one unit after another.
+"""Runs tasks in worker processes of this machine, one task after another in each.
 
-They are spawned, so that none inherits threads or a GPU's state. They are deaf to Ctrl-C: the one
-who started them stops them, and a worker whose starter is gone ends by itself.
+Workers are spawned, so that none inherits threads or a GPU's state. They ignore Ctrl-C: the parent
+process stops them, and a worker whose parent is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -26,183 +26,185 @@ from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
 POLL = 0.2
-"""Seconds between two looks at whether a unit that waits has become ready."""
+"""Seconds between two looks at whether a waiting task has become ready."""
 
 
 class ProcessPool:
-    """Runs units in processes of this machine."""
+    """Runs tasks in processes of this machine."""
 
     def __init__(self, jobs: int, retries: int = RETRIES) -> None:
         """
         Args:
-            jobs: units at a time; each may take its share of a GPU's memory.
-            retries: how often one that fails is tried again.
+            jobs: tasks at a time; each may take its share of a GPU's memory.
+            retries: how often a failed task is tried again.
         """
         if jobs < 1:
             raise UserError(f"--jobs: {jobs} is too few; ask for 1 or more")
         self.jobs, self.retries = jobs, retries
 
-    def run(self, units: Sequence[Task], board: SweepProgress) -> Mapping[Key, str]:
-        """Run units, each once it is ready; returns what failed, and why in one line.
+    def run(self, tasks: Sequence[Task], progress: SweepProgress) -> Mapping[Key, str]:
+        """Run tasks, each once it is ready; returns what failed, and why in one line.
 
         Raises:
-            Stopped: a signal has asked to stop, and the units under way have kept their work.
+            Stopped: a signal has asked to stop, and running tasks have kept their work.
         """
-        agenda, workers = TaskQueue(units, board, self.retries), []
-        with board.over(units):
+        queue, workers = TaskQueue(tasks, progress, self.retries), []
+        with progress.show(tasks):
             try:
                 while not signals.stop_requested() and (
-                    agenda.waiting or any(w.unit for w in workers)
+                    queue.waiting or any(worker.task for worker in workers)
                 ):
-                    self._hand_out(agenda, workers, board)
-                    workers = _listen(workers, agenda, board)
+                    self._assign(queue, workers, progress)
+                    workers = _receive(workers, queue, progress)
                 if signals.stop_requested():
-                    _stop(workers, board)
+                    _stop(workers, progress)
             finally:
                 for worker in workers:
-                    worker.ask()
+                    worker.terminate()
                 for worker in workers:
-                    worker.end()
+                    worker.close()
         signals.raise_if_stop_requested()
-        return agenda.failures()
+        return queue.failures()
 
-    def _hand_out(self, agenda: TaskQueue, workers: list[_Worker], board: SweepProgress) -> None:
-        """Give every free worker a unit that is ready; start workers while there are too few."""
-        if all(worker.unit for worker in workers) and len(workers) == self.jobs:
+    def _assign(self, queue: TaskQueue, workers: list[_Worker], progress: SweepProgress) -> None:
+        """Give every idle worker a task that is ready; start workers while there are too few."""
+        if all(worker.task for worker in workers) and len(workers) == self.jobs:
             return
-        for unit in agenda.ready():
-            free = [worker for worker in workers if worker.unit is None]
-            # One that knows the arm already has its images and its oracle at hand.
-            free.sort(key=lambda worker: worker.arm != unit.arm)
-            if not free and len(workers) < self.jobs:
-                free = [_Worker.start(1 / self.jobs)]
-                workers += free
-            if not free:
+        for task in queue.ready():
+            idle = [worker for worker in workers if worker.task is None]
+            # One that knows the arm already has its images and its oracle in memory.
+            idle.sort(key=lambda worker: worker.arm != task.arm)
+            if not idle and len(workers) < self.jobs:
+                idle = [_Worker.start(1 / self.jobs)]
+                workers += idle
+            if not idle:
                 return
-            agenda.begin(unit)
-            board.start(unit)
-            free[0].take(unit)
+            queue.start(task)
+            progress.start(task)
+            idle[0].send(task)
 
 
 @dataclass
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    unit: Task | None = None
+    task: Task | None = None
     arm: str | None = None
-    dead: bool = False
+    closed: bool = False
 
     @classmethod
-    def start(cls, share: float) -> _Worker:
+    def start(cls, gpu_share: float) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, share), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, gpu_share), daemon=True)
         process.start()
-        theirs.close()  # so that its end is noticed
-        return cls(process, cast(Connection, ours))  # on Windows its twin, a PipeConnection
+        theirs.close()  # so that the worker's death ends the connection
+        return cls(process, cast(Connection, ours))  # on Windows a PipeConnection
 
-    def take(self, unit: Task) -> None:
-        self.unit, self.arm = unit, unit.arm
-        with suppress(OSError):  # it has died: that is heard as the end of the connection
-            self.connection.send(unit)
+    def send(self, task: Task) -> None:
+        self.task, self.arm = task, task.arm
+        with suppress(OSError):  # it has died: `receive` returns that
+            self.connection.send(task)
 
-    def hear(self) -> Any:
-        """Its next message; its death is one."""
+    def receive(self) -> Any:
+        """Its next message, or a failed result if it has died."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
-            return TaskResult(f"its process died ({_cause(self.process.exitcode)})", again=True)
+            code = self.process.exitcode
+            why = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
+            return TaskResult(f"its process died ({why})", retry=True)
 
-    def ask(self) -> None:
-        """If it is at work, ask it to keep what it has and stop."""
-        if self.unit and self.process.is_alive():
+    def terminate(self) -> None:
+        """Ask it to save and stop, if it is running a task."""
+        if self.task and self.process.is_alive():
             self.process.terminate()
 
-    def end(self) -> None:
-        """Send it home; one at work has some seconds to keep what it has."""
-        self.ask()
+    def close(self) -> None:
+        """End it; one that is running a task has some seconds to save."""
+        self.terminate()
         self.connection.close()
         self.process.join(5)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        self.closed = True
 
 
-def _listen(workers: list[_Worker], agenda: TaskQueue, board: SweepProgress) -> list[_Worker]:
-    """Take in what busy workers say; returns the workers that live."""
-    busy = [worker for worker in workers if worker.unit]
-    for connection in wait([worker.connection for worker in busy], POLL):
-        worker = next(w for w in busy if w.connection is connection)
-        unit, message = worker.unit, worker.hear()
-        if unit and isinstance(message, TaskResult):
-            worker.unit = None
-            if message.again:  # it has ended, or does
-                worker.end()
-                worker.dead = True
-            agenda.end(unit, message)
-        elif unit:
-            board.update(unit, message)
-    return [worker for worker in workers if not worker.dead]
+def _receive(workers: list[_Worker], queue: TaskQueue, progress: SweepProgress) -> list[_Worker]:
+    """Handle the messages of busy workers; returns the workers that are left."""
+    for worker in _with_messages(workers, POLL):
+        task, message = worker.task, worker.receive()
+        if task and isinstance(message, TaskResult):
+            worker.task = None
+            if message.retry:  # its process has died, or ends
+                worker.close()
+            queue.finish(task, message)
+        elif task:
+            progress.update(task, message)
+    return [worker for worker in workers if not worker.closed]
 
 
-def _stop(workers: list[_Worker], board: SweepProgress) -> None:
-    """Ask the busy ones to keep their work and stop, and wait for them."""
-    busy = [worker for worker in workers if worker.unit]
+def _stop(workers: list[_Worker], progress: SweepProgress) -> None:
+    """Ask the busy workers to save and stop, and wait for them."""
+    busy = [worker for worker in workers if worker.task]
     if busy:
-        board.log(f"Stopping: {len(busy)} at work keep what they have.")
+        progress.log_stop(len(busy))
     for worker in busy:
-        worker.ask()
-    while busy := [worker for worker in busy if worker.unit]:
-        for connection in wait([worker.connection for worker in busy]):
-            worker = next(w for w in busy if w.connection is connection)
-            if isinstance(worker.hear(), TaskResult):
-                worker.unit = None
+        worker.terminate()
+    while any(worker.task for worker in busy):
+        for worker in _with_messages(busy, None):
+            if isinstance(worker.receive(), TaskResult):
+                worker.task = None
 
 
-def _cause(code: int | None) -> str:
-    return signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
+def _with_messages(workers: list[_Worker], timeout: float | None) -> list[_Worker]:
+    """Busy workers whose connection has a message or has ended."""
+    busy = [worker for worker in workers if worker.task]
+    ready = wait([worker.connection for worker in busy], timeout)
+    return [worker for worker in busy if worker.connection in ready]
 
 
-class _Reporter:
-    """A watcher that tells the one who started this process."""
+class _PipeReporter:
+    """A progress reporter that sends messages to the parent process."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
-        self.tell(generation)
+        self.send(generation)
         signals.raise_if_stop_requested()
 
     def log(self, line: str) -> None:
-        self.tell(line)
+        self.send(line)
 
     def __call__(
         self, stage: str, step: int, steps: int, images: int, loss: float | None = None
     ) -> None:
-        self.tell(Step(stage, step, steps, loss))
+        self.send(Step(stage, step, steps, loss))
 
-    def tell(self, message: object) -> None:
-        with suppress(OSError):  # nobody listens any more
+    def send(self, message: object) -> None:
+        with suppress(OSError):  # the parent is gone
             self.connection.send(message)
 
 
-def _serve(connection: Connection, share: float) -> None:
-    """What a worker does: unit after unit, until it is sent home."""
+def _serve(connection: Connection, gpu_share: float) -> None:
+    """Run task after task in a worker process, until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    reporter, healthy = _Reporter(connection), True
+    reporter, healthy = _PipeReporter(connection), True
     with signals.catch_signals():
-        share_gpus(share)
-        bench = TaskRunner(reporter)
+        share_gpus(gpu_share)
+        runner = TaskRunner(reporter)
         while healthy and not signals.stop_requested():
             try:
-                unit = connection.recv()
+                task = connection.recv()
             except (EOFError, OSError):
                 return
-            how = bench.attempt(unit)
-            healthy = not how.again  # a GPU's error, for one, stays with the process
-            reporter.tell(how)
+            result = runner.attempt(task)
+            healthy = not result.retry  # a GPU's error, for one, stays with the process
+            reporter.send(result)
 
 
 def _end_with_parent() -> None:

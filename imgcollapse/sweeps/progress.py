@@ -1,4 +1,4 @@
-"""How far the members of a sweep are: a live table on a terminal, plain lines in a log."""
+"""Shows the progress of a sweep: live lines on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rich.text import Text
 from imgcollapse.core.progress import LOG_SECONDS, format_duration
 from imgcollapse.sweeps.tasks import Key, Task
 
-SHOW_EVERY = 0.2
-"""Seconds between two pictures on a terminal."""
+REFRESH_SECONDS = 0.2
+"""Seconds between two updates on a terminal."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a stage of a generation is."""
+    """Steps done in a stage of a generation."""
 
     stage: str
     step: int
@@ -30,21 +30,21 @@ class Step:
 
 
 @dataclass
-class _Place:
-    """Where a unit under way stands."""
+class _Running:
+    """A running task, and how far it is."""
 
-    unit: Task
+    task: Task
     generation: int = 0
     step: Step | None = None
 
     def __str__(self) -> str:
-        unit, parts = self.unit, [self.unit.arm]
-        if unit.lineage is None:
+        task, parts = self.task, [self.task.arm]
+        if task.lineage is None:
             parts.append("oracle")
-        elif unit.study["lineages"] > 1:
-            parts.append(f"lineage {unit.lineage + 1}/{unit.study['lineages']}")
+        elif task.study["lineages"] > 1:
+            parts.append(f"lineage {task.lineage + 1}/{task.study['lineages']}")
         if self.generation:
-            parts.append(f"generation {self.generation}/{unit.generations}")
+            parts.append(f"generation {self.generation}/{task.generations}")
         if self.step:
             parts.append(f"{self.step.stage} {self.step.step:,}/{self.step.steps:,}")
             if self.step.loss is not None:
@@ -54,25 +54,25 @@ class _Place:
 
 @dataclass
 class SweepProgress:
-    """Shows all units under way, how many are done, and the time left.
+    """Shows all running tasks, how many lineages are done, and the time left.
 
     Attributes:
-        stream: where; None shows nothing.
-        traces: tracebacks of what failed for a reason nobody foresaw, by unit.
+        stream: output; None shows nothing.
+        traces: tracebacks of unexpected exceptions, by task.
     """
 
     stream: TextIO | None
     traces: dict[Key, str] = field(default_factory=dict)
 
     @contextmanager
-    def over(self, units: Sequence[Task]) -> Iterator[None]:
-        """Watch these units inside the block; the live table is taken away at its end."""
-        self.lineages = [unit for unit in units if unit.lineage is not None]
-        self.done = {unit.key: unit.generations_done() for unit in self.lineages}
-        self.before = dict(self.done)
-        self.places: dict[Key, _Place] = {}
-        self.said: set[str] = set()
-        self.began = self.shown = time.monotonic()
+    def show(self, tasks: Sequence[Task]) -> Iterator[None]:
+        """Show these tasks inside the block; the live lines are removed at its end."""
+        self.lineages = [task for task in tasks if task.lineage is not None]
+        self.done = {task.key: task.generations_done() for task in self.lineages}
+        self.done_before = dict(self.done)
+        self.running: dict[Key, _Running] = {}
+        self.logged: set[str] = set()
+        self.start_time = self.shown_time = time.monotonic()
         self.console = Console(file=self.stream, highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False)
         self.is_live = self.stream is not None and self.console.is_terminal
@@ -83,45 +83,45 @@ class SweepProgress:
         finally:
             self.live.stop()
 
-    def start(self, unit: Task) -> None:
-        """A unit is taken up."""
-        self.places[unit.key] = _Place(unit)
+    def start(self, task: Task) -> None:
+        """A task starts."""
+        self.running[task.key] = _Running(task)
 
-    def update(self, unit: Task, message: int | str | Step) -> None:
-        """A unit says a line, has come to a generation, or to a step of it."""
-        place = self.places[unit.key]
+    def update(self, task: Task, message: int | str | Step) -> None:
+        """A task logs a line, has come to a generation, or to a step of it."""
+        running = self.running[task.key]
         if isinstance(message, str):
-            self._say_of(unit, message)
+            self._log_for(task, message)
         elif isinstance(message, Step):
-            place.step = message
+            running.step = message
         else:
-            place.generation, place.step = message, None
-            if unit.lineage is not None:
-                self.done[unit.key] = max(message - 1, 0)
+            running.generation, running.step = message, None
+            if task.lineage is not None:
+                self.done[task.key] = max(message - 1, 0)
         self._show()
 
-    def finish(self, unit: Task, failure: str | None, trace: str = "") -> None:
-        """A unit is done, or has failed."""
-        self.places.pop(unit.key, None)
+    def finish(self, task: Task, failure: str | None, trace: str = "") -> None:
+        """A task is done, or has failed for good."""
+        self.running.pop(task.key, None)
         if failure is not None:
             self.log(f"FAILED  {failure}")
-            # An arm that could not begin has no lineages to wait for.
-            whole_arm = [u.key for u in self.lineages if u.arm == unit.arm]
-            lost = whole_arm if unit.lineage is None else [unit.key]
-            self.lineages = [u for u in self.lineages if u.key not in lost]
-            self.done = {u.key: self.done[u.key] for u in self.lineages}
+            # The lineages of an arm that could not begin are not run.
+            whole_arm = [t.key for t in self.lineages if t.arm == task.arm]
+            lost = whole_arm if task.lineage is None else [task.key]
+            self.lineages = [t for t in self.lineages if t.key not in lost]
+            self.done = {t.key: self.done[t.key] for t in self.lineages}
             if trace:
-                self.traces[unit.key] = trace
-        elif unit.lineage is not None:
-            self.done[unit.key] = unit.generations
+                self.traces[task.key] = trace
+        elif task.lineage is not None:
+            self.done[task.key] = task.generations
         self._show()
 
-    def retries(self, unit: Task, why: str) -> None:
-        """A unit has failed, and is going to be tried again from what it has committed."""
-        self.places.pop(unit.key, None)
+    def retry(self, task: Task, why: str) -> None:
+        """A task has failed, and will be tried again from what it has committed."""
+        self.running.pop(task.key, None)
         self.log(f"RETRY   {why}")
-        if unit.lineage is not None:
-            self.done[unit.key] = unit.generations_done()
+        if task.lineage is not None:
+            self.done[task.key] = task.generations_done()
         self._show()
 
     def log(self, line: str) -> None:
@@ -129,36 +129,40 @@ class SweepProgress:
         if self.stream is not None:
             self.console.print(Text(line))
 
-    def _say_of(self, unit: Task, line: str) -> None:
-        if unit.lineage is None:  # what is said of the data is said of all arms alike
-            if line not in self.said:
+    def log_stop(self, running: int) -> None:
+        """Print that so many running tasks are being stopped."""
+        self.log(f"Stopping: {running} running task{'s' * (running > 1)} will save and stop.")
+
+    def _log_for(self, task: Task, line: str) -> None:
+        if task.lineage is None:  # lines about the data are the same for all arms
+            if line not in self.logged:
                 self.log(line)
-            self.said.add(line)
+            self.logged.add(line)
         else:
-            self.log(f"{unit.arm}, {line}")
+            self.log(f"{task.arm}, {line}")
 
     def _show(self) -> None:
-        now = time.monotonic()
-        if self.stream is None or now - self.shown < (SHOW_EVERY if self.is_live else LOG_SECONDS):
+        now, every = time.monotonic(), REFRESH_SECONDS if self.is_live else LOG_SECONDS
+        if self.stream is None or now - self.shown_time < every:
             return
-        self.shown = now
-        places = [str(place) for place in self.places.values()]
+        self.shown_time = now
+        lines = [self._summary(now), *map(str, self.running.values())]
         if self.is_live:
-            self.live.update(Group(*map(Text, [self._summary(now), *places])), refresh=True)
+            self.live.update(Group(*map(Text, lines)), refresh=True)
         else:
-            self.console.print(Text("; ".join([self._summary(now), *places])))
+            self.console.print(Text("; ".join(lines)))
 
     def _summary(self, now: float) -> str:
-        whole = self._whole(self.done)
-        made, wanted = sum(self.done.values()), sum(unit.generations for unit in self.lineages)
+        whole = self._whole_lineages(self.done)
+        made, wanted = sum(self.done.values()), sum(task.generations for task in self.lineages)
         left = ""
-        # A first model may take far longer than the later ones: a whole lineage tells.
-        if whole > self._whole(self.before):
-            before = sum(self.before[unit.key] for unit in self.lineages)
-            seconds = (now - self.began) / (made - before) * (wanted - made)
+        # A first model may take far longer than the later ones, so time a whole lineage.
+        if whole > self._whole_lineages(self.done_before):
+            before = sum(self.done_before[task.key] for task in self.lineages)
+            seconds = (now - self.start_time) / (made - before) * (wanted - made)
             left = f", about {format_duration(seconds)} left"
         return f"{whole} of {len(self.lineages)} lineages done, {made:,} of {wanted:,} models{left}"
 
-    def _whole(self, done: Mapping[Key, int]) -> int:
-        """Lineages that have come to their end, of those that have not failed."""
-        return sum(done[unit.key] >= unit.generations for unit in self.lineages)
+    def _whole_lineages(self, done: Mapping[Key, int]) -> int:
+        """Number of lineages that have ended, of those that have not failed."""
+        return sum(done[task.key] >= task.generations for task in self.lineages)

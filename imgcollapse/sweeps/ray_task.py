@@ -1,4 +1,4 @@
-"""What a unit does on whatever machine of a Ray cluster it has come to."""
+"""Runs one task on a machine of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from imgcollapse.core.progress import StudyLength
 from imgcollapse.sweeps.progress import Step
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
-TELL_EVERY = 1.0
-"""Seconds between two steps that a unit tells of."""
+REPORT_SECONDS = 1.0
+"""Seconds between two steps that a task reports."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where work is done, on every machine.
+class Workspace:
+    """The folders that every machine of the cluster must see.
 
     Attributes:
         folder: the working folder, in which a study's relative paths are looked up.
-        token: a file in the sweep's folder that is there until the sweep is to stop.
-        path: where modules are imported from.
+        token: a file in the sweep's folder that exists until the sweep is to stop.
+        path: `sys.path` of the machine that started the sweep.
     """
 
     folder: Path
@@ -38,75 +38,75 @@ class Place:
     path: tuple[str, ...]
 
     def enter(self, node: str) -> None:
-        """Go there.
+        """Change to the working folder.
 
         Raises:
             UserError: this machine does not see the folders.
         """
         if not self.token.is_file():
-            raise UserError(unseen(node, self.token.parent))
+            raise UserError(not_shared(node, self.token.parent))
         if not self.folder.is_dir():
-            raise UserError(unseen(node, self.folder))
+            raise UserError(not_shared(node, self.folder))
         os.chdir(self.folder)
         sys.path += [entry for entry in self.path if entry not in sys.path]
 
 
-class _Reporter:
-    """A watcher that tells the ear."""
+class _ActorReporter:
+    """A progress reporter that sends messages to an actor of the cluster."""
 
     def __init__(self) -> None:
-        self.told = 0.0
+        self.reported = 0.0
 
-    def about(self, key: Key, ear: Any, token: Path) -> None:
-        self.key, self.ear, self.token = key, ear, token
+    def begin(self, key: Key, actor: Any, token: Path) -> None:
+        self.key, self.actor, self.token = key, actor, token
 
     def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
-        self._tell(generation)
-        self._look()
+        self._send(generation)
+        self._check_token()
         signals.raise_if_stop_requested()
 
     def log(self, line: str) -> None:
-        self._tell(line)
+        self._send(line)
 
     def __call__(
         self, stage: str, step: int, steps: int, images: int, loss: float | None = None
     ) -> None:
-        if time.monotonic() - self.told > TELL_EVERY:
-            self.told = time.monotonic()
-            self._tell(Step(stage, step, steps, loss))
-            self._look()
+        if time.monotonic() - self.reported > REPORT_SECONDS:
+            self.reported = time.monotonic()
+            self._send(Step(stage, step, steps, loss))
+            self._check_token()
 
-    def _look(self) -> None:
-        """Stop as by a signal if the sweep is to stop: Ray's interrupt may be ignored here."""
+    def _check_token(self) -> None:
+        """Stop as by a signal if the token is gone: Ray's interrupt may be ignored here."""
         if not signals.stop_requested() and not self.token.is_file():
             signal.raise_signal(signal.SIGTERM)
 
-    def _tell(self, message: Any) -> None:
-        self.ear.tell.remote(self.key, pickle.dumps(message))  # nobody waits for an answer
+    def _send(self, message: Any) -> None:
+        self.actor.put.remote(self.key, pickle.dumps(message))  # the result is not waited for
 
 
-_REPORTER = _Reporter()
-_BENCH = TaskRunner(_REPORTER)
-"""A worker process does one task after another, and keeps what an arm's lineages share."""
+_REPORTER = _ActorReporter()
+_RUNNER = TaskRunner(_REPORTER)
+"""One for each worker process: keeps what the lineages of an arm share between tasks."""
 
 
-def work(unit: Task, ear: Any, place: Place, gpus: float) -> TaskResult:
-    """What a task does: a unit."""
+def run_task(task: Task, actor: Any, workspace: Workspace, gpus: float) -> TaskResult:
+    """Run a task in a worker process of Ray."""
     ray: Any = import_module("ray")
-    _REPORTER.about(unit.key, ear, place.token)
+    _REPORTER.begin(task.key, actor, workspace.token)
     try:
         with signals.catch_signals():
-            place.enter(ray.util.get_node_ip_address())
+            workspace.enter(ray.util.get_node_ip_address())
             share_gpus(gpus or 1)
-            return _BENCH.attempt(unit)
+            return _RUNNER.attempt(task)
     except UserError as error:
         return TaskResult(str(error))
     except KeyboardInterrupt:
-        return TaskResult("cancelled", again=True)
+        return TaskResult("cancelled", retry=True)
 
 
-def unseen(node: str, folder: Path) -> str:
-    """That a machine does not see a folder, and what to do."""
+def not_shared(node: str, folder: Path) -> str:
+    """The error message for a machine that does not see a folder."""
     return (
         f"{folder}: machine {node} of the cluster does not see this folder; a sweep over Ray works "
         "in one folder that all machines share under the same path: put --out, and the working "

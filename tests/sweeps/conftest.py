@@ -23,19 +23,19 @@ smoke:
 """
 
 
-class Here:
-    """A backend that does every unit in this process, in order."""
+class InProcess:
+    """A backend that does every task in this process, in order."""
 
     def __init__(self):
-        self.done, self.bench = [], TaskRunner(NullProgress())
+        self.done, self.runner = [], TaskRunner(NullProgress())
 
-    def run(self, units, board):
+    def run(self, tasks, progress):
         ended = {}
-        for unit in units:
-            assert unit.ready(ended), "a unit needs only earlier ones"
-            self.bench.work(unit)
-            self.done.append(unit.key)
-            ended[unit.key] = None
+        for task in tasks:
+            assert task.ready(ended), "a task needs only earlier ones"
+            self.runner.run(task)
+            self.done.append(task.key)
+            ended[task.key] = None
         return {}
 
 

@@ -9,7 +9,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.regimes import RealFraction, Replace
 from imgcollapse.sweeps import load_plan, open_sweep, sweep
 
-from .conftest import SWEEP, Here
+from .conftest import SWEEP, InProcess
 
 REMEDIES = sorted((Path(__file__).parents[2] / "configs/remedies").glob("*.yaml"))
 
@@ -71,14 +71,14 @@ def test_arms_are_taken_at_every_point_of_a_grid(tmp_path):
         ("study: nowhere.yaml\narms: {a: {}}", "nowhere.yaml: No such file"),
         (SWEEP + "armz: {}", "armz: unknown key; did you mean arms?"),
         (SWEEP.partition("arms:")[0], "has no arms"),
-        (SWEEP + "grid: {seed: 3}", "grid.seed: 3 is no list"),
+        (SWEEP + "grid: {seed: 3}", "grid.seed: 3 is not a list"),
         (SWEEP.replace("regime: accumulate", "regime: acumulate"), "did you mean accumulate?"),
         (SWEEP.replace("regime: accumulate", "regim: x"), "regim: unknown key"),
-        (SWEEP.replace("  accumulate:", "  a/b:"), "arms.a/b: a folder is named so"),
-        (SWEEP.replace("  accumulate:", "  ..:"), "arms...: a folder is named so"),
+        (SWEEP.replace("  accumulate:", "  a/b:"), "arms.a/b: not a folder name"),
+        (SWEEP.replace("  accumulate:", "  ..:"), "arms...: not a folder name"),
         (SWEEP + "grid: {seed: [1, 1]}", "two arms are called 'replace,seed=1'"),
-        (SWEEP.replace("{regime: replace}", "replace"), "arms.replace: 'replace' holds no"),
-        (SWEEP + "set: 3", "set: 3 holds no settings"),
+        (SWEEP.replace("{regime: replace}", "replace"), "arms.replace: 'replace' is no mapping"),
+        (SWEEP + "set: 3", "set: 3 is no mapping"),
     ],
 )
 def test_a_bad_sweep_file_is_one_clear_line(tmp_path, text, says):
@@ -98,9 +98,9 @@ def test_run_does_not_take_a_sweep_file_for_a_study(plan_file):
 
 def test_what_cannot_go_on_in_a_folder_is_refused_before_any_work(plan_file, tmp_path):
     out = tmp_path / "out"
-    sweep(plan_file, out, smoke=True, backend=Here())
+    sweep(plan_file, out, smoke=True, backend=InProcess())
     assert open_sweep(out) == {"replace": "replace", "accumulate": "all of them"}
     with pytest.raises(UserError, match="belongs to another study \\(seed is 0 there, 1 here"):
-        sweep(plan_file, out, ["seed=1"], smoke=True, backend=Here())
+        sweep(plan_file, out, ["seed=1"], smoke=True, backend=InProcess())
     with pytest.raises(UserError, match="not empty and not a sweep's folder"):
-        sweep(plan_file, tmp_path, smoke=True, backend=Here())
+        sweep(plan_file, tmp_path, smoke=True, backend=InProcess())

@@ -14,12 +14,12 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import Ray, SweepProgress, load_plan, sweep
-from imgcollapse.sweeps.ray_cluster import LOOPBACK
-from imgcollapse.sweeps.ray_task import Place
+from imgcollapse.sweeps.ray import LOOPBACK
+from imgcollapse.sweeps.ray_task import Workspace
 from imgcollapse.sweeps.tasks import tasks_of
 
-from .conftest import SWEEP, Here
-from .test_local import TABLES
+from .conftest import SWEEP, InProcess
+from .test_process_pool import TABLES
 
 os.environ |= LOOPBACK  # ray reads it when it is imported
 LONG = SWEEP.replace("generations: 2", "generations: 5").replace("lineages: 2", "lineages: 1")
@@ -35,8 +35,11 @@ def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a task goes where the sweep was started; tests after this do not
     there = tmp_path / "token"
     there.touch()
-    Place(tmp_path, there, ()).enter("10.0.0.3")
-    for place in (Place(tmp_path / "no", there, ()), Place(tmp_path, tmp_path / "no/token", ())):
+    Workspace(tmp_path, there, ()).enter("10.0.0.3")
+    for place in (
+        Workspace(tmp_path / "no", there, ()),
+        Workspace(tmp_path, tmp_path / "no/token", ()),
+    ):
         with pytest.raises(UserError, match=r"no: machine 10\.0\.0\.3 .* does not see"):
             place.enter("10.0.0.3")
 
@@ -63,7 +66,7 @@ def cluster():
     pytest.importorskip("ray", reason="ray is not installed: pip install 'imgcollapse[ray]'")
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashprogress": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
     cluster.wait_for_nodes()
@@ -75,9 +78,9 @@ def cluster():
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_gives_the_same_bits_as_this_process(cluster, plan_file, tmp_path):
     log = io.StringIO()
-    done = sweep(plan_file, tmp_path / "ray", backend=Ray(cluster), board=SweepProgress(log))
+    done = sweep(plan_file, tmp_path / "ray", backend=Ray(cluster), progress=SweepProgress(log))
     assert done.failures == ()
-    here = sweep(plan_file, tmp_path / "here", backend=Here())
+    here = sweep(plan_file, tmp_path / "here", backend=InProcess())
     for name in TABLES:
         assert sha256(done.path / name) == sha256(here.path / name), name
     assert "accumulate, lineage 1, generation 2:" in log.getvalue()
@@ -115,7 +118,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_goes_on(cluster, tmp_path
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert err.count("RETRY   replace: its worker died (WorkerCrashedError); try 2 of 3") == 1
-    here = sweep(plan, tmp_path / "here", backend=Here())
+    here = sweep(plan, tmp_path / "here", backend=InProcess())
     for arm in ("replace", "accumulate"):
         for name in ("census.csv", "metrics.csv", "gen_005/model.safetensors"):
             made = tmp_path / "ray" / arm / name
@@ -138,7 +141,7 @@ def test_a_signal_stops_what_runs_in_the_cluster(cluster, tmp_path):
     _, err = process.communicate()
     assert process.returncode == 75, err
     assert "Traceback" not in err
-    before = [unit.generations_done() for unit in tasks_of(load_plan(plan), tmp_path / "out")]
+    before = [task.generations_done() for task in tasks_of(load_plan(plan), tmp_path / "out")]
     time.sleep(1)
     assert before == [u.generations_done() for u in tasks_of(load_plan(plan), tmp_path / "out")]
     assert not list((tmp_path / "out").rglob("*.tmp")), "all stopped where everything was kept"

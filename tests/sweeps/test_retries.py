@@ -15,34 +15,34 @@ from imgcollapse.sweeps import ProcessPool, SweepProgress, sweep
 from imgcollapse.sweeps.task_queue import TaskQueue
 from imgcollapse.sweeps.tasks import Task, TaskResult, TaskRunner
 
-from .conftest import Here
+from .conftest import InProcess
 
 
 @pytest.fixture
-def two_units(tmp_path):
+def two_tasks(tmp_path):
     return [Task(arm, {"lineages": 1, "generations": 1}, tmp_path, 0) for arm in "ab"]
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_units, retries):
+def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_tasks, retries):
     log = io.StringIO()
-    board, (one, other) = SweepProgress(log), two_units
-    agenda = TaskQueue(two_units, board, retries)
-    with board.over(two_units):
-        agenda.begin(one)
-        agenda.end(one, TaskResult("lr: is too high; lower it"))
+    progress, (one, other) = SweepProgress(log), two_tasks
+    queue = TaskQueue(two_tasks, progress, retries)
+    with progress.show(two_tasks):
+        queue.start(one)
+        queue.finish(one, TaskResult("lr: is too high; lower it"))
         tries = 0
-        while other in agenda.waiting:
-            agenda.begin(other)
-            agenda.end(other, TaskResult("its process died (SIGSEGV)", "trace", again=True))
+        while other in queue.waiting:
+            queue.start(other)
+            queue.finish(other, TaskResult("its process died (SIGSEGV)", "trace", retry=True))
             tries += 1
     assert tries == retries + 1
     assert log.getvalue().count("RETRY") == retries
-    assert agenda.failures()["a", 0] == "a: lr: is too high; lower it"
-    assert agenda.failures()["b", 0].startswith("b: its process died (SIGSEGV)")
-    assert board.traces == {("b", 0): "trace"}
+    assert queue.failures()["a", 0] == "a: lr: is too high; lower it"
+    assert queue.failures()["b", 0].startswith("b: its process died (SIGSEGV)")
+    assert progress.traces == {("b", 0): "trace"}
     with pytest.raises(UserError, match="--retries: -1"):
-        TaskQueue([], board, -1)
+        TaskQueue([], progress, -1)
 
 
 @pytest.mark.parametrize(
@@ -55,35 +55,35 @@ def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_units, ret
     ids=lambda value: type(value).__name__,
 )
 def test_a_worker_says_whether_a_second_try_may_do_better(
-    two_units, monkeypatch, error, failure, again
+    two_tasks, monkeypatch, error, failure, again
 ):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(TaskRunner, "work", fails)
-    how = TaskRunner(NullProgress()).attempt(two_units[0])
-    assert (how.failure, how.again) == (failure, again)
+    monkeypatch.setattr(TaskRunner, "run", fails)
+    how = TaskRunner(NullProgress()).attempt(two_tasks[0])
+    assert (how.failure, how.retry) == (failure, again)
     assert ("Traceback" in how.trace) == isinstance(error, RuntimeError)
 
 
 def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
-    class Reading(Here):
-        """Reports after every unit that has left something to report."""
+    class Reading(InProcess):
+        """Reports after every task that has left something to report."""
 
         pages = 0
 
-        def run(self, units, board):
-            work = self.bench.work
+        def run(self, tasks, progress):
+            work = self.runner.run
 
-            def and_read(unit):
-                work(unit)
-                if unit.lineage is not None:
+            def and_read(task):
+                work(task)
+                if task.lineage is not None:
                     self.pages += write_report(
-                        [unit.folder.parent], tmp_path / "page.html"
+                        [task.folder.parent], tmp_path / "page.html"
                     ).exists()
 
-            self.bench.work = and_read
-            return super().run(units, board)
+            self.runner.run = and_read
+            return super().run(tasks, progress)
 
     reading = Reading()
     sweep(plan_file, tmp_path / "out", smoke=True, backend=reading)

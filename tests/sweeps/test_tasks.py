@@ -12,7 +12,7 @@ from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import load_plan, sweep
 from imgcollapse.sweeps.tasks import tasks_of
 
-from .conftest import SWEEP, Here
+from .conftest import SWEEP, InProcess
 
 GENERATORS = {
     "ddpm": "{kind: ddpm, channels: [8], steps: 4, sample_steps: 2, warmup: 1, warm_start: true}",
@@ -31,7 +31,7 @@ def test_oracle_and_first_model_of_a_sibling_are_those_that_would_be_trained(
     monkeypatch.setattr(
         type(plan.arms[0].study.oracle), "train", lambda *a: trained.append(1) or whole(*a)
     )
-    shared = sweep(plan, tmp_path / "shared", backend=Here()).runs["accumulate"]
+    shared = sweep(plan, tmp_path / "shared", backend=InProcess()).runs["accumulate"]
     assert len(trained) == 1
     alone = ic.run(plan.arms[1].study, tmp_path / "alone")
     assert len(trained) == 2
@@ -63,7 +63,7 @@ def test_a_first_model_of_the_same_images_under_other_labels_is_not_shared(tmp_p
         path,
         ["lineages=1", "generations=1", f"generator={generator}", "generator.conditional=true"],
     )
-    runs = sweep(plan, tmp_path / "shared", backend=Here()).runs
+    runs = sweep(plan, tmp_path / "shared", backend=InProcess()).runs
     alone = ic.run(plan.arms[1].study, tmp_path / "alone")
     model = "gen_001/model.safetensors"
     assert sha256(runs["accumulate"].path / model) == sha256(alone.path / model)
@@ -73,8 +73,8 @@ def test_a_first_model_of_the_same_images_under_other_labels_is_not_shared(tmp_p
 def siblings(tmp_path, text, *settings):
     path = tmp_path / "plan.yaml"
     path.write_text(text)
-    units = tasks_of(load_plan(path, settings), tmp_path)
-    return {unit.key: unit.sibling for unit in units if unit.arm == "accumulate"}
+    tasks = tasks_of(load_plan(path, settings), tmp_path)
+    return {task.key: task.sibling for task in tasks if task.arm == "accumulate"}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, m
 
 
 def test_all_arms_grow_alike(plan_file, tmp_path):
-    keys = [unit.key for unit in tasks_of(load_plan(plan_file), tmp_path)]
+    keys = [task.key for task in tasks_of(load_plan(plan_file), tmp_path)]
     assert keys == [(arm, i) for i in (None, 0, 1) for arm in ("replace", "accumulate")]
 
 
@@ -111,13 +111,13 @@ def test_a_sibling_without_that_lineage_is_none(tmp_path):
 
 def test_a_unit_waits_for_its_arm_and_for_its_siblings_first_model(plan_file, tmp_path):
     out = tmp_path / "out"
-    units = {unit.key: unit for unit in tasks_of(load_plan(plan_file), out)}
-    begin, live = units["accumulate", None], units["accumulate", 1]
-    assert units["replace", None].ready({})
-    assert not units["replace", 0].ready({})
+    tasks = {task.key: task for task in tasks_of(load_plan(plan_file), out)}
+    begin, live = tasks["accumulate", None], tasks["accumulate", 1]
+    assert tasks["replace", None].ready({})
+    assert not tasks["replace", 0].ready({})
     assert not begin.ready({})
     assert begin.ready({("replace", None): "failed"})
     assert not live.ready({("accumulate", None): None})
     assert live.ready({("accumulate", None): None, ("replace", 1): "failed"})
-    sweep(plan_file, out, smoke=True, backend=Here())
+    sweep(plan_file, out, smoke=True, backend=InProcess())
     assert live.ready({("accumulate", None): None})

@@ -1,4 +1,4 @@
-"""What the board says of a sweep that goes on and loses a member."""
+"""What the progress says of a sweep that goes on and loses a member."""
 
 from io import StringIO
 
@@ -10,16 +10,16 @@ def test_what_failed_counts_neither_as_done_before_nor_as_to_be_done(
     plan_file, tmp_path, monkeypatch
 ):
     done = {("replace", 0): 1, ("replace", 1): 9}
-    monkeypatch.setattr(Task, "generations_done", lambda unit: done[unit.key])
+    monkeypatch.setattr(Task, "generations_done", lambda task: done[task.key])
     monkeypatch.setattr("imgcollapse.sweeps.progress.LOG_SECONDS", -1)
-    units = tasks_of(load_plan(plan_file, ["generations=10"]), tmp_path)
-    fails, lives = (unit for unit in units if unit.key in done)
+    tasks = tasks_of(load_plan(plan_file, ["generations=10"]), tmp_path)
+    fails, lives = (task for task in tasks if task.key in done)
     log = StringIO()
-    board = SweepProgress(log)
-    with board.over([fails, lives]):
-        for unit, failure in ((fails, "replace, lineage 0: no"), (lives, None)):
-            board.start(unit)
-            board.finish(unit, failure)
+    progress = SweepProgress(log)
+    with progress.show([fails, lives]):
+        for task, failure in ((fails, "replace, lineage 0: no"), (lives, None)):
+            progress.start(task)
+            progress.finish(task, failure)
     *_, before, after = log.getvalue().splitlines()
     assert before == "0 of 1 lineages done, 9 of 10 models"
     # One model more in no time at all, and none is left.

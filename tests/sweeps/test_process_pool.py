@@ -15,7 +15,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import ProcessPool, SweepProgress, load_plan, sweep
 
-from .conftest import SWEEP, Here
+from .conftest import SWEEP, InProcess
 
 DYING = '''
 import os
@@ -76,7 +76,7 @@ def two_jobs(tmp_path_factory):
             folder / "plan.yaml",
             folder / "out",
             backend=ProcessPool(2, retries=1),
-            board=SweepProgress(log),
+            progress=SweepProgress(log),
         )
     finally:
         sys.path.remove(str(folder))
@@ -184,13 +184,13 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(
         time.sleep(0.05)
     assert process.returncode == code
     if end != signal.SIGKILL:
-        assert "Stopping: 1 at work keep what they have." in err
+        assert "Stopping: 1 running task will save and stop." in err
         assert not list((out / "replace").glob("*.tmp")), "it stopped where everything was kept"
         assert err.splitlines()[-1].startswith("Stopped.")
         assert "Traceback" not in err
 
     done = ic.Run.open(out / "replace").lineages[0].generations
-    resumed = sweep(long, out, [f"generations={done}"], backend=Here()).runs["replace"]
+    resumed = sweep(long, out, [f"generations={done}"], backend=InProcess()).runs["replace"]
     whole = ic.run(load_plan(long, [f"generations={done}"]).arms[0].study, tmp_path / "whole")
     assert resumed.census.equals(whole.census)
     assert resumed.metrics.equals(whole.metrics)
@@ -199,7 +199,7 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(
 def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, monkeypatch, capsys):
     from imgcollapse import cli, sweeps
 
-    monkeypatch.setattr(sweeps, "Local", lambda jobs, retries: Here())
+    monkeypatch.setattr(sweeps, "ProcessPool", lambda jobs, retries: InProcess())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--smoke"])
     with pytest.raises(SystemExit) as ended:
@@ -207,12 +207,12 @@ def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, m
     assert not ended.value.code
     assert capsys.readouterr().out.strip() == "runs/plan_smoke/report.html"
 
-    class Failing(Here):
-        def run(self, units, board):
-            super().run(units[:2], board)
+    class Failing(InProcess):
+        def run(self, tasks, progress):
+            super().run(tasks[:2], progress)
             return {("accumulate", None): "accumulate: no"}
 
-    monkeypatch.setattr(sweeps, "Local", lambda jobs, retries: Failing())
+    monkeypatch.setattr(sweeps, "ProcessPool", lambda jobs, retries: Failing())
     monkeypatch.setattr(sys, "argv", ["imgcollapse", "sweep", str(plan_file), "--out", "other"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -221,7 +221,7 @@ def test_the_command_ends_with_a_page_or_with_what_failed(plan_file, tmp_path, m
 
 
 def test_threads_times_jobs_fill_the_machine(plan_file, monkeypatch):
-    monkeypatch.setattr("imgcollapse.sweeps.plan.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("imgcollapse.sweeps.plan.joblib.cpu_count", lambda: 8)
     monkeypatch.setattr("imgcollapse.sweeps.plan.torch.cuda.is_available", lambda: False)
     assert load_plan(plan_file).jobs() == 8
     assert load_plan(plan_file, ["threads=3"]).jobs() == 2
