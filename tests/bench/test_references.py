@@ -1,4 +1,4 @@
-"""The references are what they say they are: the same network, objective and schedule."""
+"""The references train the same network, with the same objective and schedule."""
 
 import pytest
 import torch
@@ -16,9 +16,9 @@ from imgcollapse.generators import DDPM, VAE
 from imgcollapse.generators.noise_schedule import NoiseSchedule
 from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import ConvVAE
-from imgcollapse.tools.bench.peak import flops
-from imgcollapse.tools.bench.pictures import digits, dogs
-from imgcollapse.tools.bench.references import diffusers_loop, plain_vae
+from imgcollapse.tools.bench import references
+from imgcollapse.tools.bench.settings import digits, dogs
+from imgcollapse.tools.bench.timing import count_flops
 from imgcollapse.tools.bench.vae import LATENT, negative_elbo
 
 CPU = torch.device("cpu")
@@ -30,16 +30,16 @@ def shapes(network):
     return {name: tuple(weight.shape) for name, weight in network.named_parameters()}
 
 
-def test_the_pictures_are_the_images():
+def test_the_data_sets_hold_the_images():
     for images in (digits(5), dogs(5, 16), dogs(5, 28, gray=True)):
-        shown = diffusers_loop.data(images)
+        shown = references.ddpm_dataset(images)
         assert torch.allclose(torch.stack(list(shown)), to_float(images.pixels), atol=1e-6)
         assert torch.allclose(
-            torch.stack(list(plain_vae.data(images))), images.pixels / 255, atol=1e-6
+            torch.stack(list(references.vae_dataset(images))), images.pixels / 255, atol=1e-6
         )
 
 
-def test_held_out_pictures_are_others():
+def test_held_out_images_are_others():
     for of in (lambda held: digits(300, held), lambda held: dogs(20, 8, held_out=held)):
         seen = {image.numpy().tobytes() for image in of(False).pixels}
         assert not any(image.numpy().tobytes() in seen for image in of(True).pixels)
@@ -63,14 +63,14 @@ def test_both_train_the_same_diffusion_network():
         theirs = unet(images.shape, part.channels, part.layers, part.attention, None)
     start = {name: weight.detach().clone() for name, weight in theirs.named_parameters()}
     with SEED.seed_torch():
-        losses = diffusers_loop.train(
-            theirs, diffusers_loop.data(images), 5, 16, 1e-2, 0, 0.999, CPU, NullProgress()
+        losses = references.train_ddpm(
+            theirs, references.ddpm_dataset(images), 5, 16, 1e-2, 0, 0.999, CPU, NullProgress()
         )
     assert shapes(ours) == shapes(theirs)
     assert len(losses) == 5  # two epochs and a half: as many steps as were asked for
     moved = [not torch.equal(weight, start[name]) for name, weight in theirs.named_parameters()]
     assert all(moved)
-    # The first step's loss is that of the start: no untrained network foretells noise.
+    # The first step's loss is that of the start: an untrained network does not predict noise.
     assert 0.5 < losses[0] < 2
     assert losses[-1] < losses[0]
 
@@ -79,20 +79,20 @@ def test_both_train_the_same_vae():
     images = dogs(16, 28, gray=True)
     ours = VAE(width=4, steps=1, batch=8).fit(images, run_context(SEED, FLOAT32, classes=0)).network
     network = ConvVAE(images.shape, LATENT, 4)
-    theirs = plain_vae.PlainVAE(network.encoder, network.decoder)
+    theirs = references.PlainVAE(network.encoder, network.decoder)
     assert shapes(ours) == shapes(network) == shapes(theirs)
     with SEED.seed_torch():
-        losses = plain_vae.train(theirs, plain_vae.data(images), 3, 8, 1e-2, 0.0, CPU)
+        losses = references.train_vae(theirs, references.vae_dataset(images), 3, 8, 1e-2, 0.0, CPU)
     assert losses[2] < losses[0]
 
 
-def test_what_the_plain_vae_minimises_is_what_it_is_judged_by():
+def test_the_plain_vae_minimizes_the_loss_that_is_compared():
     network = ConvVAE((1, 28, 28), LATENT, 4)
     images = dogs(8, 28, gray=True)
-    dataset = plain_vae.data(images)
+    dataset = references.vae_dataset(images)
     with SEED.seed_torch():
-        (loss,) = plain_vae.train(
-            plain_vae.PlainVAE(network.encoder, network.decoder), dataset, 1, 8, 0.0, 0.0, CPU
+        (loss,) = references.train_vae(
+            references.PlainVAE(network.encoder, network.decoder), dataset, 1, 8, 0.0, 0.0, CPU
         )
     with SEED.seed_torch():
         order = torch.tensor([int(row) for row in DataLoader(range(8), 1, shuffle=True)])
@@ -104,6 +104,8 @@ def test_what_the_plain_vae_minimises_is_what_it_is_judged_by():
 
 def test_operations_are_counted_from_shapes():
     layer, x = nn.Linear(3, 5), torch.zeros(7, 3)
-    assert flops(lambda: layer(x)) == 2 * 7 * 3 * 5
+    assert count_flops(lambda: layer(x)) == 2 * 7 * 3 * 5
     # Backward: the gradient of the weights alone, for x asks for none.
-    assert flops(lambda: F.mse_loss(layer(x), torch.zeros(7, 5)).backward()) == 2 * 2 * 7 * 3 * 5
+    assert (
+        count_flops(lambda: F.mse_loss(layer(x), torch.zeros(7, 5)).backward()) == 2 * 2 * 7 * 3 * 5
+    )

@@ -17,26 +17,23 @@ from imgcollapse.core.images import Images, to_float
 from imgcollapse.core.seeds import Seed
 from imgcollapse.generators import DDPM
 from imgcollapse.generators.unet import unet
-from imgcollapse.tools.bench.pace import Pace, faster
-from imgcollapse.tools.bench.pairs import in_turns
-from imgcollapse.tools.bench.peak import flops
-from imgcollapse.tools.bench.pictures import digits, dogs
-from imgcollapse.tools.bench.plan import BenchSettings
-from imgcollapse.tools.bench.references import diffusers_loop
+from imgcollapse.tools.bench import references
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.tools.bench.settings import BenchSettings, digits, dogs
+from imgcollapse.tools.bench.timing import StepTimer, count_flops, measure_in_turns, step_ratios
 from imgcollapse.training.context import RunContext
 
 TARGETS, BOUND = {"cpu": 1.2, "cuda": 3.0}, 0.02
 POINTS = 10
-"""Stretches of the training whose mean losses make up the curve."""
+"""Equal parts of a training whose mean losses make up its curve."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A UNet and how long it is trained.
+    """A UNet and the length of its training.
 
     Attributes:
-        side: pixels of an image; 8 are gray digits, else they are coloured dogs.
+        side: pixels of an image; 8 are gray digits, others are colored dogs.
         channels: as in `DDPM`.
         layers: likewise.
         batch: images a step.
@@ -52,7 +49,7 @@ class Network:
     lr: float = 1e-3
 
     def images(self, n: int, held_out: bool = False) -> Images:
-        """What it learns from."""
+        """Its training images, or held-out ones."""
         return digits(n, held_out) if self.side == 8 else dogs(n, self.side, held_out=held_out)
 
 
@@ -61,15 +58,15 @@ SIZES = {
     "small": [Network(8, (32, 64), 150), Network(16, (32, 64), 40), Network(32, (32, 64, 64), 20)],
     "real": [Network(8, (32, 64), 600), Network(16, (32, 64), 200), Network(32, (32, 64, 64), 100)],
     "gpu": [
-        # With 1e-3 the larger one forgets all it has learned, on both sides.
+        # With 1e-3 the loss of the larger one rises again, on both sides.
         Network(32, (128, 256, 256), 250, layers=2, batch=128, lr=2e-4),
         Network(64, (128, 256, 256, 512), 250, layers=2, batch=64, lr=2e-4),
     ],
 }
 
 
-class Recorded(DDPM):
-    """The same generator, which remembers the loss of every step of its last training."""
+class DDPMWithLosses(DDPM):
+    """The same generator, which keeps the loss of every step of its last training."""
 
     _losses: list[float] = PrivateAttr(default_factory=list)
 
@@ -78,20 +75,20 @@ class Recorded(DDPM):
         return self._losses
 
     def curve(self) -> list[float]:
-        """Those losses."""
+        """The losses."""
         return self._losses
 
 
 class Trained(NamedTuple):
-    """A training's network, the loss of every step, and how fast its steps were."""
+    """A trained network, the loss of every step, and the times of the steps."""
 
     network: UNet2DModel
     losses: list[float]
-    pace: Pace
+    timer: StepTimer
 
 
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
-    """Networks of three sizes, each from the same start, with the same objective and schedule."""
+    """Compares networks of several sizes, from the same weights, with the same objective."""
     for size in SIZES[bench.size]:
         yield _compared(bench, size)
 
@@ -99,9 +96,9 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
 def _compared(bench: BenchSettings, size: Network) -> Comparison:
     n = size.steps * size.batch
     images, held_out = size.images(n), size.images(2000, held_out=True)
-    dataset = diffusers_loop.data(images)
-    # The process of diffusers' default scheduler: noise is what both learn to answer.
-    part = Recorded(
+    dataset = references.ddpm_dataset(images)
+    # The noise schedule of diffusers' default scheduler; both networks predict the noise.
+    generator = DDPMWithLosses(
         channels=size.channels,
         layers=size.layers,
         steps=size.steps,
@@ -111,32 +108,34 @@ def _compared(bench: BenchSettings, size: Network) -> Comparison:
         schedule="linear",
         prediction="epsilon",
     )
-    named = bench.seed / "ddpm" / size.side
+    seed = bench.seed / "ddpm" / size.side
 
     def ours(pair: int) -> Trained:
-        pace = Pace()
-        model = part.fit(images, RunContext(named / pair, bench.device, images.shape, 1, pace))
-        return Trained(model.network, part.curve(), pace)
+        timer = StepTimer()
+        model = generator.fit(images, RunContext(seed / pair, bench.device, images.shape, 1, timer))
+        return Trained(model.network, generator.curve(), timer)
 
     def theirs(pair: int) -> Trained:
-        pace = Pace()
-        with (named / pair / "init").seed_torch():
-            network = unet(images.shape, part.channels, part.layers, part.attention, None)
-        with (named / pair / "diffusers").seed_torch():
-            losses = diffusers_loop.train(
+        timer = StepTimer()
+        with (seed / pair / "init").seed_torch():
+            network = unet(
+                images.shape, generator.channels, generator.layers, generator.attention, None
+            )
+        with (seed / pair / "diffusers").seed_torch():
+            losses = references.train_ddpm(
                 network,
                 dataset,
-                part.steps,
-                part.batch,
-                part.lr,
-                part.warmup,
-                part.ema,
+                generator.steps,
+                generator.batch,
+                generator.lr,
+                generator.warmup,
+                generator.ema,
                 bench.device.torch,
-                pace,
+                timer,
             )
-        return Trained(network, losses, pace)
+        return Trained(network, losses, timer)
 
-    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    mine, others = measure_in_turns(ours, theirs, bench.repeats, bench.device.torch)
     network = mine[0].outcome.network
     work = _flops(network, images, size.batch, bench.device.torch)
     shown = side("imgcollapse", mine, n)
@@ -148,15 +147,17 @@ def _compared(bench: BenchSettings, size: Network) -> Comparison:
         reference=side("diffusers' loop, float32, DataLoader", others, n),
         quality=Quality(
             what="loss of held-out images, averaged weights",
-            ours=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in mine),
-            reference=tuple(_misfit(run.outcome.network, held_out, bench, named) for run in others),
+            ours=tuple(_held_out_loss(run.outcome.network, held_out, bench, seed) for run in mine),
+            reference=tuple(
+                _held_out_loss(run.outcome.network, held_out, bench, seed) for run in others
+            ),
             bound=BOUND,
             curves=(
                 curve([run.outcome.losses for run in mine]),
                 curve([run.outcome.losses for run in others]),
             ),
         ),
-        step_ratios=faster(*([run.outcome.pace for run in runs] for runs in (mine, others))),
+        step_ratios=step_ratios(*([run.outcome.timer for run in runs] for runs in (mine, others))),
         target=bench.promised(TARGETS.get(bench.device.torch.type, 1.0)),
         flops=work,
         peak_share=work * shown.median / bench.peak(),
@@ -165,26 +166,26 @@ def _compared(bench: BenchSettings, size: Network) -> Comparison:
 
 
 def curve(losses: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """Losses of several trainings, step by step => means of ten equal stretches, over all."""
+    """Losses of several trainings, step by step => means of ten equal parts, over all."""
     steps = [statistics.fmean(at) for at in zip(*losses, strict=True)]
     each = max(1, len(steps) // POINTS)
     return tuple(statistics.fmean(steps[i : i + each]) for i in range(0, len(steps), each))
 
 
 @torch.inference_mode()
-def _misfit(network: UNet2DModel, images: Images, bench: BenchSettings, named: Seed) -> float:
-    """Mean squared error of the noise, float32, the same noise and times for everybody."""
+def _held_out_loss(network: UNet2DModel, images: Images, bench: BenchSettings, seed: Seed) -> float:
+    """Mean squared error of the noise, in float32, with the same noise and times for all."""
     where, alphas, found = bench.device.torch, _alphas(), []
     network.to(where)  # pyright: ignore[reportArgumentType]
     network.eval()
     for first in range(0, len(images), 250):
         clean = to_float(images.pixels[first : first + 250])
-        draw = (named / "judge" / first).torch()
+        draw = (seed / "judge" / first).torch()
         t = torch.randint(0, len(alphas), (len(clean),), generator=draw)
         noise, a = torch.randn(clean.shape, generator=draw), alphas[t].view(-1, 1, 1, 1)
         noisy = (a.sqrt() * clean + (1 - a).sqrt() * noise).to(where)
-        answer = network(noisy, t.to(where), return_dict=False)[0].float().cpu()
-        found.append(F.mse_loss(answer, noise, reduction="none").flatten(1).mean(1))
+        predicted = network(noisy, t.to(where), return_dict=False)[0].float().cpu()
+        found.append(F.mse_loss(predicted, noise, reduction="none").flatten(1).mean(1))
     return float(torch.cat(found).mean())
 
 
@@ -194,7 +195,7 @@ def _alphas() -> Tensor:
 
 
 def _flops(network: UNet2DModel, images: Images, batch: int, where: torch.device) -> float:
-    """Of one image in training."""
+    """Operations of one image in training."""
     clean = to_float(images.pixels[:batch]).to(where)
     t = torch.zeros(len(clean), dtype=torch.int64, device=where)
 
@@ -203,4 +204,4 @@ def _flops(network: UNet2DModel, images: Images, batch: int, where: torch.device
             F.mse_loss(network(clean, t, return_dict=False)[0], clean).backward()
         network.zero_grad()
 
-    return flops(step) / len(clean)
+    return count_flops(step) / len(clean)

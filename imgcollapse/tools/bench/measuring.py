@@ -1,4 +1,4 @@
-"""Naming, counting and comparing samples against torchmetrics' FID on the same features."""
+"""Compares classifying and measuring samples with torchmetrics' distance on the same features."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import Tensor
 from imgcollapse import census, metrics
 from imgcollapse.metrics.frechet import Gaussian
 from imgcollapse.oracle import CNN, FrozenOracle
-from imgcollapse.tools.bench.pairs import in_turns
-from imgcollapse.tools.bench.pictures import dogs
-from imgcollapse.tools.bench.plan import BenchSettings
-from imgcollapse.tools.bench.references import fid
+from imgcollapse.tools.bench.references import TorchmetricsDistance
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.tools.bench.settings import BenchSettings, dogs
+from imgcollapse.tools.bench.timing import measure_in_turns
 from imgcollapse.training.context import RunContext
 
 IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
 SIDE, CLASSES = 16, 8
 ROUNDING = 1e-4
-"""torchmetrics takes covariances from sums of squares and answers in float32."""
+"""torchmetrics takes covariances from sums of squares and returns float32."""
 
 
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
@@ -37,7 +36,7 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
     width = oracle.head.in_features
     network = _as_torchmetrics_asks(oracle)
-    reference = fid.Reference(network, width, real.pixels.to(bench.device.torch))
+    reference = TorchmetricsDistance(network, width, real.pixels.to(bench.device.torch))
 
     def ours(_pair: int) -> float | None:
         answers = oracle.predict(samples.pixels)
@@ -55,8 +54,8 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     def theirs(_pair: int) -> float:
         return reference(samples.pixels.to(bench.device.torch))
 
-    ours(0), theirs(0)  # what libraries set up at the first call
-    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    ours(0), theirs(0)  # the first call sets the libraries up
+    mine, others = measure_in_turns(ours, theirs, bench.repeats, bench.device.torch)
     yield Comparison(
         part="measuring",
         title=f"naming, census with intervals and FID of {n:,} images of {SIDE} px "

@@ -1,4 +1,4 @@
-"""What a bench finds: one JSON file, read back by the same models that wrote it."""
+"""The results of a bench: one JSON file, written and read by these models."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from imgcollapse.tools.bench.pairs import Measured
+from imgcollapse.tools.bench.timing import Measurement
 
 T = TypeVar("T")
 FORMAT = 1
 
 
-class Found(BaseModel):
+class Result(BaseModel):
     """Base of everything in the file."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, ser_json_inf_nan="null")
 
 
-class Side(Found):
-    """One way of doing some work.
+class Side(Result):
+    """One side of a comparison.
 
     Attributes:
-        name: what it is.
+        name: of the program.
         rates: units a second, one for each pair.
         processor: units a second of processor time.
         memory: peak MiB of the process, or of the GPU; None where it is not known.
@@ -38,20 +38,20 @@ class Side(Found):
     @computed_field
     @property
     def median(self) -> float:
-        """Of the rates."""
+        """Median of the rates."""
         return statistics.median(self.rates)
 
 
-class Quality(Found):
-    """What must come out the same, or one would be faster by doing less.
+class Quality(Result):
+    """Quality of both results, which must be equal: doing less is an easy way to be faster.
 
     Attributes:
-        what: the measure; the lower the better.
-        ours: its values for this program, one for each pair or one in all.
-        reference: those of the other side.
+        what: name of the measure; lower is better.
+        ours: values of this program, one for each pair or one in all.
+        reference: values of the other side.
         bound: how much larger than the reference's mean ours may be, as a share of it.
-        curves: where it is a loss: the means of ten equal stretches of the training, this program's
-            and the reference's, over all pairs.
+        curves: of a loss, the means of ten equal parts of the training over all pairs: of this
+            program and of the reference.
     """
 
     what: str
@@ -63,7 +63,7 @@ class Quality(Found):
     @computed_field
     @property
     def difference(self) -> float:
-        """Ours less theirs, as a share of theirs."""
+        """Mean of ours less that of theirs, as a share of theirs."""
         theirs = statistics.fmean(self.reference)
         return statistics.fmean(self.ours) / theirs - 1
 
@@ -74,22 +74,22 @@ class Quality(Found):
         return self.difference <= self.bound
 
 
-class Comparison(Found):
+class Comparison(Result):
     """The same work done by this program and by a reference, measured in turns.
 
     Attributes:
         part: of the bench.
-        title: what is done, at which size.
+        title: the work and its size.
         unit: of the rates.
         ours: this program.
-        reference: what a user would run.
-        quality: what came of both.
-        step_ratios: the same of a training's steps alone, pair by pair: without what comes before
-            the first of them. Empty where that is not known.
+        reference: the loop that a user would write.
+        quality: of both results.
+        step_ratios: ratios of a training's steps alone, pair by pair, without the set-up before
+            them; empty where they are not known.
         target: the ratio that this project promises, or None.
         flops: operations of products and convolutions of one unit, of this program.
         peak_share: share of the measured matrix-product peak that this program reaches.
-        chosen: what this program chose by itself, such as the precision.
+        chosen: this program's precision.
     """
 
     part: str
@@ -119,12 +119,12 @@ class Comparison(Found):
     @computed_field
     @property
     def processor_ratio(self) -> float:
-        """The same by processor time: where others work too, clocks measure them as well."""
+        """Median of the ratios of processor time, which other programs change less."""
         return statistics.median(_ratios(self.ours.processor, self.reference.processor))
 
 
-class Check(Found):
-    """A number, and the limit that is promised for it, if one is."""
+class Check(Result):
+    """A number, and the limit that is promised for it, if any."""
 
     part: str
     what: str
@@ -135,17 +135,17 @@ class Check(Found):
     @computed_field
     @property
     def holds(self) -> bool:
-        """Whether it lies within."""
+        """Whether the value is within the limit."""
         return self.limit is None or self.value <= self.limit
 
 
-class Generation(Found):
-    """Where the time of one generation of a study went.
+class Generation(Result):
+    """Times of one generation of a study.
 
     Attributes:
-        number: of the generation; 0 is what comes before the first model: images, oracle, floors.
-        wall: seconds from its beginning to the next one's.
-        seconds: of each stage; "rest" is what is left: choosing, saving, tables.
+        number: of the generation; 0 is the set-up before the first model: images, oracle, floors.
+        wall: seconds from its start to the next one's.
+        seconds: of each stage; "rest" is everything else: selection, saving, tables.
         memory: peak MiB.
     """
 
@@ -155,8 +155,8 @@ class Generation(Found):
     memory: float | None
 
 
-class Solver(Found):
-    """Quality against steps: what one sampler draws of one model in so many steps.
+class Solver(Result):
+    """Quality of one model's samples, drawn by one sampler in so many steps.
 
     Attributes:
         name: of the sampler.
@@ -171,17 +171,17 @@ class Solver(Found):
     metrics: dict[str, tuple[float, float | None, float | None]]
 
 
-class Report(Found):
-    """Everything a bench found.
+class Report(Result):
+    """All results of a bench.
 
     Attributes:
         format: of this file.
-        command: what was run.
-        date: when, in UTC.
+        command: the command line.
+        date: in UTC.
         size: of the work.
         machine: processor, cores, threads, versions.
         peak: FLOP/s of the fastest square matrix product, by type.
-        generations_per_hour: of the study in `generations`, as fast as its last one.
+        generations_per_hour: at the speed of the last of `generations`.
     """
 
     format: Literal[1] = FORMAT
@@ -198,12 +198,12 @@ class Report(Found):
     @computed_field
     @property
     def generations_per_hour(self) -> float | None:
-        """Of the last generation's speed."""
+        """Generations an hour, at the speed of the last one."""
         return 3600 / self.generations[-1].wall if self.generations else None
 
 
-def side(name: str, runs: Sequence[Measured[Any]], units: float) -> Side:
-    """Of `units` in each run."""
+def side(name: str, runs: Sequence[Measurement[Any]], units: float) -> Side:
+    """One side of a comparison, from runs of `units` each."""
     memories = [run.memory for run in runs if run.memory is not None]
     return Side(
         name=name,

@@ -22,11 +22,10 @@ from imgcollapse.generators import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import without_classes
 from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.oracle import CNN, FrozenOracle
-from imgcollapse.tools.bench.pairs import Measured, in_turns, measured
-from imgcollapse.tools.bench.peak import flops
-from imgcollapse.tools.bench.plan import BenchSettings
-from imgcollapse.tools.bench.references import ancestral
+from imgcollapse.tools.bench import references
 from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
+from imgcollapse.tools.bench.settings import BenchSettings
+from imgcollapse.tools.bench.timing import Measurement, count_flops, measure, measure_in_turns
 from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 20.0, 0.05
@@ -48,7 +47,7 @@ class Drawing:
     training: tuple[int, int]
     naming: int = 100
     channels: tuple[int, ...] = (32, 64)
-    steps: int = ancestral.STEPS
+    steps: int = references.NOISE_LEVELS
 
 
 SIZES = {
@@ -71,8 +70,8 @@ SOLVERS: list[tuple[Sampler, int]] = [
 
 
 @dataclass(frozen=True)
-class _Studio:
-    """A trained model, those who judge what it draws, and the classes of the real images."""
+class _Trained:
+    """A trained model, an oracle, the features of real images, and their classes."""
 
     model: DiffusionModel
     oracle: FrozenOracle
@@ -82,32 +81,32 @@ class _Studio:
     def features(self, pixels: Tensor) -> Tensor:
         return self.oracle.predict(pixels).features
 
-    def fid(self, parts: Sequence[Measured[Tensor]]) -> metrics.Estimate:
+    def fid(self, parts: Sequence[Measurement[Tensor]]) -> metrics.Estimate:
         return metrics.fid(self.real, self.features(torch.cat([part.outcome for part in parts])))
 
 
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
     """A few steps of `SAMPLER` against diffusers' DDPMPipeline, class by class."""
     size = SIZES[bench.size]
-    studio = _studio(bench, size)
-    model = _with(studio.model, SAMPLER, IN)
-    classes = studio.labels.unique()
+    trained = _train(bench, size)
+    model = _with(trained.model, SAMPLER, IN)
+    classes = trained.labels.unique()
     where = bench.device.torch
     alone = [without_classes(model, int(label)) for label in classes]
     for network in alone:
         cast(nn.Module, network).to(where)
-    mine, others = in_turns(
+    mine, others = measure_in_turns(
         lambda pair: _drawn(model, classes[pair].repeat(size.images), bench, pair),
         lambda pair: _ancestral(model, alone[pair], size, bench, pair),
         len(classes),
         where,
     )
-    ours, theirs = studio.fid(mine), studio.fid(others)
+    ours, theirs = trained.fid(mine), trained.fid(others)
     work = IN * _flops(model)
     shown = side("imgcollapse", mine, size.images)
     yield Comparison(
         part="sampling",
-        title=f"{len(studio.labels):,} images of 16 px, {SAMPLER} in {IN} steps against "
+        title=f"{len(trained.labels):,} images of 16 px, {SAMPLER} in {IN} steps against "
         f"ancestral in {size.steps:,}",
         ours=shown,
         reference=side("diffusers' DDPMPipeline", others, size.images),
@@ -127,31 +126,31 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
 def solvers(bench: BenchSettings) -> Iterator[Solver]:
     """Quality against steps: every sampler in several numbers of steps, one model."""
     size = SIZES[bench.size]
-    studio = _studio(bench, size)
+    trained = _train(bench, size)
     for name, steps in SOLVERS:
         if steps > size.steps:
             continue
-        bench.say(f"{name} in {steps} steps")
-        model = _with(studio.model, name, steps)
-        run = measured(lambda m=model: _drawn(m, studio.labels, bench, 0), bench.device.torch)
-        seen = studio.features(run.outcome)
+        bench.log(f"{name} in {steps} steps")
+        model = _with(trained.model, name, steps)
+        run = measure(lambda m=model: _drawn(m, trained.labels, bench, 0), bench.device.torch)
+        seen = trained.features(run.outcome)
         found: dict[str, Any] = {
-            "fid": metrics.fid(studio.real, seen),
-            "kid": metrics.kid(studio.real, seen),
-            **metrics.prdc(studio.real.double(), seen.double(), 5),
+            "fid": metrics.fid(trained.real, seen),
+            "kid": metrics.kid(trained.real, seen),
+            **metrics.prdc(trained.real.double(), seen.double(), 5),
         }
         yield Solver(
             name=name,
             steps=steps,
-            rate=len(studio.labels) / run.seconds,
+            rate=len(trained.labels) / run.seconds,
             metrics={
                 metric: value[:3] for metric, value in found.items() if value.value is not None
             },
         )
 
 
-def _studio(bench: BenchSettings, size: Drawing) -> _Studio:
-    """The demo's generator and oracle, trained on more dogs, and as many real dogs as are drawn."""
+def _train(bench: BenchSettings, size: Drawing) -> _Trained:
+    """Trains the demo's generator and oracle on more dogs; takes as many real dogs as are drawn."""
     training, naming = size.training
     source = PaperDogs(size=16, variety=0.5).load()
     images = size.images * len(source.classes)
@@ -161,7 +160,7 @@ def _studio(bench: BenchSettings, size: Drawing) -> _Studio:
         Splits(oracle=size.naming, calibration=size.naming, reference=images),
         bench.seed / "sampling" / "split",
     )
-    bench.say(f"a model to draw with: {training:,} steps")
+    bench.log(f"training the model: {training:,} steps")
     part = DDPM(
         channels=size.channels,
         patch=2,
@@ -185,7 +184,7 @@ def _studio(bench: BenchSettings, size: Drawing) -> _Studio:
         ),
     )
     seen = oracle.predict(real.reference.pixels).features
-    return _Studio(model, oracle, seen, real.reference.labels)
+    return _Trained(model, oracle, seen, real.reference.labels)
 
 
 def _with(model: DiffusionModel, sampler: Sampler, steps: int) -> DiffusionModel:
@@ -204,7 +203,7 @@ def _ancestral(
     model: DiffusionModel, alone: UNet2DModel, size: Drawing, bench: BenchSettings, pair: int
 ) -> Tensor:
     """By the network of one class, which is how diffusers' pipeline is told of it."""
-    floats = ancestral.sample(
+    floats = references.sample_ancestral(
         alone,
         size.images,
         int(bench.seed / "sampling" / "ancestral" / pair) % 2**32,
@@ -216,8 +215,8 @@ def _ancestral(
 
 
 def _flops(model: DiffusionModel) -> float:
-    """Of one image and step."""
+    """Operations of one image and step."""
     x = torch.zeros(8, *model.padding.padded_shape, device=model.device.torch)
     t = torch.zeros(8, dtype=torch.int64, device=model.device.torch)
     with torch.no_grad():
-        return flops(lambda: model.network(x, t, t)) / len(x)
+        return count_flops(lambda: model.network(x, t, t)) / len(x)

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from imgcollapse.core.images import Images, to_float
 from imgcollapse.generators import VAE
 from imgcollapse.generators.vae import ConvVAE
-from imgcollapse.tools.bench.pairs import in_turns
-from imgcollapse.tools.bench.peak import flops
-from imgcollapse.tools.bench.pictures import dogs
-from imgcollapse.tools.bench.plan import BenchSettings
-from imgcollapse.tools.bench.references import plain_vae
+from imgcollapse.tools.bench import references
 from imgcollapse.tools.bench.result import Comparison, Quality, side
+from imgcollapse.tools.bench.settings import BenchSettings, dogs
+from imgcollapse.tools.bench.timing import count_flops, measure_in_turns
 from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 2.0, 0.01
@@ -27,11 +25,11 @@ LATENT = 20
 
 @dataclass(frozen=True)
 class Training:
-    """How much is trained.
+    """The length of the training.
 
     Attributes:
-        images: of 28 gray pixels.
-        epochs: over them.
+        images: number of images, 28 px gray.
+        epochs: passes over them.
         width: channels; 64 are the 647,000 weights of Shumailov et al. 2024.
     """
 
@@ -49,52 +47,52 @@ SIZES = {
 
 
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
-    """The convolutional VAE of Shumailov et al. 2024 at batch 256, epoch by epoch."""
+    """Compares the convolutional VAE of Shumailov et al. 2024 at batch 256."""
     size = SIZES[bench.size]
     images = dogs(size.images, 28, gray=True)
     held_out = dogs(min(2000, size.images), 28, gray=True, held_out=True)
-    dataset = plain_vae.data(images)
-    part = VAE(latent=LATENT, width=size.width, epochs=size.epochs)
+    dataset = references.vae_dataset(images)
+    generator = VAE(latent=LATENT, width=size.width, epochs=size.epochs)
 
     def fresh(pair: int) -> ConvVAE:
         with (bench.seed / "vae" / pair / "init").seed_torch():
-            return ConvVAE(images.shape, part.latent, part.width)
+            return ConvVAE(images.shape, generator.latent, generator.width)
 
     def ours(pair: int) -> nn.Module:
         seed = bench.seed / "vae" / pair
-        return part.fit(images, RunContext(seed, bench.device, images.shape, 0)).network
+        return generator.fit(images, RunContext(seed, bench.device, images.shape, 0)).network
 
     def theirs(pair: int) -> nn.Module:
         network = fresh(pair)
-        plain = plain_vae.PlainVAE(network.encoder, network.decoder)
+        plain = references.PlainVAE(network.encoder, network.decoder)
         with (bench.seed / "vae" / pair / "plain").seed_torch():
-            plain_vae.train(
+            references.train_vae(
                 plain,
                 dataset,
                 size.epochs,
-                part.batch,
-                part.lr,
-                part.weight_decay,
+                generator.batch,
+                generator.lr,
+                generator.weight_decay,
                 bench.device.torch,
             )
         return network
 
-    mine, others = in_turns(ours, theirs, bench.repeats, bench.device.torch)
-    steps = math.ceil(size.epochs * size.images / part.batch)
-    work = _flops(fresh(0), images, part.batch)
-    shown = side("imgcollapse", mine, steps * part.batch)
+    mine, others = measure_in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    steps = math.ceil(size.epochs * size.images / generator.batch)
+    work = _flops(fresh(0), images, generator.batch)
+    shown = side("imgcollapse", mine, steps * generator.batch)
     yield Comparison(
         part="vae",
         title=f"VAE, {sum(p.numel() for p in fresh(0).parameters()):,} weights, 28 px gray, "
-        f"batch {part.batch}, {size.images:,} images, {size.epochs} epoch"
+        f"batch {generator.batch}, {size.images:,} images, {size.epochs} epoch"
         + "s"
         * (size.epochs > 1),
         ours=shown,
-        reference=side("PyTorch, float32, DataLoader", others, steps * part.batch),
+        reference=side("PyTorch, float32, DataLoader", others, steps * generator.batch),
         quality=Quality(
             what="negative ELBO of held-out images, nats",
-            ours=tuple(_misfit(run.outcome, held_out, bench) for run in mine),
-            reference=tuple(_misfit(run.outcome, held_out, bench) for run in others),
+            ours=tuple(_held_out_loss(run.outcome, held_out, bench) for run in mine),
+            reference=tuple(_held_out_loss(run.outcome, held_out, bench) for run in others),
             bound=BOUND,
         ),
         target=bench.promised(TARGET),
@@ -104,8 +102,8 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     )
 
 
-def _misfit(network: nn.Module, images: Images, bench: BenchSettings) -> float:
-    """Negative ELBO in float32, with the same noise for everybody."""
+def _held_out_loss(network: nn.Module, images: Images, bench: BenchSettings) -> float:
+    """Negative ELBO in float32, with the same noise for all."""
     assert isinstance(network, ConvVAE)
     network = network.to(bench.device.torch).eval()
     noise = torch.randn(len(images), LATENT, generator=(bench.seed / "vae" / "judge").torch())
@@ -115,16 +113,16 @@ def _misfit(network: nn.Module, images: Images, bench: BenchSettings) -> float:
 
 
 def negative_elbo(network: ConvVAE, pixels: Tensor, noise: Tensor) -> Tensor:
-    """Mean over images in nats: Kingma & Welling 2014, equation 10, written out once more."""
+    """Mean over images in nats: Kingma & Welling 2014, equation 10."""
     mean, log_variance = network.encode(pixels)
     logits = network.decode(mean + (log_variance / 2).exp() * noise)
-    misfit = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
+    error = F.binary_cross_entropy_with_logits(logits, (pixels + 1) / 2, reduction="sum")
     divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum()
-    return (misfit + divergence) / len(pixels)
+    return (error + divergence) / len(pixels)
 
 
 def _flops(network: ConvVAE, images: Images, batch: int) -> float:
-    """Of one image in training."""
+    """Operations of one image in training."""
     pixels = to_float(images.pixels[:batch])
     noise = torch.zeros(len(pixels), LATENT)
-    return flops(lambda: negative_elbo(network, pixels, noise).backward()) / len(pixels)
+    return count_flops(lambda: negative_elbo(network, pixels, noise).backward()) / len(pixels)

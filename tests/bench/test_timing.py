@@ -1,19 +1,24 @@
-"""Who is measured when, and what a ratio is of."""
+"""Order of the measurements, and what a ratio is of."""
 
 import mmap
 
 import pytest
 import torch
 
-from imgcollapse.tools.bench.pace import Pace, faster
-from imgcollapse.tools.bench.pairs import Measured, in_turns, measured
 from imgcollapse.tools.bench.result import Comparison, Quality, Report, side
+from imgcollapse.tools.bench.timing import (
+    Measurement,
+    StepTimer,
+    measure,
+    measure_in_turns,
+    step_ratios,
+)
 
 CPU = torch.device("cpu")
 
 
 def runs(*seconds):
-    return [Measured(each, 2 * each, 100.0, None) for each in seconds]
+    return [Measurement(each, 2 * each, 100.0, None) for each in seconds]
 
 
 def compared(ours, theirs, **more):
@@ -30,9 +35,9 @@ def quality(ours, theirs, bound=0.01):
     return Quality(what="loss", ours=ours, reference=theirs, bound=bound)
 
 
-def test_both_are_measured_in_turns_and_take_turns_to_be_first():
+def test_both_are_measured_in_turns_and_each_is_first_in_every_other_pair():
     calls = []
-    mine, others = in_turns(
+    mine, others = measure_in_turns(
         lambda i: calls.append(("ours", i)) or i,
         lambda i: calls.append(("theirs", i)) or 10 * i,
         2,
@@ -44,18 +49,18 @@ def test_both_are_measured_in_turns_and_take_turns_to_be_first():
     assert [run.outcome for run in others] == [0, 10]
 
 
-def test_what_is_measured_is_the_work_and_the_memory_it_took():
+def test_memory_is_measured_for_each_work_alone():
     def fill():
         memory = mmap.mmap(-1, 50 * 2**20)  # not what an allocator still has from other tests
         for page in range(0, len(memory), mmap.PAGESIZE):
             memory[page] = 1
         memory.close()
 
-    big = measured(fill, CPU)
-    small = measured(lambda: torch.ones(()), CPU)
+    big = measure(fill, CPU)
+    small = measure(lambda: torch.ones(()), CPU)
     if big.memory is None or small.memory is None:
         pytest.skip("the system does not tell a process its peak of memory")
-    # The peak is forgotten between two measurements, or it could never fall again.
+    # The peak is reset before each measurement, or it could never fall again.
     assert big.memory - small.memory > 25
 
 
@@ -68,29 +73,29 @@ def test_a_ratio_is_the_median_of_the_pairs_ratios():
     assert found.ours.memory == 100
 
 
-def paced(*marks, steps=100):
-    pace = Pace()
-    pace.marks, pace.steps = list(marks), steps
-    return pace
+def timed(*marks, steps=100):
+    timer = StepTimer()
+    timer.marks, timer.steps = list(marks), steps
+    return timer
 
 
-def test_what_comes_before_the_steps_is_not_in_their_pace():
-    ours = paced((1, 9.0), (10, 10.0), (60, 15.0), (100, 19.0))
-    theirs = paced(*((step, 0.3 * step) for step in range(1, 101)))
+def test_set_up_before_the_first_steps_is_not_timed():
+    ours = timed((1, 9.0), (10, 10.0), (60, 15.0), (100, 19.0))
+    theirs = timed(*((step, 0.3 * step) for step in range(1, 101)))
     assert ours.seconds == pytest.approx(0.1)
-    assert faster([ours], [theirs]) == (pytest.approx(3.0),)
-    # Reports that are too few to tell.
-    assert paced((100, 5.0)).seconds is None
-    assert paced((60, 5.0), (100, 9.0)).seconds is None
-    assert faster([ours, paced()], [theirs, theirs]) == ()
+    assert step_ratios([ours], [theirs]) == (pytest.approx(3.0),)
+    # Too few reports.
+    assert timed((100, 5.0)).seconds is None
+    assert timed((60, 5.0), (100, 9.0)).seconds is None
+    assert step_ratios([ours, timed()], [theirs, theirs]) == ()
 
 
-def test_a_pace_is_taken_of_what_a_training_reports():
-    pace = Pace()
-    pace("train", 1, 2, 64, 0.5)
-    pace("train", 2, 2, 128, 0.5)
-    assert [step for step, _ in pace.marks] == [1, 2]
-    assert pace.seconds > 0
+def test_the_timer_takes_the_reports_of_a_training():
+    timer = StepTimer()
+    timer("train", 1, 2, 64, 0.5)
+    timer("train", 2, 2, 128, 0.5)
+    assert [step for step, _ in timer.marks] == [1, 2]
+    assert timer.seconds > 0
 
 
 def test_faster_by_doing_less_does_not_hold():

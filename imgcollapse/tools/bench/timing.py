@@ -1,0 +1,162 @@
+"""Measures the time and the memory of a piece of work, and what the machine could do at most."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from imgcollapse.core.progress import NullProgress
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+WARM_UP = 0.1
+"""Share of a training's steps before the clock starts: the first ones load and compile."""
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Measurement(Generic[A]):
+    """One run of some work.
+
+    Attributes:
+        seconds: wall time, until the device was done.
+        processor: seconds of processor time, of all threads: a busy machine changes it less.
+        memory: peak in MiB, or None where it is not known.
+        outcome: the value that the work returned.
+    """
+
+    seconds: float
+    processor: float
+    memory: float | None
+    outcome: A
+
+
+def measure(work: Callable[[], A], device: torch.device) -> Measurement[A]:
+    """Runs some work, and measures its time and its peak of memory."""
+    gc.collect()
+    reset_peak_memory(device)
+    _synchronize(device)
+    start, used = time.perf_counter(), time.process_time()
+    outcome = work()
+    _synchronize(device)
+    seconds, processor = time.perf_counter() - start, time.process_time() - used
+    return Measurement(seconds, processor, peak_memory(device), outcome)
+
+
+def measure_in_turns(
+    ours: Callable[[int], A], theirs: Callable[[int], B], repeats: int, device: torch.device
+) -> tuple[list[Measurement[A]], list[Measurement[B]]]:
+    """Measures both `repeats` times, one after the other.
+
+    Another load on the machine slows both of a pair. The order changes from pair to pair, so that
+    neither always finds the processor warm.
+
+    Args:
+        ours: work, given the number of the pair.
+        theirs: the other way of doing it.
+        repeats: pairs.
+        device: synchronized before and after.
+    """
+    mine: list[Measurement[A]] = []
+    others: list[Measurement[B]] = []
+    for pair in range(repeats):
+        if pair % 2 == 0:
+            mine.append(measure(lambda i=pair: ours(i), device))
+        others.append(measure(lambda i=pair: theirs(i), device))
+        if pair % 2:
+            mine.append(measure(lambda i=pair: ours(i), device))
+    return mine, others
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Starts a new measurement of the peak of memory."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _CLEAR.exists():
+        _CLEAR.write_text("5")  # proc(5): resets the peak resident set size
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """MiB of the GPU, or of the process, since `reset_peak_memory`; None where it is not known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / _MIB
+    if not (_STATUS.exists() and _CLEAR.exists()):
+        return None
+    found = [line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(found[0].split()[1]) / 1024 if found else None
+
+
+class StepTimer(NullProgress):
+    """A progress callback that times a training's steps, without what comes before the first."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[int, float]] = []
+        self.steps = 0
+
+    def __call__(
+        self, stage: str, step: int, steps: int, images: int = 0, loss: float | None = None
+    ) -> None:
+        """Note the time at which `step` of `steps` was done."""
+        self.steps = steps
+        self.marks.append((step, time.perf_counter()))
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds a step; None where reports span under half of the steps, or went back."""
+        settled = [mark for mark in self.marks if mark[0] >= WARM_UP * self.steps]
+        if not settled or (taken := settled[-1][0] - settled[0][0]) < self.steps / 2:
+            return None
+        if self.marks != sorted(self.marks):
+            return None
+        return (settled[-1][1] - settled[0][1]) / taken
+
+
+def step_ratios(ours: list[StepTimer], theirs: list[StepTimer]) -> tuple[float, ...]:
+    """Their seconds a step over ours, pair by pair; empty where one is not known."""
+    pairs = [(a.seconds, b.seconds) for a, b in zip(ours, theirs, strict=True)]
+    ratios = [b / a for a, b in pairs if a and b]
+    return tuple(ratios) if len(ratios) == len(pairs) else ()
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """FLOP/s of the fastest product of two square matrices, repeated for so many seconds."""
+    side = 8192 if device.type == "cuda" else 2048
+    # Of random numbers: a GPU multiplies ones faster than anything else.
+    draw = torch.Generator(device).manual_seed(0)
+    one, other = (
+        torch.randn(side, side, generator=draw, device=device).to(dtype) for _ in range(2)
+    )
+    torch.mm(one, other)  # the first product sets the libraries up
+    _synchronize(device)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        torch.mm(one, other)
+        _synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def count_flops(work: Callable[[], object]) -> int:
+    """Floating-point operations of the products and convolutions in some work, backward included.
+
+    Counted from shapes; elementwise operations are not counted.
+    """
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
