@@ -1,4 +1,4 @@
-"""`imgcollapse verify`: what is not as it was made is named, and what cannot be told is said so."""
+"""`imgcollapse verify` finds changed files and samples, and says what it cannot check."""
 
 import json
 import shutil
@@ -35,20 +35,20 @@ def verdicts(found) -> dict[str, str]:
 
 
 def reseal(lineage: Lineage, g: int, name: str, tensors) -> None:
-    """Put other contents into a generation, and a manifest that vouches for them."""
+    """Put other contents into a generation, and a manifest with their hash."""
     path = lineage.folder(g) / "manifest.json"
     manifest = checksums.read_json(path, "")
     manifest["files"][name] = write_tensors(lineage.folder(g) / name, tensors)
     checksums.write_json(path, manifest)
 
 
-def test_a_whole_run_is_sound(finished):
+def test_a_whole_run_is_ok(finished):
     before = {p: (p.stat().st_mtime_ns, sha256(p)) for p in finished.rglob("*") if p.is_file()}
     found = ic.verify(finished)
     assert not found.wrong
     assert not found.notes
     assert set(verdicts(found)) == {"files", "tables", "lineages", "sampling", "training"}
-    assert set(verdicts(found).values()) == {"sound"}
+    assert set(verdicts(found).values()) == {"ok"}
     assert set(verdicts(ic.verify(finished, quick=True))) == {"files", "tables"}
     files = [p for p in finished.rglob("*") if p.is_file() and p.suffix != ".csv"]
     assert found.checks[0].extent.startswith(f"{len(files)} files")
@@ -61,9 +61,9 @@ def test_every_generator_is_replayed(study, tmp_path, kind):
     found = ic.verify(tmp_path / "run")
     assert not found.wrong
     assert not found.notes
-    assert verdicts(found).pop("sampling") == "sound"
-    by_heart = kind == "resample"  # its model is its training set
-    assert verdicts(found)["training"] == ("nothing to see" if by_heart else "sound")
+    assert verdicts(found).pop("sampling") == "ok"
+    stores_training_set = kind == "resample"  # its model is its training set
+    assert verdicts(found)["training"] == ("nothing to check" if stores_training_set else "ok")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_marks_and_fresh_real_images_are_replayed_too(study, tmp_path, settings)
     found = ic.verify(tmp_path / "run")
     assert not found.wrong
     assert not found.notes
-    assert set(verdicts(found).values()) == {"sound"}
+    assert set(verdicts(found).values()) == {"ok"}
 
 
 def test_samples_that_the_model_never_drew_are_found(run_folder):
@@ -87,7 +87,7 @@ def test_samples_that_the_model_never_drew_are_found(run_folder):
     tensors["pixels"][3, 0, 4, 4] ^= 1
     reseal(lineage, 2, "samples.safetensors", tensors)
     (line,) = ic.verify(run_folder).wrong
-    assert "gen_002: 80 samples drawn again came out otherwise on the machine" in line
+    assert "gen_002: 80 replayed samples differ on the recorded machine" in line
     assert line.endswith("remove this and all later generations to train them again")
 
 
@@ -98,15 +98,15 @@ def test_a_model_that_was_trained_on_something_else_is_found(run_folder):
     state[name] = state[name] + 1
     reseal(lineage, 2, "model.safetensors", state)
     wrong = ic.verify(run_folder).wrong
-    assert any("a model trained again came out otherwise" in line for line in wrong)
+    assert any("the weights of a replayed training differ" in line for line in wrong)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t["generation"].__setitem__(0, 2), "names generation 2, a later one"),
-        (lambda t: t["row"].__setitem__(0, 80), "names a row that generation 1 has not"),
-        (lambda t: t["row"].__setitem__(0, -5), "names a row that generation 1 has not"),
+        (lambda t: t["generation"].__setitem__(0, 2), "has a row of generation 2, a later one"),
+        (lambda t: t["row"].__setitem__(0, 80), "has a row that is not in generation 1"),
+        (lambda t: t["row"].__setitem__(0, -5), "has a row that is not in generation 1"),
     ],
 )
 def test_a_training_set_that_cannot_be_is_found(run_folder, change, said):
@@ -125,7 +125,7 @@ def test_a_training_image_that_no_filter_kept_is_found(run_folder):
     tensors["row"][0] = min(dropped)
     reseal(lineage, 2, "training_set.safetensors", TrainingSet(**tensors).runs())
     wrong = ic.verify(run_folder).wrong
-    assert any("names a row that no filter has kept" in line for line in wrong), wrong
+    assert any("has a row that the filters removed" in line for line in wrong), wrong
 
 
 def test_a_census_that_counts_otherwise_is_found(run_folder):
@@ -135,10 +135,10 @@ def test_a_census_that_counts_otherwise_is_found(run_folder):
     checksums.write_json(path, manifest)
     Lineage(run_folder).write_tables()
     (line,) = ic.verify(run_folder).wrong
-    assert "manifest.json: its census counts other classes than samples.safetensors names" in line
+    assert "manifest.json: its census does not agree with samples.safetensors" in line
 
 
-def test_other_software_is_told_and_not_called_wrong(run_folder, monkeypatch):
+def test_other_software_is_a_note_and_no_error(run_folder, monkeypatch):
     lineage = Lineage(run_folder)
     tensors = {name: t.clone() for name, t in lineage._load(2, "samples.safetensors").items()}
     tensors["pixels"][3, 0, 4, 4] ^= 1  # as another version might have drawn it
@@ -152,7 +152,7 @@ def test_other_software_is_told_and_not_called_wrong(run_folder, monkeypatch):
     (note,) = found.notes
     assert "as they may (torch 0.1 then and" in note
     assert verdicts(found)["sampling"] == "not replayed"
-    assert verdicts(found)["training"] == "sound"  # the same bits all the same
+    assert verdicts(found)["training"] == "ok"  # the same bits all the same
 
 
 def test_what_retention_removed_is_no_damage(run_folder):
@@ -188,15 +188,15 @@ def test_a_sweep_is_verified_arm_by_arm(finished, tmp_path):
 
 
 def test_the_command_says_what_is_wrong_and_fails(run_folder):
-    sound = CliRunner().invoke(app, ["verify", str(run_folder), "--quick"])
-    assert sound.exit_code == 0
-    assert "every file is the one that was written" in sound.stdout
+    intact = CliRunner().invoke(app, ["verify", str(run_folder), "--quick"])
+    assert intact.exit_code == 0
+    assert "every file is intact" in intact.stdout
     (run_folder / "oracle.safetensors").write_bytes(b"")
     torch.manual_seed(0)
     broken = CliRunner().invoke(app, ["verify", str(run_folder), "--quick"])
     assert broken.exit_code == 1
     assert f"imgcollapse: {run_folder}/oracle.safetensors: cannot be read" in broken.stderr
-    assert "1 thing is wrong" in broken.stdout
+    assert "1 error" in broken.stdout
     for path in run_folder.rglob("manifest.json"):
         path.unlink()
     assert "Traceback" not in CliRunner().invoke(app, ["verify", str(run_folder)]).output
@@ -217,10 +217,10 @@ def test_people_may_go_on_with_their_picks(run_folder):
     checksums.write_json(picks, {"format": 1})
     found = ic.verify(run_folder, quick=True)
     assert not found.wrong
-    assert "picks/gen_001.json: is not what generation 2 was trained on" in found.notes[0]
+    assert "picks/gen_001.json: changed after generation 2 was trained" in found.notes[0]
     text = picks.read_text().replace("1", "2", 1)
     picks.write_text(text)
     (line,) = ic.verify(run_folder, quick=True).wrong
     assert line.startswith(f"{picks}: cannot be read (damaged")
-    picks.write_text(json.dumps({"format": 1}))  # by hand: no seal, and nothing to say of it
+    picks.write_text(json.dumps({"format": 1}))  # by hand: no checksum, and no error
     assert not ic.verify(run_folder, quick=True).wrong

@@ -1,4 +1,4 @@
-"""Every file of a run against the hash that was recorded when it was written."""
+"""Checks every file of a run against its recorded hash, and files against each other."""
 
 from __future__ import annotations
 
@@ -6,39 +6,53 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import UNKNOWN, UNRECOGNIZED
+from imgcollapse.core.lineage_images import REMOVED, RESERVE
 from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.io import atomic, checksums
-from imgcollapse.runs.lineage_dir import DIVERGED, LOG, MANIFEST, TRAIN_AGAIN, Lineage
+from imgcollapse.runs.lineage_dir import (
+    DIVERGED,
+    LOG,
+    MANIFEST,
+    SAMPLES,
+    SELECTION,
+    TRAIN_AGAIN,
+    TRAINING_SET,
+    Lineage,
+)
 from imgcollapse.runs.run_dir import REPORT, Run
 from imgcollapse.runs.tables import csv
 from imgcollapse.tools.verify.result import Check
 
 
 def check_files(run: Run, reporter: ProgressReporter) -> Check:
-    """Hash everything; what has no hash elsewhere carries its own."""
+    """Hashes every file; a file whose hash is not recorded elsewhere contains its own."""
     check, size = Check("files", run.path), 0
-    every = [*_beside_the_record(run), *(x for lineage in run.lineages for x in _of(lineage))]
-    for done, (path, test) in enumerate(every, 1):
+    tests = [*_run_tests(run), *(x for lineage in run.lineages for x in _lineage_tests(lineage))]
+    for done, (path, test) in enumerate(tests, 1):
         try:
             test()
             size += path.stat().st_size if path.is_file() else 0
         except (UserError, OSError) as error:
-            check.blame(str(error))
-        reporter("verify", done, len(every), 0)
-    check.extent = f"{len(every) + 1:,} files, {size / 1e6:,.1f} MB"  # run.json is one
+            check.add_error(str(error))
+        reporter("verify", done, len(tests), 0)
+    check.extent = f"{len(tests) + 1:,} files, {size / 1e6:,.1f} MB"  # run.json is one
     for lineage in run.lineages:
         try:
             if lineage.path.is_dir():
                 lineage.check_order()
         except UserError as error:
-            check.blame(error)
+            check.add_error(error)
         check.notes += _changed_picks(lineage)
     return check
 
 
 def check_tables(run: Run) -> Check:
-    """Compare the tables with what the manifests give."""
+    """Compares the tables with those derived from the manifests."""
     check, holders = Check("tables", run.path), [*run.lineages]
     count = 0
     for holder in holders if len(holders) == 1 else [run, *holders]:
@@ -47,15 +61,15 @@ def check_tables(run: Run) -> Check:
             if len(curation := holder.curation):
                 derived["curation"] = curation
         except UserError as error:
-            check.blame(error)
+            check.add_error(error)
             continue
         for name, table in derived.items():
             path = holder.path / f"{name}.csv"
             count += 1
             if not path.is_file() or path.read_bytes() != csv(table):
-                check.blame(
-                    f"{path}: is not what the manifests give; run the study's command again, which "
-                    "writes it anew"
+                check.add_error(
+                    f"{path}: differs from what the manifests give; repeat the study's command to "
+                    "write it again"
                 )
     check.extent = f"{count} derived again from the manifests"
     return check
@@ -64,7 +78,7 @@ def check_tables(run: Run) -> Check:
 Test = tuple[Path, Callable[[], object]]
 
 
-def _beside_the_record(run: Run) -> Iterator[Test]:
+def _run_tests(run: Run) -> Iterator[Test]:
     for name in run.files:
         yield run.path / name, partial(run.check, name)
     if (page := run.path / REPORT).is_file():
@@ -72,17 +86,17 @@ def _beside_the_record(run: Run) -> Iterator[Test]:
 
 
 def check_page(page: Path) -> None:
-    """See that a report is as it was written.
+    """Checks that a report was not changed.
 
     Raises:
-        UserError: it is not.
+        UserError: it was.
     """
     if not checksums.is_intact_page(page):
-        mend = f"imgcollapse report {page.parent} writes it anew"
-        raise UserError(f"{page}: cannot be read ({checksums.MISMATCH}); {mend}")
+        fix = f"imgcollapse report {page.parent} writes it again"
+        raise UserError(f"{page}: cannot be read ({checksums.MISMATCH}); {fix}")
 
 
-def _of(lineage: Lineage) -> Iterator[Test]:
+def _lineage_tests(lineage: Lineage) -> Iterator[Test]:
     if not lineage.path.is_dir():  # it has not begun
         return
     for g in range(lineage.generations):
@@ -103,21 +117,19 @@ def _of(lineage: Lineage) -> Iterator[Test]:
 
 
 def _check_log(lineage: Lineage) -> None:
-    path, told = lineage.path / LOG, 0
+    path, logged = lineage.path / LOG, 0
     for number, event in enumerate(checksums.read_lines(path) if path.is_file() else (), 1):
         if event is None:
-            raise UserError(
-                f"{path}: line {number} is not as it was written; nothing depends on it, remove it"
-            )
+            raise UserError(f"{path}: line {number} was changed; nothing depends on it, remove it")
         match event:
             case {"event": "generation", "generation": int(g)}:
-                told = max(told, g + 1)
+                logged = max(logged, g + 1)
             case {"event": "start", "generations": int(count)}:
-                told = max(told, count)
-    if told < lineage.generations:
+                logged = max(logged, count)
+    if logged < lineage.generations:
         raise UserError(
-            f"{path}: ends before generation {told}; nothing depends on it, run the study's "
-            "command again"
+            f"{path}: ends before generation {logged}; nothing depends on it, repeat the study's "
+            "command"
         )
 
 
@@ -136,12 +148,88 @@ def _changed_picks(lineage: Lineage) -> Iterator[str]:
             continue
         for name, digest in evidence.items():
             path = lineage.path / name
-            if not _is(path, digest):
-                yield f"{path}: is not what generation {g} was trained on; what it kept is recorded"
+            if not _has_hash(path, digest):
+                yield f"{path}: changed after generation {g} was trained; what it kept is recorded"
 
 
-def _is(path: Path, digest: str) -> bool:
+def _has_hash(path: Path, digest: str) -> bool:
     try:
         return path.is_file() and atomic.sha256(path) == digest
-    except OSError:  # it is closed to us
+    except OSError:  # it cannot be read
         return False
+
+
+def check_lineages(run: Run) -> Check:
+    """Follows every training image to its source, and counts every class again."""
+    check, count = Check("lineages", run.path), 0
+    for lineage in run.lineages:
+        sizes: dict[int, int] = {}
+        pools: dict[int, Tensor] = {}
+        for g in range(lineage.generations):
+            try:
+                sizes[g] = _size(lineage, g)
+                if SAMPLES not in lineage.manifest(g).get("pruned", ()):
+                    _check_samples(run, lineage, g)
+                if g > 0:
+                    if (kept := lineage.selection(g - 1)) is not None:
+                        pools[g - 1] = kept.rows
+                    if TRAINING_SET not in lineage.manifest(g).get("pruned", ()):
+                        count += _check_training_set(run, lineage, g, sizes, pools)
+            except UserError as error:
+                check.add_error(error)
+    check.extent = f"{count:,} training images traced to their source"
+    return check
+
+
+def _size(lineage: Lineage, g: int) -> int:
+    """Number of samples of generation g, by its census."""
+    return int(lineage.manifest(g)["census"][0]["n"])
+
+
+def _check_samples(run: Run, lineage: Lineage, g: int) -> None:
+    """Checks that labels are classes, and that the census agrees with them; raises UserError."""
+    path, classes = lineage.folder(g) / SAMPLES, run.record["classes"]
+    labels, counted, study = lineage.samples(g).labels, lineage.counted(g), run.record["study"]
+    for name, values in (("labels", labels), ("counted", counted)):
+        if len(values) and not UNKNOWN <= int(values.min()) <= int(values.max()) < len(classes):
+            raise UserError(
+                f"{path}: {name} has a class that the study does not have; {TRAIN_AGAIN}"
+            )
+    names = {**dict(enumerate(classes)), UNKNOWN: UNRECOGNIZED}
+    expected = {name: int((counted == label).sum()) for label, name in names.items()}
+    census = {row["class"]: row["counted"] for row in lineage.manifest(g)["census"]}
+    if census != expected:
+        raise UserError(
+            f"{lineage.folder(g) / MANIFEST}: its census does not agree with {SAMPLES};"
+            f" {TRAIN_AGAIN}"
+        )
+    if g > 0 and study.get("samples") not in (None, len(labels)):
+        raise UserError(f"{path}: has {len(labels)} of {study['samples']} samples; {TRAIN_AGAIN}")
+
+
+def _check_training_set(
+    run: Run, lineage: Lineage, g: int, sizes: dict[int, int], pools: dict[int, Tensor]
+) -> int:
+    """Checks that every training image exists and was kept; returns how many; raises UserError."""
+    path, chosen = lineage.folder(g) / TRAINING_SET, lineage.training_set(g)
+    if len(chosen.generation) != len(chosen.row) or not len(chosen):
+        raise UserError(f"{path}: is empty, or has rows without a generation; {TRAIN_AGAIN}")
+    for source in chosen.generation.unique().tolist():
+        if source < g and source not in (*sizes, RESERVE):
+            continue  # its own manifest is wrong, and reported
+        rows = chosen.row[chosen.generation == source]
+        if not RESERVE <= source < g:
+            raise UserError(f"{path}: has a row of generation {source}, a later one; {TRAIN_AGAIN}")
+        size = len(run.reserve_labels) if source == RESERVE else sizes[source]
+        if not 0 <= int(rows.min()) <= int(rows.max()) < size:
+            raise UserError(
+                f"{path}: has a row that generation {source} does not have; {TRAIN_AGAIN}"
+            )
+        if source in pools:
+            kept = pools[source]
+            if len(kept) and not (REMOVED <= int(kept.min()) <= int(kept.max()) < size):
+                place = lineage.folder(source + 1) / SELECTION
+                raise UserError(f"{place}: has a row that does not exist; {TRAIN_AGAIN}")
+            if not torch.isin(rows, kept[kept != REMOVED]).all():
+                raise UserError(f"{path}: has a row that the filters removed; {TRAIN_AGAIN}")
+    return len(chosen)

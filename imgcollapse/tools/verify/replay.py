@@ -1,4 +1,4 @@
-"""The last generation of a lineage made again in part: a training, and a batch of samples."""
+"""Replays a part of a lineage's last generation: a training step, and a batch of samples."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.verify.result import Check
 from imgcollapse.training.context import RunContext
 
-UNLIKE = ("retried", "micro_batch", "sample_batch")
-"""What the manifest says of a training that met trouble: a replay does not meet it again."""
-CHEAP = 60.0
-"""Seconds that a training without recorded steps may have taken to be done again as a whole."""
+UNREPEATABLE = ("retried", "micro_batch", "sample_batch")
+"""Facts in the manifest of a training that diverged or ran out of memory: a replay does not."""
+MAX_SECONDS = 60.0
+"""Duration of the longest training without a recorded step that is replayed as a whole."""
 
 
 class NotReplayedError(Exception):
-    """A thing cannot be made again here; says why."""
+    """A step cannot be replayed here; the message says why."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What a lineage's last generation is made again from."""
+class LastGeneration:
+    """The recorded inputs and outputs of a lineage's last generation."""
 
     run: Run
     study: Study
@@ -48,21 +48,21 @@ class Bench:
 
     @property
     def g(self) -> int:
-        """The generation."""
+        """Number of the generation."""
         return self.lineage.generations - 1
 
     @property
     def seed(self) -> Seed:
-        """That of the generation."""
+        """The generation's seed."""
         return Seed((self.study.seed, self.lineage.number, self.g))
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The generation's."""
+        """The generation's manifest."""
         return self.lineage.manifest(self.g)
 
     def model(self, g: int) -> Model:
-        """The g-th model as it was saved, or as its training set makes it."""
+        """Returns the g-th model from its file, or from its training set."""
         if self.study.generator.stores_training_set:
             return _fit(self)
         return self.study.generator.restore(self.lineage.model(g), self.context("fit"))
@@ -73,8 +73,8 @@ class Bench:
         context = RunContext(self.seed / stage, self.device, shape, classes)
         return replace(context, checkpoints=checkpoints) if checkpoints else context
 
-    def has(self, *names: str) -> None:
-        """See that files of the generation were not removed by retention.
+    def require_files(self, *names: str) -> None:
+        """Checks that files of the generation were not removed by retention.
 
         Raises:
             NotReplayedError: one was.
@@ -83,20 +83,20 @@ class Bench:
             raise NotReplayedError(f"{gone[0]} was removed to save space")
 
     def training_images(self) -> Images:
-        """What the generation's model was trained on.
+        """Returns the images that the generation's model was trained on.
 
         Raises:
-            NotReplayedError: it takes images that are not in the run folder, nor where they were.
+            NotReplayedError: fresh real images are no longer available.
         """
         chosen, lineage = self.lineage.training_set(self.g), self.lineage
         fresh = bool((chosen.generation == RESERVE).any())
-        archive = LineageImages(lineage.samples(0), self._reserve(fresh))
+        images = LineageImages(lineage.samples(0), self._reserve(fresh))
         for g in range(self.g):
             if g > 0:
-                archive.append(lineage.samples(g))
+                images.append(lineage.samples(g))
             if (kept := lineage.selection(g)) is not None:
-                archive.restrict(g, kept)
-        return archive.gather(chosen)
+                images.restrict(g, kept)
+        return images.gather(chosen)
 
     def _reserve(self, needed: bool) -> ImageSet:
         if not needed:
@@ -107,40 +107,42 @@ class Bench:
         except UserError as error:
             raise NotReplayedError(f"its fresh real images cannot be read: {error}") from None
         if real.digest != self.run.record["data"]["sha256"]:
-            raise NotReplayedError("its fresh real images are no longer the same")
+            raise NotReplayedError("its fresh real images have changed")
         return real.reserve
 
-    def excuse(self) -> str:
-        """Why bits may come out otherwise than they did, in words; empty if they may not."""
+    def reasons_to_differ(self) -> str:
+        """Reasons why the bits may differ from the recorded ones; empty if they may not."""
         then, now = self.manifest["made_with"], environment(self.device)
-        said = [
+        changes = [
             f"{name} {then.get(name)} then and {now[name]} now"
             for name in now
             if then.get(name) != now[name]
         ]
         training = self.manifest.get("training", {})
-        return ", ".join(said + [f"{name} {training[name]}" for name in UNLIKE if name in training])
+        return ", ".join(
+            changes + [f"{name} {training[name]}" for name in UNREPEATABLE if name in training]
+        )
 
 
-def check_replays(run: Run, sound: bool) -> Iterator[Check]:
-    """Make a batch of samples and a training again, and compare bit for bit.
+def check_replays(run: Run, intact: bool) -> Iterator[Check]:
+    """Replays a batch of samples and a training step of each lineage, and compares bit for bit.
 
     Args:
         run: the run.
-        sound: whether its lineages are; what cannot be is not replayed.
+        intact: whether its lineages have no errors; others are not replayed.
     """
     for name, replay in (("sampling", _sampling), ("training", _training)):
         check, done = Check(name, run.path), []
-        if not sound:
-            check.notes.append(f"{run.path}: {name} was not replayed: mend the rest first")
-        for lineage in run.lineages if sound else []:
+        if not intact:
+            check.notes.append(f"{run.path}: {name} was not replayed: fix the other errors first")
+        for lineage in run.lineages if intact else []:
             if lineage.generations < 2:
                 continue
             where = lineage.folder(lineage.generations - 1)
             try:
                 study = Study.model_validate(run.record["study"])
-                bench = Bench(run, study, setup_device(study), lineage)
-                done.append(_put(bench, replay, check))
+                last = LastGeneration(run, study, setup_device(study), lineage)
+                done.append(_compare(last, replay, check))
             except (NotReplayedError, UserError, ValidationError) as error:
                 check.notes.append(f"{where}: {name} was not replayed: {first_line(error)}")
         if found := [extent for extent in done if extent]:
@@ -148,61 +150,61 @@ def check_replays(run: Run, sound: bool) -> Iterator[Check]:
         yield check
 
 
-def _put(bench: Bench, replay: Callable[[Bench], tuple[str, bool]], check: Check) -> str:
-    """Replay, and note what came of it; returns what was found to be the same."""
-    extent, same = replay(bench)
+def _compare(
+    last: LastGeneration, replay: Callable[[LastGeneration], tuple[str, bool]], check: Check
+) -> str:
+    """Replays a step and adds the result to a check; returns the extent of what is the same."""
+    extent, same = replay(last)
     if same:
         return extent
-    where, excuse = bench.lineage.folder(bench.g), bench.excuse()
-    if excuse:
-        check.notes.append(
-            f"{where}: {extent} came out otherwise, as they may ({excuse}): this says nothing of it"
-        )
+    where, reasons = last.lineage.folder(last.g), last.reasons_to_differ()
+    if reasons:
+        check.notes.append(f"{where}: {extent} differ, as they may ({reasons}): this is no error")
     else:
-        check.blame(
-            f"{where}: {extent} came out otherwise on the machine and software that it names; "
+        check.add_error(
+            f"{where}: {extent} differ on the recorded machine and software; "
             "remove this and all later generations to train them again"
         )
     return ""
 
 
-def _sampling(bench: Bench) -> tuple[str, bool]:
-    """Draw the first batch again from the saved model; says what, and whether it is the same."""
-    bench.has(SAMPLES, MODEL)
-    generator, recorded = bench.study.generator, bench.lineage.samples(bench.g)
-    # Without a batch of its own a generator draws so fast that all is drawn again.
+def _sampling(last: LastGeneration) -> tuple[str, bool]:
+    """Draws the first batch from the saved model; returns the extent, and whether it is equal."""
+    last.require_files(SAMPLES, MODEL)
+    generator, recorded = last.study.generator, last.lineage.samples(last.g)
+    # A generator without a batch size is so fast that all samples are drawn.
     n = generator.images_at_once(len(recorded))
     first = recorded[torch.arange(n)]
     asked = first.labels if generator.conditional else torch.full((n,), UNKNOWN, dtype=torch.int16)
-    drawn = bench.model(bench.g).sample(asked, bench.context("sample"))
-    drawn = mark(bench.study.curation, drawn, bench.seed / "mark")
+    drawn = last.model(last.g).sample(asked, last.context("sample"))
+    drawn = mark(last.study.curation, drawn, last.seed / "mark")
     same = torch.equal(drawn.pixels, first.pixels) and torch.equal(drawn.labels, first.labels)
-    return f"{n:,} samples drawn again", same
+    return f"{n:,} replayed samples", same
 
 
-def _training(bench: Bench) -> tuple[str, bool]:
-    """Take the first step again, or all if that is quick; says what, and whether it is the same."""
-    bench.has(MODEL, TRAINING_SET)
-    if bench.study.generator.stores_training_set:
+def _training(last: LastGeneration) -> tuple[str, bool]:
+    """Runs the first step, or a short training; returns the extent, and whether it is equal."""
+    last.require_files(MODEL, TRAINING_SET)
+    if last.study.generator.stores_training_set:
         return "", True  # its model is its training set, from which the samples are drawn again
-    if step := bench.manifest.get("training", {}).get(FIRST_STEP):
+    if step := last.manifest.get("training", {}).get(FIRST_STEP):
         try:
-            _fit(bench, StopAfterFirstStep())
+            _fit(last, StopAfterFirstStep())
         except StopAfterFirstStep.Taken as taken:
-            return "the first step of a training", str(taken) == step
-    seconds = bench.manifest.get("seconds", {}).get("fit", 0.0)
-    if seconds > CHEAP:
+            return "the weights after a replayed first step", str(taken) == step
+    seconds = last.manifest.get("seconds", {}).get("fit", 0.0)
+    if seconds > MAX_SECONDS:
         raise NotReplayedError(f"it took {seconds:.0f} s and recorded no step")
-    saved = bench.lineage.model(bench.g)
-    return "a model trained again", _alike(_fit(bench).state(), saved)
+    saved = last.lineage.model(last.g)
+    return "the weights of a replayed training", _equal(_fit(last).state(), saved)
 
 
-def _fit(bench: Bench, checkpoints: CheckpointManager | None = None) -> Model:
-    generator, images, previous = bench.study.generator, bench.training_images(), None
-    if generator.needs_previous and bench.g > 1:
-        previous = bench.model(bench.g - 1)
-    return generator.fit(images, bench.context("fit", checkpoints), previous)
+def _fit(last: LastGeneration, checkpoints: CheckpointManager | None = None) -> Model:
+    generator, images, previous = last.study.generator, last.training_images(), None
+    if generator.needs_previous and last.g > 1:
+        previous = last.model(last.g - 1)
+    return generator.fit(images, last.context("fit", checkpoints), previous)
 
 
-def _alike(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

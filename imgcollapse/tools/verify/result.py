@@ -1,4 +1,4 @@
-"""What a verification has found, as a table and as lines."""
+"""The results of a verification, as a table and as lines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from imgcollapse.core.errors import UserError
 
 @dataclass
 class Check:
-    """One thing that was looked at.
+    """One check of one run.
 
     Attributes:
-        name: what it is called.
-        run: of which run.
-        extent: how much was looked at, in words; empty where nothing could be.
-        wrong: a line for each thing that is wrong, with its mend.
-        notes: a line for each thing that a reader should know and that is not wrong.
+        name: of the check.
+        run: folder of the run.
+        extent: how much was checked, in words; empty where nothing could be.
+        wrong: a line for each error, with its fix.
+        notes: a line for each thing that a reader should know and that is no error.
     """
 
     name: str
@@ -31,37 +31,37 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """In a word or two."""
+        """The result in a word or two."""
         if self.wrong:
             return "wrong"
-        return "sound" if self.extent else "not replayed" if self.notes else "nothing to see"
+        return "ok" if self.extent else "not replayed" if self.notes else "nothing to check"
 
-    def blame(self, error: UserError | str) -> None:
-        """Note a thing that is wrong."""
+    def add_error(self, error: UserError | str) -> None:
+        """Adds a line to `wrong`."""
         self.wrong.append(str(error))
 
 
 @dataclass(frozen=True)
 class Verification:
-    """All that was looked at in a run folder, or in a sweep's."""
+    """All checks of a run folder, or of a sweep's folder."""
 
     path: Path
     checks: Sequence[Check]
 
     @property
     def wrong(self) -> list[str]:
-        """A line for each thing that is wrong, each once."""
+        """All errors, each once."""
         return list(dict.fromkeys(line for check in self.checks for line in check.wrong))
 
     @property
     def notes(self) -> list[str]:
-        """A line for each thing that a reader should know, each once."""
+        """All notes, each once."""
         return list(dict.fromkeys(line for check in self.checks for line in check.notes))
 
     def table(self) -> Table:
-        """One row for each check."""
+        """Returns a table with a row for each check."""
         several = len({check.run for check in self.checks}) > 1
-        table = Table(*(["run"] if several else []), "check", "what", "verdict")
+        table = Table(*(["run"] if several else []), "check", "extent", "result")
         before = None
         for check in self.checks:
             if before not in (None, check.run):
@@ -72,8 +72,7 @@ class Verification:
         return table
 
     def summary(self) -> str:
-        """In a line."""
+        """Returns the result in one line."""
         if self.wrong:
-            things = "1 thing is" if len(self.wrong) == 1 else f"{len(self.wrong)} things are"
-            return f"{self.path}: {things} wrong"
-        return f"{self.path}: every file is the one that was written"
+            return f"{self.path}: {len(self.wrong)} error{'s' * (len(self.wrong) > 1)}"
+        return f"{self.path}: every file is intact"
