@@ -20,8 +20,7 @@ from typing import Any, cast
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.progress import StudyLength
-from imgcollapse.sweeps.progress import Step, SweepProgress
+from imgcollapse.sweeps.progress import MessageReporter, Step, SweepProgress
 from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
@@ -166,25 +165,13 @@ def _with_messages(workers: list[_Worker], timeout: float | None) -> list[_Worke
     return [worker for worker in busy if worker.connection in ready]
 
 
-class _PipeReporter:
-    """A progress reporter that sends messages to the parent process."""
+class _PipeReporter(MessageReporter):
+    """Sends messages to the parent process."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
-        self.send(generation)
-        signals.raise_if_stop_requested()
-
-    def log(self, line: str) -> None:
-        self.send(line)
-
-    def __call__(
-        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
-    ) -> None:
-        self.send(Step(stage, step, steps, loss))
-
-    def send(self, message: object) -> None:
+    def send(self, message: int | str | Step | TaskResult) -> None:
         with suppress(OSError):  # the parent is gone
             self.connection.send(message)
 

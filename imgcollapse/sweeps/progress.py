@@ -12,7 +12,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from imgcollapse.core.progress import LOG_SECONDS, format_duration
+from imgcollapse.core import signals
+from imgcollapse.core.progress import LOG_SECONDS, StudyLength, format_duration
 from imgcollapse.sweeps.tasks import Key, Task
 
 REFRESH_SECONDS = 0.2
@@ -27,6 +28,29 @@ class Step:
     step: int
     steps: int
     loss: float | None
+
+
+class MessageReporter:
+    """A progress reporter of a worker, whose messages `SweepProgress.update` takes elsewhere."""
+
+    def send(self, message: int | str | Step) -> None:
+        """Sends a message to the process that shows the progress."""
+        raise NotImplementedError
+
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
+        """Sends the generation; stops here if a signal has asked to."""
+        self.send(generation)
+        signals.raise_if_stop_requested()
+
+    def log(self, line: str) -> None:
+        """Sends a line."""
+        self.send(line)
+
+    def __call__(
+        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
+    ) -> None:
+        """Sends a step."""
+        self.send(Step(stage, step, steps, loss))
 
 
 @dataclass

@@ -15,8 +15,7 @@ from typing import Any
 from imgcollapse.core import signals
 from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.progress import StudyLength
-from imgcollapse.sweeps.progress import Step
+from imgcollapse.sweeps.progress import MessageReporter, Step
 from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
 REPORT_SECONDS = 1.0
@@ -51,8 +50,8 @@ class Workspace:
         sys.path += [entry for entry in self.path if entry not in sys.path]
 
 
-class _ActorReporter:
-    """A progress reporter that sends messages to an actor of the cluster."""
+class _ActorReporter(MessageReporter):
+    """Sends messages to an actor of the cluster; stops the task if the token is gone."""
 
     def __init__(self) -> None:
         self.reported = 0.0
@@ -60,29 +59,15 @@ class _ActorReporter:
     def begin(self, key: Key, actor: Any, token: Path) -> None:
         self.key, self.actor, self.token = key, actor, token
 
-    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
-        self._send(generation)
-        self._check_token()
-        signals.raise_if_stop_requested()
-
-    def log(self, line: str) -> None:
-        self._send(line)
-
-    def __call__(
-        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
-    ) -> None:
-        if time.monotonic() - self.reported > REPORT_SECONDS:
+    def send(self, message: int | str | Step) -> None:
+        if isinstance(message, Step):
+            if time.monotonic() - self.reported <= REPORT_SECONDS:
+                return
             self.reported = time.monotonic()
-            self._send(Step(stage, step, steps, loss))
-            self._check_token()
-
-    def _check_token(self) -> None:
-        """Stop as by a signal if the token is gone: Ray's interrupt may be ignored here."""
+        self.actor.put.remote(self.key, pickle.dumps(message))  # the result is not waited for
+        # As by a signal, for Ray's interrupt may be ignored here.
         if not signals.stop_requested() and not self.token.is_file():
             signal.raise_signal(signal.SIGTERM)
-
-    def _send(self, message: Any) -> None:
-        self.actor.put.remote(self.key, pickle.dumps(message))  # the result is not waited for
 
 
 _REPORTER = _ActorReporter()

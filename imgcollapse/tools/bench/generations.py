@@ -5,22 +5,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.progress import NullProgress, StudyLength
 from imgcollapse.data import split
 from imgcollapse.experiment.runner import run
 from imgcollapse.experiment.setup import prepare_oracle
-from imgcollapse.metrics.frechet import Gaussian
-from imgcollapse.metrics.kernel_distance import gram
-from imgcollapse.metrics.precision_recall import reach
 from imgcollapse.runs.run_dir import Run
+from imgcollapse.tools.bench.measuring import classify, feature_metrics
 from imgcollapse.tools.bench.result import Check, Generation
 from imgcollapse.tools.bench.settings import BenchSettings
 from imgcollapse.tools.bench.timing import measure, peak_memory, reset_peak_memory
@@ -28,7 +27,7 @@ from imgcollapse.training.context import RunContext
 
 STAGES = "fit", "sample", "measure"
 MEASURING, OVERHEAD = 0.10, 0.03
-"""Most that measuring 10,000 samples may cost of a generation, and all but the stages of it."""
+"""Largest shares of a generation's time: of measuring 10,000 samples; of all but the stages."""
 
 DEMO: dict[str, Any] = {
     "samples": 1000,
@@ -64,9 +63,9 @@ SAMPLES = {"smoke": 200, "small": 10_000, "real": 10_000, "gpu": 10_000}
 
 
 def take_times(bench: BenchSettings) -> Iterator[Generation | Check]:
-    """Run the study in a folder that is thrown away, then measure 10,000 samples of its last model.
+    """Runs the study in a temporary folder, then measures 10,000 samples of its last model.
 
-    Its warm generations are the shorter ones, so the shares are taken of the shortest of them.
+    Generations after the first start from its weights and are shorter; shares are of the shortest.
     """
     study = Study.model_validate(
         DEMO
@@ -91,12 +90,12 @@ def take_times(bench: BenchSettings) -> Iterator[Generation | Check]:
             limit=bench.promised(OVERHEAD),
             detail=f"{warm.seconds['rest']:.2f} of {warm.wall:.1f} s, generation {warm.number}",
         )
-        yield _measuring(bench, study, begun, warm.wall)
+        yield _time_measuring(bench, study, begun, warm.wall)
 
 
 def _timed(begun: Run, clock: _Clock) -> Iterator[Generation]:
     lineage = begun.lineages[0]
-    # What lies before generation 1 is the study's beginning: images, oracle, floors.
+    # Before generation 1 lies the set-up: images, oracle, floors.
     starts = [clock.begun, *clock.starts[-(lineage.generations - 1) :], clock.ended]
     for g in range(lineage.generations):
         wall = starts[g + 1] - starts[g]
@@ -106,52 +105,31 @@ def _timed(begun: Run, clock: _Clock) -> Iterator[Generation]:
         yield Generation(number=g, wall=wall, seconds=seconds, memory=clock.peaks[g])
 
 
-def _measuring(bench: BenchSettings, study: Study, begun: Run, wall: float) -> Check:
-    """Census, FID, KID, precision and recall of as many samples as real images."""
-    n, lineage = SAMPLES[bench.size], begun.lineages[0]
+def _time_measuring(bench: BenchSettings, study: Study, finished: Run, wall: float) -> Check:
+    """Times the census and the metrics of as many samples as real images."""
+    n, lineage, where = SAMPLES[bench.size], finished.lineages[0], bench.device.torch
     more = study.splits.model_copy(update={"reference": n})
     real = split(study.data.load(), study.longtail, more, bench.seed / "generations")
-    oracle = prepare_oracle(study, real, begun, bench.device, NullProgress())
+    oracle = prepare_oracle(study, real, finished, bench.device, NullProgress())
     seed = bench.seed / "generations" / "draw"
     context = RunContext(seed, bench.device, real.train.shape, len(real.classes))
     model = study.generator.restore(lineage.model(study.generations), context)
-    asked = torch.full((n,), UNKNOWN, dtype=torch.int16)
-    samples = model.sample(asked, context)
-    record = census.HeldOut(oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities)
-    shares = real.shares.tolist()
-    reference = oracle.predict(real.reference.pixels).features
-    k = study.metrics.neighbours
-    # Once for a study, as its laboratory keeps them.
-    fitted, within, reaches = Gaussian.of(reference), gram(reference), reach(reference, k)
+    samples = model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), context)
+    reference, shares = oracle.predict(real.reference.pixels).features, real.shares.tolist()
 
-    def naming() -> Any:
-        answers = oracle.predict(samples.pixels)
-        census.count(
-            1,
-            answers.counted,
-            answers.probabilities,
-            samples.labels,
-            real.classes,
-            census.Expectation(shares, shares, shares),
-            record,
-        )
-        return answers
+    def census() -> Tensor:
+        return classify(oracle, samples.pixels, samples.labels, real.classes, shares)
 
-    named = measure(naming, bench.device.torch)
-    seen = named.outcome.features
-    seconds = {
-        "census": named.seconds,
-        "FID": measure(lambda: metrics.fid(fitted, seen), bench.device.torch).seconds,
-        "KID": measure(
-            lambda: metrics.kid(reference, seen, within=within), bench.device.torch
-        ).seconds,
-        "precision and recall": measure(
-            lambda: metrics.prdc(reference, seen, k, reaches), bench.device.torch
-        ).seconds,
-    }
+    taken = measure(census, where)
+    seconds = {"census": taken.seconds}
+    for metric in feature_metrics():
+        metric.between(reference, reference)  # the real side is measured once for a study
+        name = " and ".join(dict.fromkeys(info.label for info in metric.infos if info.compared))
+        work = partial(metric.between, reference, taken.outcome)
+        seconds[name] = measure(work, where).seconds
     return Check(
         part="generations",
-        what=f"census, FID, KID, precision and recall of {n:,} samples, in generations",
+        what=f"{', '.join(seconds)} of {n:,} samples, in generations",
         value=sum(seconds.values()) / wall,
         limit=bench.promised(MEASURING),
         detail=", ".join(f"{name} {each:.2f} s" for name, each in seconds.items()),
@@ -159,7 +137,7 @@ def _measuring(bench: BenchSettings, study: Study, begun: Run, wall: float) -> C
 
 
 class _Clock(NullProgress):
-    """Notes when generations begin, and the peak of memory in each."""
+    """Records the start of each generation, and the peak of memory in it."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.starts, self.peaks = device, [], []
@@ -172,7 +150,7 @@ class _Clock(NullProgress):
             self._lap()
 
     def stop(self) -> None:
-        """The study is done."""
+        """Record the end of the study."""
         self.ended = time.perf_counter()
         self._lap()
 

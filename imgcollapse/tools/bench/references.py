@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,8 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.progress import ProgressCallback
 
 NOISE_LEVELS = 1000
+BATCH = 500
+"""Images that torchmetrics is given at a time."""
 
 
 class PILDataset(Dataset[Tensor]):
@@ -173,22 +175,20 @@ def sample_ancestral(
     network: UNet2DModel,
     n: int,
     seed: int,
-    schedule: Literal["linear", "squaredcos_cap_v2"],
-    prediction: Literal["epsilon", "v_prediction"],
-    steps: int = NOISE_LEVELS,
+    steps: int,
 ) -> Tensor:
     """Samples with diffusers' DDPMPipeline: float32[n, C, H, W] in [-1, 1], drawn at once.
 
     Args:
-        network: an unconditional network.
+        network: an unconditional network that predicts v, with the cosine schedule.
         n: number of images.
         seed: of the noise.
-        schedule: diffusers' name of the noise schedule.
-        prediction: diffusers' name of the network's output.
         steps: of the 1,000 noise levels; fewer is not what the paper does.
     """
     scheduler = DDPMScheduler(
-        num_train_timesteps=NOISE_LEVELS, beta_schedule=schedule, prediction_type=prediction
+        num_train_timesteps=NOISE_LEVELS,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
     )
     pipeline = DDPMPipeline(network, scheduler)
     pipeline.set_progress_bar_config(disable=True)
@@ -217,16 +217,15 @@ class _Features(nn.Module):
 class TorchmetricsDistance:
     """torchmetrics' Fréchet distance on a network of one's own; real images are passed once."""
 
-    def __init__(self, network: nn.Module, width: int, real: Tensor, batch: int = 500) -> None:
-        self.batch = batch
+    def __init__(self, network: nn.Module, width: int, real: Tensor) -> None:
         metric = FrechetInceptionDistance(_Features(network, width), reset_real_features=False)
         self.metric = metric.to(real.device)
-        for part in real.split(batch):
+        for part in real.split(BATCH):
             self.metric.update(part, real=True)
 
     def __call__(self, generated: Tensor) -> float:
         """The distance of uint8[N, C, H, W] images."""
         self.metric.reset()
-        for part in generated.split(self.batch):
+        for part in generated.split(BATCH):
             self.metric.update(part, real=False)
         return float(self.metric.compute())
