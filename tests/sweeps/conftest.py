@@ -24,7 +24,7 @@ smoke:
 
 
 class InProcess:
-    """A backend that does every task in this process, in order."""
+    """A backend that runs every task in this process, in order."""
 
     def __init__(self):
         self.done, self.runner = [], TaskRunner(NullProgress())

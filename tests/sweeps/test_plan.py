@@ -1,4 +1,4 @@
-"""A sweep file becomes arms, or one clear line."""
+"""A sweep file gives arms, or an error of one line."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_every_sweep_in_the_repository_is_one(path, smoke):
     assert f"imgcollapse sweep configs/remedies/{path.name}" in text
 
 
-def test_arms_differ_in_what_they_say_and_in_nothing_else(plan_file):
+def test_arms_differ_only_in_their_own_settings(plan_file):
     one, other = load_plan(plan_file, ["seed=3"]).arms
     assert (one.name, one.title, other.title) == ("replace", "replace", "all of them")
     assert isinstance(one.study.regime, Replace)
@@ -32,7 +32,7 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(plan_file):
     assert mine["seed"] == 3
 
 
-def test_bits_do_not_depend_on_the_machine_so_threads_are_settled(plan_file):
+def test_threads_are_set_so_that_bits_do_not_depend_on_the_machine(plan_file):
     assert {arm.study.threads for arm in load_plan(plan_file).arms} == {1}
     assert {arm.study.threads for arm in load_plan(plan_file, ["threads=2"]).arms} == {2}
 
@@ -96,7 +96,7 @@ def test_run_does_not_take_a_sweep_file_for_a_study(plan_file):
         ic.load_study(plan_file)
 
 
-def test_what_cannot_go_on_in_a_folder_is_refused_before_any_work(plan_file, tmp_path):
+def test_a_folder_of_something_else_is_refused_before_any_work(plan_file, tmp_path):
     out = tmp_path / "out"
     sweep(plan_file, out, smoke=True, backend=InProcess())
     assert open_sweep(out) == {"replace": "replace", "accumulate": "all of them"}

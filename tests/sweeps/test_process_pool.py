@@ -1,4 +1,4 @@
-"""Worker processes: how many there are changes no bit, and one that fails harms no other."""
+"""Worker processes: the bits do not depend on their number, and a failed task harms no other."""
 
 import io
 import os
@@ -64,7 +64,7 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def two_jobs(tmp_path_factory):
-    """A sweep by two workers, two of its arms bad: what it came to, and what was shown."""
+    """A sweep by two workers, of whose arms two fail: the result, and the log."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "dying.py").write_text(DYING)
     arms = FAILING.replace("SCARS", str(folder / "scars"))
@@ -90,7 +90,7 @@ def test_one_worker_and_two_give_the_same_bits(two_jobs, plan_file, tmp_path):
         assert sha256(one.path / name) == sha256(two_jobs[0].path / name), name
 
 
-def test_what_fails_is_named_once_in_one_line_and_the_others_are_whole(two_jobs):
+def test_a_failure_is_one_line_and_the_other_arms_are_complete(two_jobs):
     done, log = two_jobs
     assert len(done.failures) == 2
     greedy, dying = sorted(done.failures, reverse=True)
@@ -109,7 +109,7 @@ def test_what_fails_is_named_once_in_one_line_and_the_others_are_whole(two_jobs)
 def test_a_lineage_whose_process_is_killed_goes_on_from_what_it_has_committed(two_jobs):
     done, log = two_jobs
     assert done.runs["fragile"].lineages[0].generations == 3
-    # Two models, and the second was begun twice: the first was not made again.
+    # Two models, and the second was started twice: the first was not trained again.
     assert (done.path.parent / "scars").read_text() == "xxx"
     assert sorted(line for line in log.splitlines() if line.startswith("RETRY")) == [
         "RETRY   dying: its process died (exit code 9); try 2 of 2",
@@ -117,13 +117,15 @@ def test_a_lineage_whose_process_is_killed_goes_on_from_what_it_has_committed(tw
     ]
 
 
-def test_finished_work_is_not_taken_up_again(two_jobs, plan_file, monkeypatch):
+def test_finished_lineages_are_not_run_again(two_jobs, plan_file, monkeypatch):
     done, _ = two_jobs
-    monkeypatch.setattr("imgcollapse.sweeps.process_pool._Worker.start", None)  # nobody may start
+    monkeypatch.setattr(
+        "imgcollapse.sweeps.process_pool._Worker.start", None
+    )  # no worker may start
     assert sweep(plan_file, done.path, backend=ProcessPool(1)).failures == ()
 
 
-def test_no_jobs_are_too_few():
+def test_zero_jobs_are_refused():
     with pytest.raises(UserError, match="--jobs: 0"):
         ProcessPool(0)
 
@@ -185,7 +187,7 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_to_the_same_bits(
     assert process.returncode == code
     if end != signal.SIGKILL:
         assert "Stopping: 1 running task will save and stop." in err
-        assert not list((out / "replace").glob("*.tmp")), "it stopped where everything was kept"
+        assert not list((out / "replace").glob("*.tmp")), "it stopped where everything was saved"
         assert err.splitlines()[-1].startswith("Stopped.")
         assert "Traceback" not in err
 

@@ -144,4 +144,4 @@ def test_a_signal_stops_what_runs_in_the_cluster(cluster, tmp_path):
     before = [task.generations_done() for task in tasks_of(load_plan(plan), tmp_path / "out")]
     time.sleep(1)
     assert before == [u.generations_done() for u in tasks_of(load_plan(plan), tmp_path / "out")]
-    assert not list((tmp_path / "out").rglob("*.tmp")), "all stopped where everything was kept"
+    assert not list((tmp_path / "out").rglob("*.tmp")), "all stopped where everything was saved"

@@ -1,4 +1,4 @@
-"""What fails by no mistake is tried again; a sweep is read while it runs, and stopped."""
+"""Failed tasks are tried again; a sweep can be read while it runs, and stopped."""
 
 import io
 import os
@@ -54,16 +54,14 @@ def test_tries_are_counted_and_a_users_mistake_is_not_tried_again(two_tasks, ret
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_worker_says_whether_a_second_try_may_do_better(
-    two_tasks, monkeypatch, error, failure, again
-):
+def test_a_result_says_whether_a_retry_may_succeed(two_tasks, monkeypatch, error, failure, again):
     def fails(*_):
         raise error
 
     monkeypatch.setattr(TaskRunner, "run", fails)
-    how = TaskRunner(NullProgress()).attempt(two_tasks[0])
-    assert (how.failure, how.retry) == (failure, again)
-    assert ("Traceback" in how.trace) == isinstance(error, RuntimeError)
+    result = TaskRunner(NullProgress()).attempt(two_tasks[0])
+    assert (result.failure, result.retry) == (failure, again)
+    assert ("Traceback" in result.trace) == isinstance(error, RuntimeError)
 
 
 def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
@@ -90,7 +88,7 @@ def test_a_sweep_can_be_read_while_it_runs(plan_file, tmp_path):
     assert reading.pages == 4
 
 
-def test_who_is_asked_to_stop_begins_nothing_more(plan_file, tmp_path):
+def test_a_stopped_sweep_starts_nothing_more(plan_file, tmp_path):
     with signals.catch_signals():
         os.kill(os.getpid(), signal.SIGUSR1)
         while not signals.stop_requested():

@@ -1,4 +1,4 @@
-"""What is shared between arms has the bits of doing it again, and what differs is not shared."""
+"""A shared oracle or model has the same bits as a trained one; different ones are not shared."""
 
 from typing import ClassVar
 
@@ -89,7 +89,7 @@ def siblings(tmp_path, text, *settings):
         ("threads: 2", None, None),
     ],
 )
-def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, model):
+def test_arms_share_an_oracle_and_models_of_equal_settings(tmp_path, change, oracle, model):
     found = siblings(tmp_path, SWEEP.replace("regime: accumulate", change))
     assert found == {
         ("accumulate", None): oracle,
@@ -98,7 +98,7 @@ def test_arms_share_what_their_settings_decide_alike(tmp_path, change, oracle, m
     }
 
 
-def test_all_arms_grow_alike(plan_file, tmp_path):
+def test_first_all_arms_then_all_first_lineages(plan_file, tmp_path):
     keys = [task.key for task in tasks_of(load_plan(plan_file), tmp_path)]
     assert keys == [(arm, i) for i in (None, 0, 1) for arm in ("replace", "accumulate")]
 
@@ -112,12 +112,12 @@ def test_a_sibling_without_that_lineage_is_none(tmp_path):
 def test_a_unit_waits_for_its_arm_and_for_its_siblings_first_model(plan_file, tmp_path):
     out = tmp_path / "out"
     tasks = {task.key: task for task in tasks_of(load_plan(plan_file), out)}
-    begin, live = tasks["accumulate", None], tasks["accumulate", 1]
+    begin, lineage = tasks["accumulate", None], tasks["accumulate", 1]
     assert tasks["replace", None].ready({})
     assert not tasks["replace", 0].ready({})
     assert not begin.ready({})
     assert begin.ready({("replace", None): "failed"})
-    assert not live.ready({("accumulate", None): None})
-    assert live.ready({("accumulate", None): None, ("replace", 1): "failed"})
+    assert not lineage.ready({("accumulate", None): None})
+    assert lineage.ready({("accumulate", None): None, ("replace", 1): "failed"})
     sweep(plan_file, out, smoke=True, backend=InProcess())
-    assert live.ready({("accumulate", None): None})
+    assert lineage.ready({("accumulate", None): None})
