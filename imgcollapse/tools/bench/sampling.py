@@ -143,7 +143,11 @@ def solvers(bench: BenchSettings) -> Iterator[Solver]:
             name=name,
             steps=steps,
             rate=len(trained.labels) / run.seconds,
-            metrics={name: value[:3] for name, value in found.items() if value.value is not None},
+            metrics={
+                name: (value.value, value.low, value.high)
+                for name, value in found.items()
+                if value.value is not None
+            },
         )
 
 

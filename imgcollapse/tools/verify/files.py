@@ -222,9 +222,7 @@ def _check_training_set(
             raise UserError(f"{path}: has a row of generation {source}, a later one; {TRAIN_AGAIN}")
         size = len(run.reserve_labels) if source == RESERVE else sizes[source]
         if not 0 <= int(rows.min()) <= int(rows.max()) < size:
-            raise UserError(
-                f"{path}: has a row that generation {source} does not have; {TRAIN_AGAIN}"
-            )
+            raise UserError(f"{path}: has a row that is not in generation {source}; {TRAIN_AGAIN}")
         if source in pools:
             kept = pools[source]
             if len(kept) and not (REMOVED <= int(kept.min()) <= int(kept.max()) < size):

@@ -23,7 +23,7 @@ from imgcollapse.io import checksums
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.runs.run_dir import CHANCE, Run
 from imgcollapse.tools.verify import verify
-from imgcollapse.tools.verify.structure import check_structure
+from imgcollapse.tools.verify.files import check_lineages
 
 from .targets import Target, one_line
 
@@ -68,7 +68,7 @@ def read_run(folder: Path) -> None:
         one_line(line)
     run = Run.open(folder)
     run.study.resolved()
-    for line in check_structure(run).wrong:
+    for line in check_lineages(run).wrong:
         one_line(line)
     for lineage in run.lineages:
         for g in range(min(lineage.generations, 3)):
