@@ -14,6 +14,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
 from imgcollapse.experiment.runner import run
 from imgcollapse.metrics.features.extractor import Network, Prepare
+from imgcollapse.metrics.memorization import nearest
 from imgcollapse.parallel import process_group
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training import loop
@@ -124,7 +125,7 @@ def _synced(seed):
     )
     found = {}
     for metric in (
-        metrics.FrechetDistance(width),
+        metrics.FrechetDistance(),
         metrics.FrechetInfinity(),
         metrics.KernelDistance(),
         metrics.PrecisionRecall(),
@@ -132,13 +133,12 @@ def _synced(seed):
         metric.update(real[seen], real=True)
         metric.update(generated[seen], real=False)
         found[type(metric).__name__] = metric.compute()
-    for metric, of in (
-        (metrics.Vendi(), generated),
-        (metrics.MemorizedShare(pixels[:20], pixels[20:], 0.2), pixels),
-    ):
-        metric.update(of[seen])
-        found[type(metric).__name__] = metric.compute()
-    return found
+    vendi, memorized = metrics.Vendi(), metrics.MemorizedShare(0.2)
+    vendi.update(generated[seen])
+    training = pixels[:20]
+    memorized.update(nearest(pixels[20:], training)[seen], real=True)
+    memorized.update(nearest(pixels, training)[seen], real=False)
+    return found | {type(metric).__name__: metric.compute() for metric in (vendi, memorized)}
 
 
 class Projection(Network):
