@@ -117,6 +117,7 @@ class Metric(torchmetrics.Metric):
     def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
         """The metric of two whole sets; of the generated one alone where it is not `two_sample`."""
         self.reset()
+        self.distributed_available_fn = has_no_parts
         if self.two_sample:
             self.update(real, real=True)
             self.update(generated, real=False)
@@ -131,6 +132,11 @@ class Metric(torchmetrics.Metric):
     def ordered(self, rows: Tensor) -> Tensor:
         """float64[N, D] rows in the order that `shuffle` says."""
         return hash_order(rows) if self.shuffle else rows
+
+
+def has_no_parts() -> bool:
+    """False: no other process has a part of the samples, so torchmetrics must not ask for one."""
+    return False
 
 
 class TwoSampleMetric(Metric):
@@ -154,6 +160,7 @@ class TwoSampleMetric(Metric):
     def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
         """The metric of two whole sets; `once` recognizes the real one if it comes again."""
         self.reset()
+        self.distributed_available_fn = has_no_parts
         self.update(generated, real=False)
         self.real = [real]
         return self.estimates()

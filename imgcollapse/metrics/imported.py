@@ -16,7 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.components import import_class
 from imgcollapse.core.estimate import Estimate, undefined
-from imgcollapse.metrics.base import CHANCE, FLOOR, Metric, MetricInfo
+from imgcollapse.metrics.base import CHANCE, FLOOR, Metric, MetricInfo, has_no_parts
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife, without_blocks
 
 BATCH = 128
@@ -42,6 +42,7 @@ class ImageMetric(Metric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inner = self.wraps()
+        self.inner.distributed_available_fn = has_no_parts  # `images` comes from all processes
         self.add_state("images", default=[], dist_reduce_fx="cat")
 
     def update(self, images: Tensor) -> None:
