@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -17,7 +17,7 @@ from ruamel.yaml.events import (
 )
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import looks_spoofed
+from imgcollapse.core.sanitize import first_line, looks_spoofed
 
 LARGEST = 2**18
 """Bytes of a file; a study's has some hundred."""
@@ -29,21 +29,22 @@ GREATEST = 2**53
 """No setting is as large; past it, JSON is read differently by different programs."""
 
 
-def read(path: Path, mend: str) -> Any:
+def read(path: Path, fix: str) -> Any:
     """The values in a YAML 1.2 file.
 
     Raises:
-        UserError: it cannot be read, or as `parse`; `mend` ends the message.
+        UserError: it cannot be read, or as `parse`; `fix` ends the message.
     """
     try:
         with path.open("rb") as file:  # which may have no end
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
-            raise UserError(f"{path}: has more than {LARGEST // 2**10} KiB; {mend}")
+            raise UserError(f"{path}: has more than {LARGEST // 2**10} KiB; {fix}")
         text = data.decode("utf-8")
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        raise UserError(f"{path}: {reason}; {mend}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {first_line(error)}; {fix}") from None
+    except ValueError:  # not UTF-8, or a NUL in the path
+        raise UserError(f"{path}: not a UTF-8 text file; {fix}") from None
     return parse(text, str(path))
 
 
@@ -61,16 +62,14 @@ def parse(text: str, where: str) -> Any:
     try:
         _measure(YAML(typ="safe", pure=True).parse(text), where)
         value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or (str(error).splitlines() or ["damaged"])[0]
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = error.problem or first_line(error)
         raise UserError(f"{where}:{line} is not YAML ({problem}); fix the line") from None
     except UserError:
         raise
     except Exception as error:  # its parser, given nonsense, may raise anything
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise UserError(f"{where}: is not YAML ({reason}); fix it") from None
+        raise UserError(f"{where}: is not YAML ({first_line(error)}); fix it") from None
     return _plain(value, where)
 
 

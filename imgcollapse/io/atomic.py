@@ -42,7 +42,7 @@ def wrap_os_errors(path: Path) -> Iterator[None]:
             errno.ENAMETOOLONG: "choose a shorter name",
             errno.ENOENT: "choose a folder that can be made",
         }.get(error.errno or 0, "fix that and run the same command again")
-        raise UserError(f"{path}: {error.strerror or error}; {fix}") from None
+        raise UserError(f"{path}: {first_line(error)}; {fix}") from None
 
 
 def check_writable(path: Path) -> None:

@@ -95,7 +95,7 @@ class Owner:
         )
 
     def is_alive(self, file: Path) -> bool | None:
-        """Whether the process is alive; None if only its heartbeat can tell.
+        """Returns True if the process is alive; None if only its heartbeat can tell.
 
         Args:
             file: the file on which it holds an flock.
@@ -297,7 +297,7 @@ def _take_flock(file: FileIO) -> None:
 
 
 def _has_flock(path: Path) -> bool | None:
-    """Whether a process holds an flock on a file; None if that cannot be found out."""
+    """True if a process holds an flock on a file; None if that cannot be found out."""
     if not fcntl:
         return None
     try:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
 from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
@@ -57,6 +59,13 @@ class Gaussian:
         lower = torch.from_numpy(_SYRK(1.0, deviations.cpu().numpy().T, lower=1))
         full = lower.tril() + lower.tril(-1).T
         return Gaussian(mean, full=full.to(mean.device))
+
+    @staticmethod
+    def of_moments(moments: Tensor) -> Gaussian:
+        """Fit to the sum of (1, x)ᵀ(1, x) over n features x: float64[D + 1, D + 1]."""
+        n, total = float(moments[0, 0]), moments[0, 1:]
+        mean = total / n
+        return Gaussian(mean, full=(moments[1:, 1:] - torch.outer(total, mean)) / (n - 1))
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -162,6 +171,10 @@ class FrechetDistance(TwoSampleMetric):
 
     |m_r - m_g|^2 + tr C_r + tr C_g - 2 tr (C_r C_g)^{1/2}, Heusel et al. 2017, arXiv:1706.08500.
 
+    The interval needs every feature vector. With `interval` set to False before the first batch,
+    only the sums of features and of their products are kept, in memory that does not grow with the
+    number of images.
+
     >>> import torch
     >>> metric = FrechetDistance()
     >>> metric.update(torch.tensor([[0.0], [1.0], [2.0]]), real=True)  # mean 1, variance 1
@@ -182,20 +195,52 @@ class FrechetDistance(TwoSampleMetric):
             sentinel="above-floor",
         ),
     )
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
+    real_moments: list[Tensor]
+    generated_moments: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("real_moments", default=[], dist_reduce_fx="cat")
+        self.add_state("generated_moments", default=[], dist_reduce_fx="cat")
+
+    def update(self, features: Tensor, real: bool) -> None:
+        """Take in float[N, D] features of real or of generated images."""
+        super().update(features, real)
+        if self.interval:
+            return
+        rows = self.real if real else self.generated
+        moments = self.real_moments if real else self.generated_moments
+        if not moments:  # so that every process that has images has a tensor to send
+            moments.append(_moments(rows[0][:0]))
+        # A single batch is kept: its covariance, from centered features, is more exact.
+        if len(rows) > 1 and sum(map(len, rows)) > features.shape[1]:
+            moments[0] = moments[0] + _moments(torch.cat(rows))
+            rows[:] = [rows[0][:0]]
 
     def compute(self) -> Estimate:
-        """The distance with its 95% interval, the real side fixed."""
-        real, generated = self.both()
-        if min(len(real), len(generated)) < 2:
+        """The distance, with its 95% interval where `interval` is set; the real side is fixed."""
+        sides = self.both()
+        states = self.real_moments, self.generated_moments
+        sums = [dim_zero_cat(m).sum(0) if len(m) else torch.zeros(1, 1) for m in states]
+        summed = [int(moments[0, 0]) for moments in sums]
+        if any(n + len(rows) < 2 for n, rows in zip(summed, sides, strict=True)):
             return undefined(TOO_FEW)
-        if self.interval:
+        real, generated = sides
+        if self.interval and not any(summed):
             return fid(self.once(Gaussian.of, real), generated)
-        if reason := nonfinite_reason(real, generated):
+        if reason := nonfinite_reason(*sides, *sums):
             return undefined(reason)
-        return Estimate(distance(Gaussian.of(real), Gaussian.of(generated)))
+        fits = [
+            Gaussian.of_moments(moments + _moments(rows)[0]) if n else Gaussian.of(rows)
+            for n, rows, moments in zip(summed, sides, sums, strict=True)
+        ]
+        return Estimate(distance(*fits))
+
+
+def _moments(features: Tensor) -> Tensor:
+    """The sum of (1, x)ᵀ(1, x) over float64[n, D] features x: float64[1, D + 1, D + 1]."""
+    rows = F.pad(features, (1, 0), value=1.0)
+    return (rows.T @ rows)[None]
 
 
 def _above_rounding(eigenvalues: Tensor) -> Tensor:
@@ -275,7 +320,6 @@ class FrechetInfinity(TwoSampleMetric):
             draws_floor=False,
         ),
     )
-    higher_is_better = False
 
     def compute(self) -> Estimate:
         """The extrapolated distance with its 95% interval."""

@@ -1,4 +1,4 @@
-"""Going on with less at a time where a device has run out of memory."""
+"""Retries with half as many images at a time when a device has run out of memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 
 MICRO_BATCH, SAMPLE_BATCH = "micro_batch", "sample_batch"
-"""Facts: images at a time in training and in sampling, where that had to be lowered."""
+"""Keys of the metadata: images at a time, where that had to be lowered."""
 
 
 def accumulate_gradients(
@@ -21,7 +21,7 @@ def accumulate_gradients(
     loss_of: Callable[[slice], Tensor],
     checkpoints: CheckpointManager,
 ) -> Tensor:
-    """Leave the gradient of a batch's loss in the network; where memory ends, part by part.
+    """Adds up the gradient of a batch's loss in the network, in micro-batches if memory ends.
 
     The batch stays what it is: its gradient is the sum over the parts', to float rounding. Where
     several processes are here each takes its rows, and all have the whole batch's gradient.
@@ -30,7 +30,7 @@ def accumulate_gradients(
         network: what the gradient is of.
         batch: B, images of the batch.
         loss_of: rows of it => mean loss over them.
-        scratch: holds the micro-batch, and records it when it is lowered.
+        checkpoints: hold the micro-batch in their metadata, once it is lowered.
 
     Returns:
         Mean loss over the batch, without a gradient.
@@ -66,12 +66,12 @@ def accumulate_gradients(
 def sample_with_oom_retry(
     size: int, draw: Callable[[int], Tensor], checkpoints: CheckpointManager
 ) -> Tensor:
-    """As many images as there is memory for, `size` at most.
+    """Draws as many images as there is memory for, `size` at most.
 
     Args:
         size: how many are wanted.
         draw: a number of images => that many.
-        scratch: holds the batch that fits, and records it when it is lowered.
+        checkpoints: hold the batch that fits in their metadata, once it is lowered.
 
     Raises:
         UserError: there is not memory enough for one image.

@@ -5,7 +5,7 @@ from scipy.linalg import sqrtm
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from imgcollapse.metrics import FrechetDistance, fid, fid_infinity
+from imgcollapse.metrics import Estimate, FrechetDistance, fid, fid_infinity
 from imgcollapse.metrics.frechet import Gaussian, distance
 
 # (images, generated images, features): dense, low rank on one side or the other, on both, singular.
@@ -28,12 +28,18 @@ def formula(real, generated):
     return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cx + cy - 2 * root)
 
 
-def streamed(real, generated, batch=7):
+def fed(real, generated, batch, interval):
     metric = FrechetDistance()
+    metric.interval = interval
     for features, whether in ((real, True), (generated, False)):
         for part in features.split(batch):
             metric.update(part, real=whether)
-    return metric.compute().value
+    return metric
+
+
+def streamed(real, generated, batch=7):
+    """From sums, without an interval."""
+    return fed(real, generated, batch, interval=False).compute().value
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -47,6 +53,51 @@ def test_equals_torchmetrics_and_scipy(normal, shape):
     assert ours == pytest.approx(formula(real, generated), rel=1e-6)
     assert ours == pytest.approx(distance(Gaussian.of(real), Gaussian.of(generated)), rel=1e-9)
     assert ours == pytest.approx(streamed(real, generated), rel=1e-9)
+    assert ours == pytest.approx(fed(real, generated, 7, interval=True).compute().value, rel=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 30])
+def test_without_an_interval_memory_does_not_grow_with_images(normal, batch):
+    """States hold (D + 1)^2 sums and at most max(D, batch) features a side, of any number."""
+    width = 20
+    for n in (200, 2000):
+        metric = fed(normal(0, n, width), normal(1, n, width, mean=0.3), batch, interval=False)
+        for rows in (metric.real, metric.generated):
+            assert sum(map(len, rows)) <= max(width, batch)
+        for moments in (metric.real_moments, metric.generated_moments):
+            assert sum(part.numel() for part in moments) == (width + 1) ** 2
+        expected = fid(normal(0, n, width), normal(1, n, width, mean=0.3))
+        # Sums of n products of float64, which the distance sees the difference of.
+        assert metric.compute().value == pytest.approx(expected.value, rel=1e-9)
+        assert metric.compute().low is None
+
+
+def test_a_batch_of_moments_may_hold_what_is_not_a_number(normal):
+    real, generated = normal(0, 100), normal(1, 100)
+    generated[50, 2] = torch.inf
+    found = fed(real, generated, 7, interval=False).compute()
+    assert found == Estimate(None, note="features are not finite")
+
+
+def test_moments_of_several_processes_are_added(normal):
+    """One has kept its few features, the other has summed its many."""
+    real, generated = normal(0, 103), normal(1, 90, mean=0.4)
+    few = fed(real[:3], generated[:5], 2, interval=False)
+    many = fed(real[3:], generated[5:], 7, interval=False)
+
+    def gathered(tensor, group=None):
+        for side in ("real", "generated", "real_moments", "generated_moments"):
+            if tensor is sent[side]:
+                return [tensor, received[side]]
+        raise AssertionError
+
+    names = ("real", "generated", "real_moments", "generated_moments")
+    sent, received = ({n: torch.cat(getattr(m, n)) for n in names} for m in (many, few))
+    for name in names:
+        setattr(many, name, [sent[name]])
+    many.dist_sync_fn, many.distributed_available_fn = gathered, lambda: True
+    expected = fid(real, generated).value
+    assert many.compute().value == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_low_rank_path_equals_the_dense_one(normal):
