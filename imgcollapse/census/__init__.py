@@ -2,12 +2,10 @@
 
 prevalence.py  class frequencies corrected for the oracle's errors, with a detection limit
 agreement.py   people against the oracle, on samples
-extinction.py  status of a class: present, below detection, or extinct
-table.py       the rows of census.csv for one generation
+table.py       the rows of census.csv, and the status of a class: present, extinct or in between
 """
 
 from imgcollapse.census.agreement import Agreement
-from imgcollapse.census.extinction import RUNNING, Status, statuses
 from imgcollapse.census.prevalence import (
     HeldOut,
     Prevalence,
@@ -16,7 +14,15 @@ from imgcollapse.census.prevalence import (
     prevalence,
     score_interval,
 )
-from imgcollapse.census.table import COLUMNS, UNRECOGNIZED, Expectation, count
+from imgcollapse.census.table import (
+    COLUMNS,
+    RUNNING,
+    UNRECOGNIZED,
+    Expectation,
+    Status,
+    count,
+    statuses,
+)
 
 __all__ = [
     "COLUMNS",

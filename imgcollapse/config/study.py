@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from imgcollapse.config.retention import Retention
 from imgcollapse.core.components import Setting, choices_of, import_class
 from imgcollapse.core.device import Precision
 from imgcollapse.core.errors import UserError
@@ -23,6 +22,9 @@ from imgcollapse.metrics import MetricSettings
 from imgcollapse.oracle import CNN, AnyOracle
 from imgcollapse.regimes import AnyRegime, Replace
 
+Keep = Literal["all"] | Annotated[int, Field(ge=1)]
+"""All generations, or the latest N."""
+
 _ALL = "oracle", "first_model", "result", "cost"
 
 
@@ -31,6 +33,22 @@ def _importable(paths: tuple[str, ...]) -> tuple[str, ...]:
     for path in paths:
         import_class(path, object)
     return paths
+
+
+class Retention(BaseModel):
+    """The number of latest generations that keep their samples, and their models.
+
+    It changes no result: counts, metrics and grids of all generations stay, and generation 0 whole.
+
+    Attributes:
+        samples: all, or the latest N generations.
+        models: likewise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: Keep = "all"
+    models: Keep = "all"
 
 
 class ReportSettings(BaseModel):

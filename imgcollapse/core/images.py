@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -63,6 +64,76 @@ class LabelsOnly(Images):
     def read(self, rows: Tensor) -> Tensor:
         """int64[n] row numbers => uint8[n, 1, 0, 0]."""
         return self.pixels[rows]
+
+
+class StoredImages(Images):
+    """Images in a file, of which only the labels are in memory.
+
+    Their pixels are mapped each time somebody asks for them and let go with what was asked for, so
+    that a lineage of a hundred generations takes no more memory than one of two.
+    """
+
+    def __init__(self, labels: Tensor, read: Callable[[], Tensor]) -> None:
+        """
+        Args:
+            labels: int16[N].
+            read: maps the pixels, uint8[N, C, H, W].
+        """
+        object.__setattr__(self, "labels", labels)
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """uint8[N, C, H, W], mapped anew."""
+        return self._read()
+
+    def relabeled(self, labels: Tensor) -> Images:
+        """The same images under other labels, int16[N]."""
+        return StoredImages(labels, self._read)
+
+
+class GatheredImages(Images):
+    """Images of a training set, read where they lie.
+
+    Whoever takes some rows reads no others; whoever asks for all pixels is given a copy of them,
+    which is kept as long as this is.
+    """
+
+    def __init__(self, count: int, read: Callable[[Tensor | slice], Images]) -> None:
+        """
+        Args:
+            count: N.
+            read: the images at rows of the training set.
+        """
+        self._count, self._read = count, read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, rows: Tensor | slice) -> Images:
+        return self._read(rows)
+
+    @cached_property
+    def _whole(self) -> Images:
+        return self[:]
+
+    @property
+    def pixels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """uint8[N, C, H, W]."""
+        return self._whole.pixels
+
+    @property
+    def labels(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """int16[N]."""
+        return self._whole.labels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return self[:1].shape
 
 
 def cat(parts: Sequence[Images]) -> Images:

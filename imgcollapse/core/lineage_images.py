@@ -10,8 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from imgcollapse.core.images import Images, ImageSet
-from imgcollapse.core.lazy_images import GatheredImages
+from imgcollapse.core.images import GatheredImages, Images, ImageSet
 from imgcollapse.core.seeds import Seed
 
 RESERVE = -1

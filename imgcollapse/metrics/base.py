@@ -16,7 +16,7 @@ from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.jackknife import hash_order
 
 if TYPE_CHECKING:
-    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.registry import MetricSettings
     from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
 from imgcollapse.metrics.base import Metric, MetricInfo
 
 if TYPE_CHECKING:
-    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.registry import MetricSettings
     from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 _BLOCK = 1 << 22

@@ -26,7 +26,7 @@ from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
 if TYPE_CHECKING:
-    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.registry import MetricSettings
     from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 NAMES = ("precision", "recall", "density", "coverage")

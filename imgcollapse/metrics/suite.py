@@ -20,8 +20,7 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics.base import FLOOR, Metric
 from imgcollapse.metrics.floors import FloorCache, as_input, halvings, rows_of
 from imgcollapse.metrics.memorization import nearest
-from imgcollapse.metrics.registry import BUILT_IN, study_metrics
-from imgcollapse.metrics.settings import MetricSettings
+from imgcollapse.metrics.registry import BUILT_IN, MetricSettings, study_metrics
 
 COLUMNS = (
     "generation",

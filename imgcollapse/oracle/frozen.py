@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -16,12 +17,55 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.io.checksums import sha256_of_tensors
-from imgcollapse.oracle.calibration import Calibration, calibrate
 from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.context import RunContext
 
 BATCH = 500
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Bias-corrected temperature scaling: p = softmax(scale · scores + bias).
+
+    Alexandari et al. 2020, arXiv:1901.06852, section 3: what expectation-maximization of class
+    shares needs, because it corrects each class's mean probability too.
+
+    Attributes:
+        scale: one over the temperature.
+        bias: float64[K].
+    """
+
+    scale: float
+    bias: Tensor
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """[N, K] class scores => float32[N, K] that sum to 1."""
+        return (self.scale * scores.double() + self.bias).softmax(1).float()
+
+
+def calibrate(scores: Tensor, labels: Tensor) -> Calibration:
+    """The most probable calibration of [M, K] scores of held-out images, int16[M] their classes.
+
+    log(scale) and each bias have a standard normal prior: without one the scale would be infinite
+    for an oracle that makes no mistake.
+    """
+    scores, truth = scores.double(), labels.long()
+    parameters = torch.zeros(1 + scores.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [parameters], max_iter=500, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        scaled = parameters[0].exp() * scores + parameters[1:]
+        loss = F.cross_entropy(scaled, truth, reduction="sum") + parameters.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    best = parameters.detach()
+    return Calibration(float(best[0].exp()), best[1:] - best[1:].mean())
 
 
 @dataclass(frozen=True)
@@ -32,7 +76,7 @@ class Predictions:
         counted: int16[N], the most probable class, or `UNKNOWN` if it is like no real image.
         features: float32[N, D], the last layer before the class scores.
         probabilities: float32[N, K], calibrated for classes that are equally common.
-        atypicality: float64[N], the larger, the less like a real image (typicality.py).
+        atypicality: float64[N], the larger, the less like a real image (ood.py).
     """
 
     counted: Tensor

@@ -20,8 +20,7 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images
-from imgcollapse.core.lazy_images import StoredImages
+from imgcollapse.core.images import Images, StoredImages
 from imgcollapse.core.lineage_images import Selection, TrainingSet
 from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.runs.tables import Tables, census_table, curation_table, metrics_table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgcollapse.config.retention import Keep, Retention
+from imgcollapse.config.study import Keep, Retention
 from imgcollapse.io import atomic, checksums
 from imgcollapse.runs.lineage_dir import MANIFEST, MODEL, SAMPLES, Lineage
 
@@ -24,7 +24,9 @@ def prune(lineage: Lineage, retention: Retention, first: int = 1) -> None:
         manifest, folder = lineage.manifest(g), lineage.folder(g)
         removed = set(manifest.get("pruned", ()))
         removes = {
-            name for name in retention.expired_files(keeps, last - g) if name in manifest["files"]
+            name
+            for name, keep in keeps.items()
+            if keep != "all" and last - g >= keep and name in manifest["files"]
         }
         if removes - removed:
             removed |= removes

@@ -13,7 +13,7 @@ from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
 from imgcollapse.experiment.runner import run
-from imgcollapse.metrics.features.extractor import Network, Prepare
+from imgcollapse.metrics.features import Network, Prepare
 from imgcollapse.metrics.memorization import nearest
 from imgcollapse.parallel import process_group
 from imgcollapse.parallel.process_group import current_group

@@ -13,8 +13,7 @@ import imgcollapse as ic
 from imgcollapse import metrics
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
-from imgcollapse.metrics.imported import import_metric
-from imgcollapse.metrics.registry import BUILT_IN
+from imgcollapse.metrics.registry import BUILT_IN, import_metric
 
 BRIGHTNESS = '''
 from torchmetrics.utilities import dim_zero_cat

@@ -7,7 +7,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
 from imgcollapse.oracle import CNN, Backbone
-from imgcollapse.oracle.calibration import calibrate
+from imgcollapse.oracle.frozen import calibrate
 
 SEED = Seed((0,))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from imgcollapse.config.retention import Keep
-from imgcollapse.config.study import Study
+from imgcollapse.config.study import Keep, Study
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import RealData
 from imgcollapse.experiment.forecast.profile import CostProfile

@@ -43,7 +43,7 @@ from imgcollapse.metrics.vocabulary.statistics import (
 )
 
 if TYPE_CHECKING:
-    from imgcollapse.metrics.settings import MetricSettings
+    from imgcollapse.metrics.registry import MetricSettings
 
 
 def _info(name: str, label: str, has_chance: bool = True, **rest: Any) -> MetricInfo:

@@ -21,10 +21,17 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import VisionTransformer
 
+from imgcollapse.core.components import ComponentUnion
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.io.pretrained import PretrainedWeights, sha256_of_file
-from imgcollapse.metrics.features.extractor import Network, Prepare, weights_of_features
+from imgcollapse.metrics.features import (
+    Extractor,
+    Network,
+    OracleFeatures,
+    Prepare,
+    weights_of_features,
+)
 
 
 class BackboneFeatures(Network):
@@ -226,3 +233,8 @@ def _positions(embedding: Tensor, grid: int) -> Tensor:
     scale = (grid + 0.1) / side
     square = F.interpolate(square, scale_factor=(scale, scale), mode="bicubic")
     return torch.cat([own, square.permute(0, 2, 3, 1).flatten(1, 2)], 1)
+
+
+AnyExtractor = Annotated[
+    Extractor, ComponentUnion(OracleFeatures, BackboneFeatures, InceptionFeatures, DINOv2Features)
+]

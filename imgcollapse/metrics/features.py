@@ -26,8 +26,8 @@ class Extractor(Component, ABC):
     """A fixed function from images to feature vectors.
 
     Attributes:
-        divides: whether `features` shares its work with the processes that are here
-            (core/world.py); what does not is the first process's alone.
+        supports_data_parallel: whether `features` divides its work among the processes of the
+            current group; otherwise only the first process computes them.
     """
 
     supports_data_parallel: ClassVar[bool] = False
