@@ -109,6 +109,8 @@ def import_class(path: str, base: type[C]) -> type[C]:
         PydanticCustomError: it cannot be imported, or is not a `base`.
     """
     module, _, name = path.partition(":")
+    if not name:
+        raise PydanticCustomError("import", "is not an import path; write module:Class")
     # A config may name code that its reader has installed, but not the standard library, which is
     # on every machine and has no components.
     steps = module.split(".")
@@ -122,7 +124,8 @@ def import_class(path: str, base: type[C]) -> type[C]:
         part = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # user code may raise anything
         why = {"why": first_line(error)}
-        raise PydanticCustomError("import", "cannot be imported: {why}", why) from None
+        raise PydanticCustomError("import", "cannot be imported: {why}; install it, or run python -m imgcollapse in its folder", why
+        ) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
     return part

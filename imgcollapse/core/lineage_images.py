@@ -91,7 +91,7 @@ class Selection:
     """The images of a generation that may be trained on.
 
     Attributes:
-        rows: int32[M], rows of the generation in the order a regime takes them, or `GAP`.
+        rows: int32[M], rows of the generation in the order a regime takes them, or `REMOVED`.
         labels: int16[M], what they are trained as; a person may have corrected them.
     """
 

@@ -52,13 +52,28 @@ def _fit(generator: Generator, images: Images, shared: Shared, state: State | No
 
 
 def sample(generator: Generator, model: Model, labels: Tensor, context: RunContext) -> Images:
-    """Draws one image for each int16[N] label, batches in turn if the generator supports it."""
+    """Draws one image for each int16[N] label, batches in turn if the generator supports it.
+
+    Raises:
+        UserError: the model returned another number, shape or type of images.
+    """
     if not _divides(generator):
-        return model.sample(labels, context)
+        return _checked(model.sample(labels, context), labels, context, generator)
     with process_group.on_all_processes(
         _sample, generator, model.state(), labels, _shared(context)
     ):
-        return model.sample(labels, context)
+        return _checked(model.sample(labels, context), labels, context, generator)
+
+
+def _checked(images: Images, labels: Tensor, context: RunContext, generator: Generator) -> Images:
+    """A user's own generator may return anything; fewer images would look like collapse."""
+    expected, found = (len(labels), *context.shape), tuple(images.pixels.shape)
+    if found != expected or images.pixels.dtype != torch.uint8:
+        raise UserError(
+            f"generator {generator.kind}: sample returned {images.pixels.dtype} {list(found)}; "
+            f"let it return uint8 {list(expected)}, an image for each label"
+        )
+    return images
 
 
 def _sample(generator: Generator, state: State, labels: Tensor, shared: Shared) -> None:

@@ -112,7 +112,14 @@ class Metric(torchmetrics.Metric):
     def estimates(self) -> Mapping[str, Estimate]:
         """Returns the estimates of `compute`, by the names in `infos`."""
         found = self.compute()
-        return found if isinstance(found, Mapping) else {self.infos[0].name: found}
+        named = found if isinstance(found, Mapping) else {self.infos[0].name: found}
+        for name, value in named.items():
+            if not isinstance(value, Estimate):
+                raise UserError(
+                    f"metric {name}: {type(self).__name__}.compute gave {type(value).__name__}; "
+                    "let it return an Estimate (imgcollapse.core.estimate)"
+                )
+        return named
 
     def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
         """The metric of two whole sets; of the generated one alone where it is not `two_sample`."""
