@@ -124,7 +124,10 @@ def import_class(path: str, base: type[C]) -> type[C]:
         part = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # user code may raise anything
         why = {"why": first_line(error)}
-        raise PydanticCustomError("import", "cannot be imported: {why}; install it, or run python -m imgcollapse in its folder", why
+        raise PydanticCustomError(
+            "import",
+            "cannot be imported: {why}; install it, or run python -m imgcollapse in its folder",
+            why,
         ) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})

@@ -12,6 +12,7 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
+from imgcollapse.core.errors import UserError
 from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.jackknife import hash_order
 

@@ -83,6 +83,7 @@ def test_own_metrics_are_measured_beside_their_floors(own, config, tmp_path):
     ("path", "message"),
     [
         ("nowhere:Metric", "cannot be imported: No module named 'nowhere'"),
+        ("nowhere", "is not an import path; write module:Class"),
         ("os:path", "is not a Metric: os is Python's"),
         ("imgcollapse.metrics:FrechetDistance", "there is a metric fid already"),
         ("torchmetrics.image:PeakSignalNoiseRatio", "its update takes preds, target, not images"),
@@ -92,6 +93,21 @@ def test_own_metrics_are_measured_beside_their_floors(own, config, tmp_path):
 def test_what_is_no_metric_of_images_is_refused(config, path, message):
     with pytest.raises(UserError, match=re.escape(message)):
         load_study(config, [f"metrics={{also: ['{path}']}}"])
+
+
+def test_an_answer_that_is_no_estimate_is_refused_by_the_metric_s_name():
+    class Plain(metrics.Metric):
+        infos = (metrics.MetricInfo("plain", "plain", "Plain", higher_is_better=None),)
+        inputs = "features"
+
+        def update(self, features):
+            pass
+
+        def compute(self):
+            return 1.0
+
+    with pytest.raises(UserError, match=r"metric plain: Plain.compute gave float; let it return"):
+        Plain().between(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
 def inputs(metric, seed, n):
