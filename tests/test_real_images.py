@@ -197,7 +197,7 @@ def check_mush(bench, others):
     false_rejects = (bench.counted == UNKNOWN).double().mean()
     assert false_rejects <= 0.05, false_rejects
     for name, pixels in mush_of(bench, others):
-        unrecognised = (bench.oracle.answer(pixels).counted == UNKNOWN).double().mean()
+        unrecognised = (bench.oracle.predict(pixels).counted == UNKNOWN).double().mean()
         assert unrecognised >= 0.95, (name, float(unrecognised))
 
 
@@ -233,7 +233,7 @@ def test_a_vae_that_fell_to_mush_has_no_class(digits):
         seed = Seed(("over-recursed", generation))
         model = VAE(epochs=12, width=32).fit(images, run_context(seed / "fit", classes=10))
         images = model.sample(torch.zeros(len(images)), run_context(seed / "sample"))
-    answers = digits.oracle.answer(images.pixels)
+    answers = digits.oracle.predict(images.pixels)
     named = answers.probabilities.argmax(1).bincount(minlength=10) / len(images)
     assert named.max() > 0.5, "a plain count says that a class took over"
     assert (answers.counted == UNKNOWN).double().mean() >= 0.95

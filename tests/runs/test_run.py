@@ -297,7 +297,7 @@ def test_a_study_holds_all_libraries_to_its_threads(config, tmp_path):
 def test_a_training_set_too_large_to_be_recorded_is_refused_before_it_is_trained_on(
     config, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(schemas, "MOST", 50)
+    monkeypatch.setattr(schemas, "MAX_TRAINING_IMAGES", 50)
     with pytest.raises(ic.UserError, match=r"would train on 80 images, and 50 is the most"):
         ic.run(config, tmp_path / "run", ["regime=accumulate"])
     assert ic.Run.open(tmp_path / "run").lineages[0].generations == 2

@@ -193,7 +193,7 @@ def verdicts() -> list[bytes]:
 def _verdicts(path: Path) -> object:
     picks = Picks.read(path, SUBJECT)
     labels = torch.zeros(SUBJECT.size, dtype=torch.int16)
-    picks.merged(picks).not_after(2).dropped(SUBJECT.size)
+    picks.merged(picks).clip_times(2).dropped(SUBJECT.size)
     return picks.corrected(labels, CLASSES), picks.named_classes(labels, labels, CLASSES)
 
 
