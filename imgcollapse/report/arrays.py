@@ -115,11 +115,11 @@ class CensusArrays:
 
     @property
     def detected(self) -> NDArray[np.bool_]:
-        """Whether the frequency's interval leaves out 0: bool[L, G, K]."""
+        """True where the frequency's interval leaves out 0: bool[L, G, K]."""
         return self.low > 0
 
     def detects(self, shares: FloatArray) -> NDArray[np.bool_]:
-        """Whether classes with shares float64[..., G, K] of a generation would be detected.
+        """True where classes with shares float64[..., G, K] of a generation would be detected.
 
         By the rule of `detected`, at the means over lineages of samples and of the oracle's part.
         """
@@ -136,7 +136,7 @@ class CensusArrays:
 
     @property
     def gone(self) -> NDArray[np.bool_]:
-        """Whether a class is below detection, or extinct, in generation `last`: bool[L, K]."""
+        """True where a class is below detection, or extinct, in generation `last`: bool[L, K]."""
         return self.last_detected < self.last
 
     @property

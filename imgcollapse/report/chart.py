@@ -140,10 +140,7 @@ def lines(
     color: str = ACCENT,
     style: str = "-",
 ) -> None:
-    """float64[L, G] with intervals: one lineage as it is, of several the mean and each thinly.
-
-    The interval of several is that of their mean.
-    """
+    """float64[L, G] with intervals; of several lineages each thinly, and their mean."""
     if len(values) > 1:
         axes.plot(values.T, color=GREY if color == ACCENT else color, linewidth=0.5, alpha=0.5)
         low, high = interval_of_mean(values)
@@ -191,9 +188,7 @@ def span(axes: Axes, last: int) -> None:
 
 
 def to_svg(figure: Canvas, description: str) -> str:
-    """A figure as SVG for the inside of a page: theme colors are CSS variables, no ids but those
-    it refers to, and none of the namespaces that a file of its own would need.
-    """
+    """A figure as SVG for the inside of a page; the theme's colors are CSS variables."""
     buffer = StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 (matplotlib made it)
@@ -233,13 +228,7 @@ DENSITY = 2
 
 @dataclass(frozen=True)
 class Download:
-    """A file inside a page: what a link to it needs.
-
-    Attributes:
-        kind: what the link says.
-        name: of the file.
-        href: its content as a data URI, which no network and no script is needed for.
-    """
+    """A file inside a page: the link's text, the file's name, and its content as a data URI."""
 
     kind: str
     name: str
@@ -278,11 +267,7 @@ class Figure:
         return self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
     def files(self, of: str) -> list[Download]:
-        """The figure as SVG and PNG, and its numbers as CSV.
-
-        Args:
-            of: the run, whose name opens that of each file.
-        """
+        """The figure as SVG and PNG and its numbers as CSV, in files named after the run `of`."""
         stem = f"{file_name(of)}-{self.name}"
         return [
             Download("SVG", f"{stem}.svg", text_uri("image/svg+xml", self.svg)),

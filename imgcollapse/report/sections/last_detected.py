@@ -185,7 +185,7 @@ def _kaplan_meier(extinct: NDArray[np.bool_]) -> SurvivalCurve:
 
 
 def _called_extinct(census: CensusArrays, shares: FloatArray, k: int) -> NDArray[np.bool_]:
-    """Whether the census would call class k, at shares float64[S, G], extinct: bool[S, G]."""
+    """True where the census would call class k, at shares float64[S, G], extinct: bool[S, G]."""
     generations = shares.shape[1]
     of_class = np.zeros((*shares.shape, len(census.classes)))
     of_class[:, :, k] = shares
