@@ -2,20 +2,16 @@
 
 page.py           writes one page: sections, in the order of sections/__init__.py
 section.py        base class of a section, and the blocks that it is made of
-sections/         one file for each section
+sections/         the sections, one class each
 data.py           the runs of a page: census, metrics, test against chance
-census_arrays.py  the census as arrays
+arrays.py         the census and metrics as arrays over lineages; means, intervals, tables
 drift_test.py     a run beside a perfect learner: chance, or the model?
-measures.py       what several runs are compared by, and differences with intervals
-survival.py       Kaplan-Meier curves of classes
-tables.py         values over generations: mean, interval, tables
-chart.py          small charts as SVG that follows the page's theme
-figure.py         a chart or grid with its description, files and numbers
+measures.py       what several runs are compared by: differences with intervals, survival
+chart.py          charts as SVG that follows the page's theme, with their files and numbers
 grid_layout.py    which samples stand in which cell of an image grid
 grid_painters.py  an image grid as HTML, SVG and PNG
 grids.py          image files: vanishing grid, grids of a generation, animation
-formatting.py     numbers and lists as text
-terms.py          tooltips of terms
+formatting.py     numbers and lists as text, and tooltips of terms
 """
 
 from imgcollapse.report.grids import animation, class_grid, vanishing_grid, write_grids

@@ -1,25 +1,29 @@
-"""Small charts over generations, as SVG that takes its colors from the page."""
+"""Charts over generations, as SVG in the page's colors and as files to download."""
 
 from __future__ import annotations
 
+import base64
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import StringIO
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from typing import Any
+from urllib.parse import quote
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
-from imgcollapse.report.census_arrays import FloatArray
+from imgcollapse.report.arrays import FloatArray, interval_of_mean, mean
 from imgcollapse.report.formatting import plain
-from imgcollapse.report.tables import interval_of_mean, mean
 
 INK, MUTED, FAINT, GREY, PAPER = "#1b1d21", "#6a7079", "#d9dce1", "#9aa0a8", "#fefefe"
 ACCENT, SECOND = "#3b78b8", "#d97030"
@@ -55,12 +59,12 @@ def palette(classes: int) -> list[str]:
 
 
 @contextmanager
-def chart(title: str, labeled: bool = True) -> Iterator[tuple[Figure, Axes]]:
+def chart(title: str, labeled: bool = True) -> Iterator[tuple[Canvas, Axes]]:
     """Axes with a title, and space for the curves' names on the right where they are labeled."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # The browser, not matplotlib, draws the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=SIZE)
+        figure = Canvas(figsize=SIZE)
         axes = figure.add_axes((0.12, 0.15, 0.54 if labeled else 0.84, 0.72))
         figure.text(0.005, 0.945, title, fontsize=11, fontweight="bold")
         axes.set_xlabel("generation")
@@ -71,12 +75,12 @@ def chart(title: str, labeled: bool = True) -> Iterator[tuple[Figure, Axes]]:
 
 
 @contextmanager
-def panel(title: str) -> Iterator[tuple[Figure, Axes]]:
+def panel(title: str) -> Iterator[tuple[Canvas, Axes]]:
     """Axes of one among many small charts, which are read side by side."""
     style: dict[Any, Any] = {**STYLE, "font.size": 9}
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=PANEL)
+        figure = Canvas(figsize=PANEL)
         axes = figure.add_axes((0.19, 0.14, 0.79, 0.71))
         figure.text(0.005, 0.91, title, fontsize=10, fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
@@ -136,10 +140,7 @@ def lines(
     color: str = ACCENT,
     style: str = "-",
 ) -> None:
-    """float64[L, G] with intervals: one lineage as it is, of several the mean and each thinly.
-
-    The interval of several is that of their mean.
-    """
+    """float64[L, G] with intervals; of several lineages each thinly, and their mean."""
     if len(values) > 1:
         axes.plot(values.T, color=GREY if color == ACCENT else color, linewidth=0.5, alpha=0.5)
         low, high = interval_of_mean(values)
@@ -186,10 +187,8 @@ def span(axes: Axes, last: int) -> None:
     axes.set_xlim(-margin, last + margin)
 
 
-def to_svg(figure: Figure, description: str) -> str:
-    """A figure as SVG for the inside of a page: theme colors are CSS variables, no ids but those
-    it refers to, and none of the namespaces that a file of its own would need.
-    """
+def to_svg(figure: Canvas, description: str) -> str:
+    """A figure as SVG for the inside of a page; the theme's colors are CSS variables."""
     buffer = StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 (matplotlib made it)
@@ -220,3 +219,131 @@ def _attributes(part: ElementTree.Element) -> Iterator[tuple[str, str]]:
                 value = value.replace(color, f"var({variable}, {color})")
         if part.tag != "g" or name != "id":
             yield name, value
+
+
+SVG = "http://www.w3.org/2000/svg"
+DENSITY = 2
+"""Pixels of a PNG for each CSS pixel."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file inside a page: the link's text, the file's name, and its content as a data URI."""
+
+    kind: str
+    name: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart or a grid of images.
+
+    Attributes:
+        name: of its files, without a suffix.
+        alt: what it shows, in a sentence.
+        svg: a file of its own, in light colors on white.
+        png: the same in pixels. Letters that DejaVu Sans lacks are boxes in it.
+        table: the numbers in it.
+        inline: SVG that follows the page's theme; empty where the page has a table of images.
+    """
+
+    name: str
+    alt: str
+    svg: str
+    png: bytes
+    table: pd.DataFrame
+    inline: str = ""
+
+    @classmethod
+    def drawn(cls, canvas: Canvas, name: str, alt: str, table: pd.DataFrame) -> Figure:
+        """A matplotlib figure with its numbers."""
+        inline = to_svg(canvas, alt)
+        return cls(name, alt, _of_its_own(inline), _pixels(canvas), table, inline)
+
+    @property
+    def csv(self) -> str:
+        """The numbers to six digits; undefined ones are empty."""
+        return self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+    def files(self, of: str) -> list[Download]:
+        """The figure as SVG and PNG and its numbers as CSV, in files named after the run `of`."""
+        stem = f"{file_name(of)}-{self.name}"
+        return [
+            Download("SVG", f"{stem}.svg", text_uri("image/svg+xml", self.svg)),
+            Download("PNG", f"{stem}.png", data_uri("image/png", self.png)),
+            Download("CSV", f"{stem}.csv", text_uri("text/csv", self.csv)),
+        ]
+
+
+def side_by_side(name: str, panels: Sequence[Figure], columns: int = 4) -> Figure:
+    """Panels of one size as one figure to take away; on the page they stand by themselves."""
+    alt = " ".join(panel.alt for panel in panels)
+    pictures = [Image.open(BytesIO(panel.png)).convert("RGB") for panel in panels]
+    width, height = pictures[0].size
+    columns = min(columns, len(panels))
+    size = columns * width, -(-len(panels) // columns) * height
+    sheet, parts = Image.new("RGB", size, "white"), []
+    for i, (panel, picture) in enumerate(zip(panels, pictures, strict=True)):
+        x, y = i % columns * width, i // columns * height
+        sheet.paste(picture, (x, y))
+        place = f'<svg x="{x / DENSITY:g}" y="{y / DENSITY:g}"'
+        parts.append(place + panel.svg.removeprefix("<svg"))
+    across, down = (edge / DENSITY for edge in size)
+    root = ElementTree.Element("svg", frame(across, down))
+    ElementTree.SubElement(root, "title").text = plain(alt)
+    whole = ElementTree.tostring(root, encoding="unicode")
+    svg = whole.removesuffix("</svg>") + "".join(parts) + "</svg>"
+    return Figure(name, alt, svg, to_png(sheet), pd.concat([p.table for p in panels]))
+
+
+def frame(width: float, height: float) -> dict[str, str]:
+    """Attributes of an SVG file's outermost element."""
+    size = {"width": f"{width:g}", "height": f"{height:g}"}
+    return {"xmlns": SVG, "viewBox": f"0 0 {width:g} {height:g}", **size}
+
+
+def to_png(picture: Image.Image) -> bytes:
+    """A picture in at most 256 colors, a third of the bytes of one in all."""
+    data = BytesIO()
+    few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes of a media type as a data URI."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def text_uri(kind: str, text: str) -> str:
+    """A text of a media type as a data URI."""
+    return f"data:{kind};charset=utf-8,{quote(text, safe=' ,;()!*=')}"
+
+
+def file_name(text: str) -> str:
+    """Letters and digits of a text, as any file system takes them."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "run"
+
+
+def _of_its_own(inline: str) -> str:
+    """SVG of a page as a file: colors and a ground that need no style sheet."""
+    drawing = ElementTree.fromstring(inline)  # noqa: S314 (to_svg made it)
+    width, height, alt = (drawing.get(key, "") for key in ("width", "height", "aria-label"))
+    drawing.attrib = frame(float(width), float(height))
+    for part in drawing.iter():
+        if style := part.get("style"):
+            part.set("style", re.sub(r"var\([\w-]+, (#\w+)\)", r"\1", style))
+    ground = ElementTree.Element("rect", {"width": width, "height": height, "fill": "#ffffff"})
+    title = ElementTree.Element("title")
+    title.text = alt
+    drawing[:0] = [title, ground]
+    return ElementTree.tostring(drawing, encoding="unicode")
+
+
+def _pixels(canvas: Canvas) -> bytes:
+    """A matplotlib figure as PNG."""
+    data, dots = BytesIO(), 72 * DENSITY
+    canvas.savefig(data, format="rgba", dpi=dots, facecolor="white")
+    width, height = (int(inches * dots) for inches in canvas.get_size_inches())
+    return to_png(Image.frombytes("RGBA", (width, height), data.getvalue()))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.metrics import MetricInfo, MetricSettings, metric_infos
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.report.chart import COMMON_TO_RARE, INK, VARIABLES
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.runs.lineage_dir import Lineage

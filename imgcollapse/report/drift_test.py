@@ -23,7 +23,7 @@ from imgcollapse.drift import (
 from imgcollapse.experiment import null_model
 from imgcollapse.label_policy import TrainingMarginal
 from imgcollapse.regimes import Replace
-from imgcollapse.report.census_arrays import CensusArrays, FloatArray
+from imgcollapse.report.arrays import CensusArrays, FloatArray
 from imgcollapse.runs.run_dir import Run
 
 LEVEL = 0.05

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms.functional import resize, to_pil_image
 from torchvision.utils import make_grid
 
-from imgcollapse.report.figure import data_uri, frame, to_png
+from imgcollapse.report.chart import data_uri, frame, to_png
 from imgcollapse.report.formatting import plain, short
 from imgcollapse.report.grid_layout import Cell, ImageGrid
 

@@ -1,4 +1,4 @@
-"""Measures that runs are compared by, and their differences with 95% intervals."""
+"""Measures that runs are compared by: differences with 95% intervals, and survival."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, PercentFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from imgcollapse.drift import LogRank, SurvivalCurve, log_rank, survival_curve
 from imgcollapse.metrics import MetricInfo
-from imgcollapse.report.census_arrays import FloatArray
+from imgcollapse.report.arrays import FloatArray, series
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.formatting import percent, signed_points, signed_value, value
-from imgcollapse.report.tables import series
 
 SMALLEST_SHARE = 1e-3
 """The least that an axis of shares spans: below are rounding errors of the estimate."""
@@ -217,3 +217,37 @@ def _metric(info: MetricInfo) -> Measure:
         full_axis=bool(np.isfinite(info.limits).all()),
         floor=info.name if info.has_floor and info.draws_floor else "",
     )
+
+
+@dataclass(frozen=True)
+class SurvivalData:
+    """Survival of each rare class in each lineage of one run.
+
+    Attributes:
+        times: int64[L R], the generation in which the class was first called extinct, or the last.
+        lost: bool[L R], whether it was.
+    """
+
+    times: NDArray[np.int64]
+    lost: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, run: ReportedRun, rare: tuple[int, ...], last: int) -> SurvivalData:
+        """Read them; those that were never called extinct are censored in generation `last`."""
+        extinct = run.census.extinct[:, : last + 1, list(rare)].transpose(0, 2, 1)
+        died = extinct.any(axis=2)
+        times = np.where(died, extinct.argmax(axis=2), last)
+        return cls(times.ravel(), died.ravel())
+
+    def curve(self) -> SurvivalCurve:
+        """The Kaplan-Meier curve of all of them."""
+        return survival_curve(self.times, self.lost)
+
+    def against(self, baseline: SurvivalData) -> LogRank:
+        """Log-rank test; negative where these survive longer than the baseline's."""
+        return log_rank(self.times, self.lost, baseline.times, baseline.lost)
+
+
+def survival_data(data: PageData) -> list[SurvivalData]:
+    """Survival of the rare classes in every run."""
+    return [SurvivalData.of(run, data.rare, data.last) for run in data.runs]

@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
 from imgcollapse.report.data import PageData, titles
+from imgcollapse.report.formatting import with_tooltips
 from imgcollapse.report.section import Block, Section, Text, load_section
 from imgcollapse.report.sections import SECTIONS
-from imgcollapse.report.terms import with_tooltips
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from imgcollapse.core.components import import_class
 from imgcollapse.core.errors import UserError
+from imgcollapse.report.chart import Download, Figure
 from imgcollapse.report.data import PageData
-from imgcollapse.report.figure import Download, Figure
 from imgcollapse.report.grid_layout import ImageGrid
 from imgcollapse.report.grid_painters import Picture
 

@@ -13,10 +13,15 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import write_report
 from imgcollapse.report.data import PageData
-from imgcollapse.report.measures import Difference, difference, measures
+from imgcollapse.report.measures import (
+    Difference,
+    SurvivalData,
+    difference,
+    measures,
+    survival_data,
+)
 from imgcollapse.report.sections.differences import differing
 from imgcollapse.report.sections.samples import same_samples
-from imgcollapse.report.survival import SurvivalData, survival_data
 
 from .conftest import Make, drifting
 from .test_page import Page

@@ -14,11 +14,11 @@ from PIL import Image
 
 from imgcollapse.config.loader import load_study
 from imgcollapse.report import write_report
+from imgcollapse.report.arrays import interval_of_mean
 from imgcollapse.report.data import PageData
 from imgcollapse.report.measures import measures
 from imgcollapse.report.sections.citation import changes, sweep_file
 from imgcollapse.report.sections.samples import rarest_samples
-from imgcollapse.report.tables import interval_of_mean
 from imgcollapse.sweeps import load_plan
 
 from .conftest import write_run

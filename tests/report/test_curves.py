@@ -10,13 +10,11 @@ from numpy.testing import assert_allclose
 from scipy.stats import t
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.chart import palette
+from imgcollapse.report.arrays import CensusArrays, interval_of_mean, mean
+from imgcollapse.report.chart import Figure, palette
 from imgcollapse.report.drift_test import DriftTest
-from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import ratio
 from imgcollapse.report.sections import curves, drift
-from imgcollapse.report.tables import interval_of_mean, mean
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

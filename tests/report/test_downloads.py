@@ -13,11 +13,10 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from imgcollapse.report import write_report
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.figure import file_name
+from imgcollapse.report.arrays import CensusArrays, padded, tidy
+from imgcollapse.report.chart import file_name
 from imgcollapse.report.sections.curves import frequencies
 from imgcollapse.report.sections.drift import chance_panels
-from imgcollapse.report.tables import padded, tidy
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.drift import time_left
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.report.drift_test import LEVEL, DriftTest, holm, measured
 from imgcollapse.report.sections.drift import verdict_rows as rows_of
 from imgcollapse.report.sections.header import cautions, explained

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.sections.header import cautions, headline, warnings
 from imgcollapse.runs.run_dir import Run

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.report.formatting import percent
 from imgcollapse.report.sections.last_detected import class_rows
 from imgcollapse.runs.run_dir import Run

@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.testing import assert_array_equal
 
 from imgcollapse.metrics import MetricSettings, metric_infos
+from imgcollapse.report.arrays import series
 from imgcollapse.report.sections.metrics import metric_charts, undefined_metrics
-from imgcollapse.report.tables import series
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

@@ -14,13 +14,13 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import Section, write_report
 from imgcollapse.report.data import PageData
+from imgcollapse.report.formatting import with_tooltips
 from imgcollapse.report.measures import measures
 from imgcollapse.report.section import Block, Table, Text
 from imgcollapse.report.sections import SECTIONS
 from imgcollapse.report.sections.by_generation import measure_chart
 from imgcollapse.report.sections.metrics import metric_charts
-from imgcollapse.report.sections.vanishing_grid import VanishingGrid
-from imgcollapse.report.terms import with_tooltips
+from imgcollapse.report.sections.samples import VanishingGrid
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

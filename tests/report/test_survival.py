@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ElementTree
 
 from numpy.testing import assert_allclose, assert_array_equal
 
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.report.drift_test import DriftTest
-from imgcollapse.report.survival import survival_curve_of, survival_panels
+from imgcollapse.report.sections.last_detected import survival_curve_of, survival_panels
 
 from .conftest import Make
 

@@ -9,24 +9,30 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from imgcollapse.report.census_arrays import FloatArray
+from imgcollapse.report.arrays import FloatArray, interval_of_mean, mean, series, tidy
 from imgcollapse.report.chart import (
     GREY,
+    Figure,
     band,
     chart,
+    file_name,
     floor_band,
     label_ends,
     legend,
     panel,
+    side_by_side,
     span,
 )
 from imgcollapse.report.data import PageData, ReportedRun
-from imgcollapse.report.figure import Figure, file_name, side_by_side
 from imgcollapse.report.formatting import short
-from imgcollapse.report.measures import SMALLEST_SHARE, Measure, measures
+from imgcollapse.report.measures import (
+    SMALLEST_SHARE,
+    Measure,
+    SurvivalData,
+    measures,
+    survival_data,
+)
 from imgcollapse.report.section import Block, Charts, Group, Panels, Section, Text
-from imgcollapse.report.survival import SurvivalData, survival_data
-from imgcollapse.report.tables import interval_of_mean, mean, series, tidy
 
 NAME = 22
 """Letters of a run's title beside a curve."""

@@ -1,4 +1,4 @@
-"""Section "What was run": settings, software, and what it takes to cite and repeat it."""
+"""Sections "The oracle" and "What was run": settings, software, and how to cite and repeat it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from hashlib import sha256
 from io import StringIO
 from typing import Any
 
+import numpy as np
 from ruamel.yaml import YAML
 
+from imgcollapse.report.chart import Download, file_name, text_uri
 from imgcollapse.report.data import PageData, ReportedRun
-from imgcollapse.report.figure import Download, file_name, text_uri
 from imgcollapse.report.formatting import listed
 from imgcollapse.report.section import (
     Block,
+    Bullets,
     Code,
     Details,
     Facts,
     Files,
     Group,
+    Matrix,
     Section,
     Text,
 )
@@ -229,3 +232,44 @@ def _comparison_sentence(data: PageData) -> str:
         f"Comparison “{data.name}” of {len(data.runs)} runs, {several} {seeds}, {software}, torch "
         f"{versions[1]}, begun {begun}."
     )
+
+
+LARGEST_CONFUSION = 20
+"""Classes that a confusion matrix is legible with."""
+
+
+class Oracle(Section):
+    """Held-out accuracy, and the confusion matrix or the commonest mistakes."""
+
+    name, runs = "oracle", "one"
+    heading = "The oracle"
+
+    def blocks(self, data: PageData) -> Sequence[Block]:
+        """A paragraph, and details to open."""
+        record = data.run.run.record
+        oracle, names = record["oracle"], record["classes"]
+        said = (
+            f"A classifier trained once on real images and then frozen. It names "
+            f"{oracle['accuracy']:.1%} of {oracle['held_out']:,} held-out real images rightly. "
+            "What lies farther from real images, in what its layers see, than nearly all held-out "
+            "real images do is like no real image and counts as unrecognized, however sure the "
+            f"classifier is: {oracle['recognised']:.1%} of the held-out real images are recognized."
+        )
+        confusion = np.asarray(oracle["confusion"], dtype=np.float64)
+        rates = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+        if len(names) <= LARGEST_CONFUSION:
+            how = "Rows are true classes, columns the oracle's answers, in percent of the row."
+            rows = list(zip(names, rates.tolist(), strict=True))
+            matrix = Details("Confusion matrix", [Text(how), Matrix("Confusion matrix", rows)])
+            return [Text(said, style=""), matrix]
+        mistakes = rates * (1 - np.eye(len(names)))
+        worst = [
+            divmod(int(at), len(names)) for at in (-mistakes).argsort(axis=None, kind="stable")[:10]
+        ]
+        lines = [
+            f"{rates[true, answered]:.1%} of {names[true]} are named {names[answered]}"
+            for true, answered in worst
+            if mistakes[true, answered] > 0
+        ]
+        found: list[Block] = [Text(said, style="")]
+        return [*found, Details("Commonest mistakes", [Bullets("", lines)])] if lines else found

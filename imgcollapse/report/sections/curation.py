@@ -15,10 +15,9 @@ from scipy.stats import hypergeom
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation import SHOWN_METRICS
-from imgcollapse.report.census_arrays import FloatArray
-from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, chart, palette
+from imgcollapse.report.arrays import FloatArray
+from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, Figure, chart, palette
 from imgcollapse.report.data import PageData
-from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import NONE, listed, percent, ratio, short
 from imgcollapse.report.grid_layout import class_note, shown_classes
 from imgcollapse.report.section import (

@@ -10,12 +10,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.drift import DiversityBand, against_chance, heterozygosity
-from imgcollapse.report.census_arrays import CensusArrays, FloatArray
+from imgcollapse.report.arrays import CensusArrays, FloatArray, mean, padded, tidy
 from imgcollapse.report.chart import (
     ACCENT,
     FAINT,
     GREY,
     PAPER,
+    Figure,
     band,
     caption,
     chance_band,
@@ -28,11 +29,9 @@ from imgcollapse.report.chart import (
 )
 from imgcollapse.report.data import PageData
 from imgcollapse.report.drift_test import DriftTest
-from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import listed, percent, ratio, short
 from imgcollapse.report.grid_layout import class_note, shown_classes
 from imgcollapse.report.section import Block, Charts, Section, Text
-from imgcollapse.report.tables import mean, padded, tidy
 
 SURE = 1.96
 CHANCE = "dashed: chance alone, 95% of lineages"

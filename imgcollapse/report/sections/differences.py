@@ -10,16 +10,18 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from imgcollapse.drift import LogRank
-from imgcollapse.report.chart import GREY, PAPER, panel
+from imgcollapse.report.arrays import interval_of_mean, mean
+from imgcollapse.report.chart import GREY, PAPER, Figure, file_name, panel, side_by_side
 from imgcollapse.report.data import PageData, ReportedRun
-from imgcollapse.report.figure import Figure, file_name, side_by_side
 from imgcollapse.report.formatting import NONE, listed, percent, short
 from imgcollapse.report.measures import (
     SMALLEST_SHARE,
     Difference,
     Measure,
+    SurvivalData,
     differences,
     measures,
+    survival_data,
 )
 from imgcollapse.report.section import (
     Block,
@@ -34,8 +36,6 @@ from imgcollapse.report.section import (
     TableRow,
     Text,
 )
-from imgcollapse.report.survival import SurvivalData, survival_data
-from imgcollapse.report.tables import interval_of_mean, mean
 
 LEVEL = 0.05
 Gaps = Mapping[Measure, Difference]

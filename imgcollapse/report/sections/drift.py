@@ -8,16 +8,23 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from imgcollapse.drift import ExtinctionTime
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.chart import MUTED, PAPER, chance_band, palette, panel, span
+from imgcollapse.report.arrays import CensusArrays, mean
+from imgcollapse.report.chart import (
+    MUTED,
+    PAPER,
+    Figure,
+    chance_band,
+    palette,
+    panel,
+    side_by_side,
+    span,
+)
 from imgcollapse.report.data import PageData
 from imgcollapse.report.drift_test import DriftTest, unmasked
-from imgcollapse.report.figure import Figure, side_by_side
 from imgcollapse.report.formatting import NONE, p_value, percent, short, signed
 from imgcollapse.report.grid_layout import shown_classes
 from imgcollapse.report.section import Block, Column, Panels, Section, Table, TableRow, Text
 from imgcollapse.report.sections.curves import TICKS, shares_table
-from imgcollapse.report.tables import mean
 
 
 class Drift(Section):

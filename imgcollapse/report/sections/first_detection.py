@@ -9,11 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from imgcollapse.metrics import MetricInfo
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays, series
 from imgcollapse.report.data import PageData
 from imgcollapse.report.formatting import listed
 from imgcollapse.report.section import Block, Column, Section, Table, TableRow, Text
-from imgcollapse.report.tables import series
 
 NEVER = -1
 

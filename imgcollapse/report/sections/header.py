@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays, mean, series
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.drift_test import LEVEL, DriftTest
 from imgcollapse.report.formatting import listed, p_value, percent, ratio, value
 from imgcollapse.report.measures import differences, measures
 from imgcollapse.report.section import Block, Bullets, Section, Text
-from imgcollapse.report.tables import mean, series
 from imgcollapse.runs.run_dir import Run
 
 FAITHFUL_RECOGNIZED, FAITHFUL_DISTANCE, TRUSTED_ACCURACY = 0.95, 0.06, 0.9

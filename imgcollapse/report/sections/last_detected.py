@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
-from imgcollapse.report.census_arrays import CensusArrays
-from imgcollapse.report.chart import palette
+from imgcollapse.census import statuses
+from imgcollapse.drift import SurvivalCurve, survival_curve
+from imgcollapse.report.arrays import CensusArrays, FloatArray, mean
+from imgcollapse.report.chart import GREY, Figure, palette, panel, side_by_side
 from imgcollapse.report.data import PageData
-from imgcollapse.report.figure import side_by_side
-from imgcollapse.report.formatting import NONE, generations_text, percent
+from imgcollapse.report.drift_test import DriftTest
+from imgcollapse.report.formatting import NONE, generations_text, percent, short
+from imgcollapse.report.grid_layout import shown_classes
 from imgcollapse.report.section import Block, Column, Panels, Section, Table, TableRow, Text
-from imgcollapse.report.survival import survival_curve_of, survival_panels
 
 
 class LastDetected(Section):
@@ -120,3 +125,75 @@ def _half(census: CensusArrays, k: int) -> str:
     """Median survival over lineages."""
     median = survival_curve_of(census, k).median
     return NONE if median is None else str(median)
+
+
+def survival_curve_of(census: CensusArrays, k: int) -> SurvivalCurve:
+    """Of class k: a lineage's death is the generation in which the class is first called extinct;
+    lineages where it never is are censored in the last generation.
+    """
+    return _kaplan_meier(census.extinct[:, :, k])
+
+
+def survival_panels(census: CensusArrays, drift_test: DriftTest | None) -> list[tuple[int, Figure]]:
+    """One panel for each class that is extinct somewhere, of those that are shown.
+
+    Returns:
+        Label and figure, common to rare; nothing for a single lineage, which has no curve.
+    """
+    if len(census.lineages) == 1:
+        return []
+    shown = [k for k in shown_classes(len(census.classes)) if census.extinct[:, :, k].any()]
+    return [(k, _survival_panel(census, drift_test, k)) for k in shown]
+
+
+def _survival_panel(census: CensusArrays, drift_test: DriftTest | None, k: int) -> Figure:
+    color, curve = palette(len(census.classes))[k], survival_curve_of(census, k)
+    with panel(short(census.classes[k], 24)) as (figure, axes):
+        by_chance = None
+        if drift_test:
+            by_chance = _kaplan_meier(_called_extinct(census, drift_test.null.shares[:, :, k], k))
+            style = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+            axes.step(by_chance.generation, by_chance.alive, where="post", **style)
+        steps = {"step": "post", "color": color, "alpha": 0.18, "linewidth": 0}
+        axes.fill_between(curve.generation, curve.low, curve.high, **steps)
+        axes.step(curve.generation, curve.alive, where="post", color=color, linewidth=2)
+        axes.set_ylim(0, 1.04)
+        axes.set_xlim(0, census.last)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        lost = int(census.extinct[:, :, k].any(axis=1).sum())
+        median = "" if curve.median is None else f"; half by generation {curve.median}"
+        alt = (
+            f"{census.classes[k]}: share of lineages that still have it, by generation. Extinct in "
+            f"{lost} of {len(census.lineages)}{median}."
+        )
+        drawn = {"lineages": curve} | ({"chance alone": by_chance} if by_chance else {})
+        table = pd.concat([_steps(census.classes[k], *item) for item in drawn.items()])
+        return Figure.drawn(figure, f"survival-{k}", alt, table)
+
+
+def _steps(name: str, of: str, curve: SurvivalCurve) -> pd.DataFrame:
+    """A curve's steps. Chance is drawn without its interval, which only says how many replays."""
+    ends = {"low": curve.low, "high": curve.high} if of == "lineages" else {}
+    steps = {"generation": curve.generation, "alive": curve.alive, **ends}
+    return pd.DataFrame({"class": name, "of": of, **steps})
+
+
+def _kaplan_meier(extinct: NDArray[np.bool_]) -> SurvivalCurve:
+    """bool[L, G] => Kaplan-Meier."""
+    died = extinct.any(axis=1)
+    return survival_curve(np.where(died, extinct.argmax(axis=1), extinct.shape[1] - 1), died)
+
+
+def _called_extinct(census: CensusArrays, shares: FloatArray, k: int) -> NDArray[np.bool_]:
+    """True where the census would call class k, at shares float64[S, G], extinct: bool[S, G]."""
+    generations = shares.shape[1]
+    of_class = np.zeros((*shares.shape, len(census.classes)))
+    of_class[:, :, k] = shares
+    seen = census.detects(of_class)[:, :, k]
+    telling = (census.expected[:, k] >= mean(census.limit)[:, k])[:generations].tolist()
+    return np.array(
+        [
+            [status == "extinct" for status, _ in statuses(course, telling)]
+            for course in seen.tolist()
+        ]
+    )

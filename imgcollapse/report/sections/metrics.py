@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from imgcollapse.metrics import MetricInfo
-from imgcollapse.report.census_arrays import FloatArray
+from imgcollapse.report.arrays import FloatArray, mean, series, tidy
 from imgcollapse.report.chart import (
     ACCENT,
     GREY,
     SECOND,
+    Figure,
     chance_band,
     chart,
     floor_band,
@@ -24,10 +25,8 @@ from imgcollapse.report.chart import (
     span,
 )
 from imgcollapse.report.data import PageData
-from imgcollapse.report.figure import Figure
 from imgcollapse.report.formatting import percent
 from imgcollapse.report.section import Block, Charts, Section, Text
-from imgcollapse.report.tables import mean, series, tidy
 
 
 class Metrics(Section):

@@ -1,26 +1,32 @@
-"""Section "Samples": the first samples of each generation; of several runs, row below row."""
+"""Sections "Vanishing grid" and "Samples": images of classes and of runs by generation."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
+from imgcollapse.report.arrays import CensusArrays
+from imgcollapse.report.chart import Figure, to_png
 from imgcollapse.report.data import PageData
-from imgcollapse.report.figure import Figure, to_png
 from imgcollapse.report.formatting import listed
 from imgcollapse.report.grid_layout import (
     Cell,
     ImageGrid,
     Row,
+    class_note,
     header,
     kept_generations,
     pictured,
+    removed_note,
+    shown_classes,
     shown_generations,
+    vanishing_layout,
 )
 from imgcollapse.report.grid_painters import to_image, to_pictures, to_svg_file
 from imgcollapse.report.section import Block, Group, Images, Section, Text
@@ -30,6 +36,8 @@ STRIP_EDGE, STRIP_SIDE = 8, 32
 """Samples along an edge of a generation's picture, and the CSS pixels that each may take."""
 EDGE, SIDE, MOST = 4, 24, 7
 """The same of a cell where runs are compared, and how many generations are shown."""
+GRID_SIDE = 36
+"""CSS pixels that an image of the vanishing grid takes at most."""
 RARE_ROWS = 2
 """Rows of images in a cell of rare ones."""
 
@@ -171,3 +179,77 @@ def _common_lineage(data: PageData) -> int | None:
 
 def _figure(name: str, alt: str, grid: ImageGrid, table: pd.DataFrame) -> Figure:
     return Figure(name, alt, to_svg_file(grid, alt), to_png(to_image(grid, grid.side)), table)
+
+
+class VanishingGrid(Section):
+    """Samples of each class by generation, with the share of each class."""
+
+    name, runs = "grid", "one"
+    heading = "Vanishing grid"
+
+    def blocks(self, data: PageData) -> Sequence[Block]:
+        """The grid of the first lineage."""
+        census, lineage = data.run.census, data.run.lineage(data.run.lineages[0])
+        generations = pictured(lineage, census.last)
+        grid = vanishing_layout(lineage, census.last, GRID_SIDE)
+        shown = _with_detection(grid, census, generations)
+        said = [
+            "Classes from common to rare, with their share of the real training images. Each cell "
+            "shows the first samples that the oracle names so, and their share of the generation, "
+            "not yet corrected for the oracle's mistakes."
+        ]
+        if any("(" in cell.note for row in shown.rows for cell in row.cells):
+            said.append(
+                "A share in brackets is too small to count as detected: the oracle's mistakes "
+                "alone could give it."
+            )
+        if len(data.run.lineages) > 1:
+            said.append(f"Of {len(data.run.lineages)} lineages, this is number {lineage.number}.")
+        skipped = removed_note(lineage, census.last)
+        if not skipped and len(generations) <= census.last:
+            skipped = f"{len(generations)} of {census.last + 1} generations"
+        notes = filter(None, [class_note(len(census.classes)), skipped])
+        said += [f"Shown are {note}." for note in notes]
+        figure = _grid_figure(grid, shown, generations)
+        return [Text(" ".join(said)), Images("Vanishing grid", shown, to_pictures(shown), figure)]
+
+
+def _with_detection(grid: ImageGrid, census: CensusArrays, generations: list[int]) -> ImageGrid:
+    """The grid with the generation in which a class was last detected below its name."""
+    rows = []
+    for row, k in zip(grid.rows, [*shown_classes(len(census.classes)), UNKNOWN], strict=True):
+        if k == UNKNOWN:
+            rows.append(row)
+            continue
+        lost = bool(census.gone[0, k])
+        detail = row.detail.removesuffix(" of real images")
+        if lost:
+            last = int(census.last_detected[0, k])
+            detail += " · never detected" if last < 0 else f" · last detected in {last}"
+        cells = tuple(
+            replace(cell, note=f"({cell.note})")
+            if cell.count and not census.detected[0, g, k]
+            else cell
+            for cell, g in zip(row.cells, generations, strict=True)
+        )
+        rows.append(replace(row, detail=detail, cells=cells, lost=lost))
+    return replace(grid, rows=tuple(rows))
+
+
+def _grid_figure(grid: ImageGrid, shown: ImageGrid, generations: list[int]) -> Figure:
+    """The grid as files."""
+    last = generations[-1]
+    gone = [row.name for row in reversed(grid.rows) if row.expected and not row.cells[-1].count]
+    missing = (
+        f"no sample of generation {last} is named {listed(gone)}"
+        if gone
+        else f"every class shown still has samples in generation {last}"
+    )
+    alt = f"Samples of each class, common to rare, by generation: {missing}."
+    numbers = [
+        {"generation": g, "class": row.name, "counted": cell.count, "n": cell.n}
+        for row in grid.rows
+        for g, cell in zip(generations, row.cells, strict=True)
+    ]
+    png = to_png(to_image(grid, GRID_SIDE))
+    return Figure("vanishing-grid", alt, to_svg_file(shown, alt), png, pd.DataFrame(numbers))

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.report.census_arrays import CensusArrays
+from imgcollapse.report.arrays import CensusArrays
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import SURE, Make
