@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from imgcollapse import cli
-from imgcollapse.tools.doctor import CheckResult, as_json, examine, show
+from imgcollapse.cli.console import print_checks
+from imgcollapse.tools.doctor import CheckResult, as_json, examine
 
 ROOT = Path(cli.__file__).parents[2]
 
@@ -122,13 +123,13 @@ FOUND = [
 
 def test_a_log_has_a_plain_line_for_each_and_a_terminal_a_table():
     log = io.StringIO()
-    show(FOUND, Console(file=log))
+    print_checks(FOUND, Console(file=log))
     lines = log.getvalue().splitlines()
     assert len(lines) == len(FOUND) + 1
     assert lines[1] == "remark  disk          slow\\x1b[31m; use another"
     assert lines[-1] == "1 thing must be fixed before a study can run."
     screen = io.StringIO()
-    show(FOUND, Console(file=screen, force_terminal=True, width=60))
+    print_checks(FOUND, Console(file=screen, force_terminal=True, width=60))
     assert "✗" in screen.getvalue()
     assert "\x1b[31mslow" not in screen.getvalue()
 

@@ -56,6 +56,7 @@ def bench(
     """Measure speed against other implementations."""
     from rich.console import Console
 
+    from imgcollapse.cli.bench_table import tables
     from imgcollapse.io.atomic import check_writable
     from imgcollapse.tools import bench as speed
 
@@ -63,7 +64,7 @@ def bench(
     command = shlex.join(["imgcollapse", *sys.argv[1:]])
     console = Console(highlight=False)
     found = speed.bench(only or [], size, repeats, device, precision, command, console.print)
-    for part in speed.tables(found):
+    for part in tables(found):
         console.print(part)
     print(speed.write(found, out))
 
@@ -99,12 +100,13 @@ def doctor(
     """Check this machine and this installation; exit code 1 if something must be fixed."""
     from rich.console import Console
 
+    from imgcollapse.cli.console import print_checks
     from imgcollapse.tools import doctor as checks
 
     findings = checks.examine(folder)
     if as_json:
         print(checks.as_json(findings))
     else:
-        checks.show(findings, Console(highlight=False))
+        print_checks(findings, Console(highlight=False))
     if any(finding.verdict == "broken" for finding in findings):
         raise typer.Exit(1)

@@ -28,13 +28,13 @@ def evaluate(
     """Estimate class shares of any generator's images, and compare the images with real ones."""
     from rich.console import Console
 
+    from imgcollapse.cli.console import print_evaluation
     from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.tools.evaluate import evaluate as measure
-    from imgcollapse.tools.evaluate import show
 
     with ConsoleProgress() as display:
         found = measure(images, config, out, overrides or [], smoke, display)
-    show(found, Console(highlight=False))
+    print_evaluation(found, Console(highlight=False))
     print(out)
 
 
@@ -118,17 +118,17 @@ def review(
 
     from imgcollapse.tools import review as page
 
-    sitting = page.ReviewSession.open(folder, generation, lineage)
+    session = page.ReviewSession.open(folder, generation, lineage)
     if export:
-        print(page.export(sitting, export))
+        print(page.export(session, export))
         return
     if take_in:
-        print(sitting.import_picks(take_in))
+        print(session.import_picks(take_in))
     if take_in or summary:
-        page.summarize(sitting, Console(highlight=False))
+        page.summarize(session, Console(highlight=False))
         return
-    page.serve(sitting, host, port, print)
-    print(page.progress(sitting))
+    page.serve(session, host, port, print)
+    print(page.progress(session))
 
 
 @app.command()

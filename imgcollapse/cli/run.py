@@ -42,12 +42,13 @@ def run(
     if dry_run:
         from rich.console import Console
 
+        from imgcollapse.cli.console import print_forecast
         from imgcollapse.config.loader import load_study
-        from imgcollapse.experiment.forecast import forecast, measure_cost, show
+        from imgcollapse.experiment.forecast import forecast, measure_cost
 
         alone("run --dry-run")
         study = load_study(config, overrides or [], smoke)
-        show(forecast(study, measure_cost(study)), Console(highlight=False))
+        print_forecast(forecast(study, measure_cost(study)), Console(highlight=False))
         return
     from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.core import signals
@@ -121,9 +122,9 @@ def sweep(
     if dry_run:
         from rich.console import Console
 
-        from imgcollapse.experiment.forecast import show_arms
+        from imgcollapse.cli.console import print_forecasts
 
-        show_arms(dict(estimate_costs(arms)), at_a_time, Console(highlight=False))
+        print_forecasts(dict(estimate_costs(arms)), at_a_time, Console(highlight=False))
         return
     if ray and jobs is not None:
         raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")

@@ -54,10 +54,12 @@ class Generator(Component, ABC):
         stores_training_set: whether a model is its training set, so that none is saved.
         supports_data_parallel: whether `fit` and `sample` divide their work among the processes of
             a job (parallel/process_group.py); without it the first process does all of it.
+        exports_to_diffusers: whether its models can be written as diffusers pipelines.
     """
 
     stores_training_set: ClassVar[bool] = False
     supports_data_parallel: ClassVar[bool] = False
+    exports_to_diffusers: ClassVar[bool] = False
     conditional: bool = False
     warm_start: bool = False
 

@@ -68,6 +68,7 @@ class DDPM(Generator):
     """
 
     supports_data_parallel = True
+    exports_to_diffusers = True
     kind: Literal["ddpm"] = "ddpm"
     conditional: bool = False
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)

@@ -1,11 +1,10 @@
 """Runs many studies side by side: the arms of a sweep, each with a run folder of its own.
 
 plan.py           reads a sweep file into arms; the sweep's folder
-tasks.py          the tasks of a sweep, what each waits for, and how one is run
+tasks.py          the tasks of a sweep, what each waits for, its cost, and how one is run
 task_queue.py     tasks that wait, are done, or are tried again
 process_pool.py   runs tasks in worker processes of this machine
 ray.py            runs tasks on the machines of a Ray cluster;  ray_task.py runs there
-cost_estimate.py  what a sweep will take
 progress.py       progress of all tasks, on a terminal or in a log
 """
 
@@ -19,12 +18,11 @@ from typing import Protocol
 
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.sweeps.cost_estimate import estimate_costs
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
 from imgcollapse.sweeps.process_pool import ProcessPool
 from imgcollapse.sweeps.progress import SweepProgress
 from imgcollapse.sweeps.ray import Ray
-from imgcollapse.sweeps.tasks import Key, Task, tasks_of
+from imgcollapse.sweeps.tasks import Key, Task, estimate_costs, tasks_of
 
 __all__ = [
     "Arm",

@@ -26,7 +26,7 @@ class TaskQueue:
         """
         Args:
             tasks: all of them.
-            progress: is told what ends.
+            progress: receives each end.
             retries: how often a failed task is tried again.
         """
         if retries < 0:

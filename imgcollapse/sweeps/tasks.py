@@ -1,12 +1,13 @@
-"""The tasks of a sweep: begin an arm, and run each of its lineages.
+"""The tasks of a sweep: begin an arm, and run each of its lineages; and what they cost.
 
 A task is plain data, which a backend may send to another process or machine.
 """
 
 from __future__ import annotations
 
+import json
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.progress import ProgressReporter
 from imgcollapse.core.sanitize import first_line
 from imgcollapse.experiment.evaluator import Evaluator
+from imgcollapse.experiment.forecast import CostProfile, Forecast, forecast, measure_cost
 from imgcollapse.experiment.loop import run_lineage
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
-from imgcollapse.sweeps.plan import Plan
+from imgcollapse.sweeps.plan import Arm, Plan
 
 Key = tuple[str, int | None]
 """Arm and lineage; the lineage is None for the task that begins the arm."""
@@ -189,3 +191,19 @@ def _lineage(folder: Path | None, number: int | None) -> Lineage | None:
         return None
     lineages = Run.open(folder).lineages
     return lineages[number] if number < len(lineages) else None
+
+
+def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
+    """The cost of each arm, by name; arms of the same cost are measured once."""
+    tasks, profiles = tasks_of(plan, Path()), dict[str, CostProfile]()
+    for arm in plan.arms:
+        shared = {task.lineage for task in tasks if task.arm == arm.name and task.sibling}
+        key = _cost_key(arm)
+        profiles[key] = profiles.get(key) or measure_cost(arm.study)
+        models = len(shared - {None})
+        yield arm.name, forecast(arm.study, profiles[key], None in shared, models)
+
+
+def _cost_key(arm: Arm) -> str:
+    study = arm.study.resolved()
+    return json.dumps({key: study[key] for key in study if "cost" in setting(key).affects})

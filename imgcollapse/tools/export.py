@@ -1,13 +1,14 @@
-"""A trained DDPM out of a run folder, as a diffusers pipeline."""
+"""Exports a trained DDPM of a run folder as a diffusers pipeline."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.generators import DDPM, export_pipeline
+from imgcollapse.generators import DiffusionModel, export_pipeline
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.training.context import RunContext
@@ -20,7 +21,7 @@ def export(
     lineage: int = 0,
     class_name: str | None = None,
 ) -> Path:
-    """Write the model of one generation as a folder that `DDPMPipeline.from_pretrained` opens.
+    """Writes the model of one generation as a folder that `DDPMPipeline.from_pretrained` opens.
 
     Args:
         folder: the run.
@@ -34,7 +35,7 @@ def export(
     """
     run = Run.open(folder)
     study = run.study
-    if not isinstance(study.generator, DDPM):
+    if not study.generator.exports_to_diffusers:
         raise UserError(
             f"{folder}: its generator is {study.generator.kind}, and only a ddpm has a diffusers "
             "pipeline; name a run of a ddpm"
@@ -58,15 +59,9 @@ def export(
         if out.exists():
             raise UserError(f"{out}: is there already; choose another --out")
     channels, height, width = run.record["shape"]
-    model = study.generator.restore(
-        chosen.model(g),
-        RunContext(
-            Seed((study.seed,)),
-            device.choose_device("cpu", "float32"),
-            (channels, height, width),
-            len(classes),
-        ),
-    )
+    cpu = device.choose_device("cpu", "float32")
+    context = RunContext(Seed((study.seed,)), cpu, (channels, height, width), len(classes))
+    model = cast(DiffusionModel, study.generator.restore(chosen.model(g), context))
     label = None if class_name is None else classes.index(class_name)
     with atomic.new_folder(out) as folder, atomic.wrap_os_errors(out):
         export_pipeline(model, folder, label)

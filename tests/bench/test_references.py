@@ -17,8 +17,7 @@ from imgcollapse.generators.noise_schedule import NoiseSchedule
 from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench import references
-from imgcollapse.tools.bench.settings import digits, dogs
-from imgcollapse.tools.bench.timing import count_flops
+from imgcollapse.tools.bench.harness import count_flops, digits, dogs
 from imgcollapse.tools.bench.vae import LATENT, negative_elbo
 
 CPU = torch.device("cpu")

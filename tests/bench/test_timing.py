@@ -5,14 +5,14 @@ import mmap
 import pytest
 import torch
 
-from imgcollapse.tools.bench.result import Comparison, Quality, Report, side
-from imgcollapse.tools.bench.timing import (
+from imgcollapse.tools.bench.harness import (
     Measurement,
     StepTimer,
     measure,
     measure_in_turns,
     step_ratios,
 )
+from imgcollapse.tools.bench.result import Comparison, Quality, Report, side
 
 CPU = torch.device("cpu")
 

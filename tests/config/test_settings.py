@@ -4,7 +4,7 @@ import pytest
 
 from imgcollapse.config.study import Study, setting
 from imgcollapse.core.components import Setting
-from imgcollapse.tools.evaluate.measure import SETTABLE
+from imgcollapse.tools.evaluate import SETTABLE
 
 
 @pytest.mark.parametrize("name", Study.model_fields)

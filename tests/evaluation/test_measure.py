@@ -13,7 +13,7 @@ from PIL import Image
 
 import imgcollapse as ic
 from imgcollapse.core.images import unlabeled
-from imgcollapse.tools.evaluate.measure import by_chance
+from imgcollapse.tools.evaluate import by_chance
 
 K = 10
 UNRECOGNISED = "(unrecognised)"

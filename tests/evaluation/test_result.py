@@ -13,8 +13,8 @@ from rich.console import Console
 
 import imgcollapse as ic
 from imgcollapse import census, cli, metrics
+from imgcollapse.cli.console import print_evaluation
 from imgcollapse.core.images import unlabeled
-from imgcollapse.tools.evaluate import show
 
 FILES = {"evaluation.json", "census.csv", "metrics.csv"}
 
@@ -93,7 +93,7 @@ def test_a_failed_write_keeps_what_was_there(run, held_out, tmp_path, monkeypatc
 
 def text(evaluation):
     console = Console(file=io.StringIO(), width=80)
-    show(evaluation, console)
+    print_evaluation(evaluation, console)
     return console.file.getvalue()
 
 

@@ -11,10 +11,9 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.tools.validate import LAWS, validate
 from imgcollapse.tools.validate.curation import Preference
-from imgcollapse.tools.validate.drift import EffectiveSize
+from imgcollapse.tools.validate.drift import EffectiveSize, FirstExtinction
+from imgcollapse.tools.validate.generators import ShumailovVAE
 from imgcollapse.tools.validate.laws import ALPHA, Measurement, MnistTraining, compare
-from imgcollapse.tools.validate.mnist import ShumailovVAE
-from imgcollapse.tools.validate.survival import FirstExtinction
 
 
 def test_the_deviation_is_in_standard_errors_of_the_mean():

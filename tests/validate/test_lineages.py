@@ -15,7 +15,7 @@ from imgcollapse.generators import Resample
 from imgcollapse.regimes import Accumulate, RealFraction, Replace
 from imgcollapse.theory import heterozygosity_replace, preference_step
 from imgcollapse.tools.validate.curation import REWARDS, best_of
-from imgcollapse.tools.validate.gaussian import PATTERNS, patterns
+from imgcollapse.tools.validate.generators import PATTERNS, patterns
 from imgcollapse.tools.validate.lineages import counts, heterozygosity, labels_of, lineage
 from imgcollapse.tools.validate.regimes import heterozygosity_subsample
 

@@ -17,11 +17,9 @@ from imgcollapse.generators import Gaussian, Resample
 from imgcollapse.generators.resample import StoredSet
 from imgcollapse.regimes import Accumulate, RealFraction, first_rows
 from imgcollapse.tools.validate.curation import Detection, Preference
-from imgcollapse.tools.validate.drift import Drift, EffectiveSize
-from imgcollapse.tools.validate.gaussian import SelfFittedGaussian
-from imgcollapse.tools.validate.mnist import PUBLISHED, SPREAD, judge
+from imgcollapse.tools.validate.drift import Drift, EffectiveSize, FirstExtinction, Survival
+from imgcollapse.tools.validate.generators import PUBLISHED, SPREAD, SelfFittedGaussian, judge
 from imgcollapse.tools.validate.regimes import Accumulation, RealShare
-from imgcollapse.tools.validate.survival import FirstExtinction, Survival
 
 
 class Prejudiced(Resample):

@@ -1,15 +1,12 @@
 """Compares the speed of this program with the loops that a user would write.
 
     vae.py          a VAE's training against a plain float32 loop
-    ddpm.py         a diffusion model's training against diffusers' documented loop
+    ddpm.py         a diffusion model's training against diffusers' documented loop; bfloat16
     sampling.py     few steps against ancestral sampling in 1,000; quality against steps
-    measuring.py    classifying, census and one metric against torchmetrics
-    generations.py  whole generations of the demo's study, stage by stage
-    precision.py    bfloat16 against float32
+    generations.py  classifying and one metric against torchmetrics; generations, stage by stage
     references.py   the loops of the other side, from the libraries' documentation
-    settings.py     settings and images that all parts share
-    timing.py       times, memory, operations, the machine's peak
-    result.py       the results, as JSON;  table.py  as a table
+    harness.py      settings and images that all parts share; times, memory, operations
+    result.py       the results, as JSON
 
 A ratio is the median over pairs measured in turns, never of two runs at different times. Beside it
 stands the quality of both results, for doing less is an easy way to be faster.
@@ -30,12 +27,11 @@ from imgcollapse.core.device import Precision, choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.experiment.setup import environment
 from imgcollapse.io.atomic import check_writable, write_bytes
-from imgcollapse.tools.bench import ddpm, generations, measuring, precision, sampling, vae
+from imgcollapse.tools.bench import ddpm, generations, sampling, vae
+from imgcollapse.tools.bench.harness import BenchSettings, Size
 from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
-from imgcollapse.tools.bench.settings import BenchSettings, Size
-from imgcollapse.tools.bench.table import tables
 
-__all__ = ["PARTS", "BenchSettings", "Report", "bench", "tables", "write"]
+__all__ = ["PARTS", "BenchSettings", "Report", "bench", "write"]
 
 Part = Callable[[BenchSettings], Any]
 
@@ -43,9 +39,9 @@ PARTS: dict[str, Part] = {
     "vae": vae.compare,
     "ddpm": ddpm.compare,
     "sampling": sampling.compare,
-    "measuring": measuring.compare,
-    "generations": generations.take_times,
-    "precision": precision.compare,
+    "measuring": generations.compare,
+    "generations": generations.measure_stages,
+    "precision": ddpm.compare_precisions,
     "solvers": sampling.solvers,
 }
 OPTIONAL = ("precision", "solvers")

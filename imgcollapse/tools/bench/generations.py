@@ -1,10 +1,10 @@
-"""Times whole generations of the demo's study by stage, and the measuring of 10,000 samples."""
+"""Times measuring against torchmetrics' distance, and whole generations of the demo's study."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,125 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.progress import NullProgress, StudyLength
 from imgcollapse.data import split
 from imgcollapse.experiment.runner import run
 from imgcollapse.experiment.setup import prepare_oracle
+from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.tools.bench.measuring import classify, feature_metrics
-from imgcollapse.tools.bench.result import Check, Generation
-from imgcollapse.tools.bench.settings import BenchSettings
-from imgcollapse.tools.bench.timing import measure, peak_memory, reset_peak_memory
+from imgcollapse.tools.bench.harness import (
+    BenchSettings,
+    dogs,
+    measure,
+    measure_in_turns,
+    peak_memory,
+    reset_peak_memory,
+)
+from imgcollapse.tools.bench.references import TorchmetricsDistance
+from imgcollapse.tools.bench.result import Check, Comparison, Generation, Quality, side
 from imgcollapse.training.context import RunContext
+
+IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
+SIDE, CLASSES = 16, 8
+ROUNDING = 1e-4
+"""torchmetrics takes covariances from sums of squares and returns float32."""
+
+DISTANCE = metrics.FrechetDistance.infos[0]
+"""The metric that torchmetrics computes too."""
+
+
+def distance(real: Tensor, generated: Tensor) -> float:
+    """Returns this program's value of `DISTANCE` between two sets of features, float[N, D]."""
+    return metrics.FrechetDistance().between(real, generated)[DISTANCE.name].value or 0.0
+
+
+def feature_metrics() -> list[metrics.Metric]:
+    """The metrics of features that the comparison of runs shows."""
+    settings = metrics.MetricSettings()
+    return [
+        metric.configured(settings, None)
+        for metric in metrics.study_metrics(settings, "features")
+        if any(info.compared for info in metric.infos)
+    ]
+
+
+def classify(
+    oracle: FrozenOracle,
+    pixels: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    shares: Sequence[float],
+) -> Tensor:
+    """Classifies samples and takes their census with intervals; returns their features."""
+    held_out = oracle.held_out
+    predictions = oracle.predict(pixels)
+    census.count(
+        1,
+        predictions.counted,
+        predictions.probabilities,
+        labels,
+        classes,
+        census.Expectation(shares, shares, shares),
+        census.HeldOut(oracle.labels, held_out.counted, held_out.probabilities),
+    )
+    return predictions.features
+
+
+def compare(bench: BenchSettings) -> Iterator[Comparison]:
+    """Compares census and distance of this program, with their intervals, with distance alone."""
+    n = IMAGES[bench.size]
+    training, held_out = dogs(800, SIDE), dogs(400, SIDE, held_out=True)
+    real, samples = dogs(n, SIDE), dogs(n, SIDE, held_out=True)
+    oracle = CNN(width=16, steps=20 if bench.size == "smoke" else 200).fit(
+        training,
+        held_out,
+        RunContext(bench.seed / "measuring", bench.device, training.shape, CLASSES),
+    )
+    # Once for a study, on both sides.
+    metric, expected = metrics.FrechetDistance(), oracle.predict(real.pixels).features
+    metric.between(expected, expected)
+    network, width = _in_full_precision(oracle), oracle.head.in_features
+    reference = TorchmetricsDistance(network, width, real.pixels.to(bench.device.torch))
+    names, shares = [str(label) for label in range(CLASSES)], [1 / CLASSES] * CLASSES
+
+    def ours(_pair: int) -> float:
+        features = classify(oracle, samples.pixels, samples.labels, names, shares)
+        return metric.between(expected, features)[DISTANCE.name].value or 0.0
+
+    def theirs(_pair: int) -> float:
+        return reference(samples.pixels.to(bench.device.torch))
+
+    _ = ours(0), theirs(0)  # the first call sets the libraries up
+    mine, others = measure_in_turns(ours, theirs, bench.repeats, bench.device.torch)
+    yield Comparison(
+        part="measuring",
+        title=f"classes, census with intervals and {DISTANCE.label} of {n:,} images of {SIDE} px "
+        f"against {DISTANCE.label} alone",
+        ours=side("imgcollapse", mine, n),
+        reference=side(f"torchmetrics' {DISTANCE.label}, same network", others, n),
+        quality=Quality(
+            what=DISTANCE.label,
+            ours=tuple(run.outcome for run in mine),
+            reference=tuple(run.outcome for run in others),
+            bound=ROUNDING,
+        ),
+        chosen="float32",
+    )
+
+
+def _in_full_precision(oracle: FrozenOracle) -> torch.nn.Module:
+    """The oracle's feature extractor in float32, as this program uses it."""
+
+    class Body(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            with oracle.device.full_precision():
+                return oracle.body(images).float()
+
+    return Body()
+
 
 STAGES = "fit", "sample", "measure"
 MEASURING, OVERHEAD = 0.10, 0.03
@@ -62,7 +169,7 @@ GENERATIONS = {"smoke": 2, "small": 2, "real": 4, "gpu": 8}
 SAMPLES = {"smoke": 200, "small": 10_000, "real": 10_000, "gpu": 10_000}
 
 
-def take_times(bench: BenchSettings) -> Iterator[Generation | Check]:
+def measure_stages(bench: BenchSettings) -> Iterator[Generation | Check]:
     """Runs the study in a temporary folder, then measures 10,000 samples of its last model.
 
     Generations after the first start from its weights and are shorter; shares are of the shortest.

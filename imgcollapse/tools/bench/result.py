@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from imgcollapse.tools.bench.timing import Measurement
+from imgcollapse.tools.bench.harness import Measurement
 
 T = TypeVar("T")
 FORMAT = 1

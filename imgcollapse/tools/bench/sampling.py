@@ -22,10 +22,15 @@ from imgcollapse.generators.diffusers_export import without_classes
 from imgcollapse.generators.noise_schedule import Sampler
 from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.tools.bench import references
-from imgcollapse.tools.bench.measuring import DISTANCE, distance, feature_metrics
+from imgcollapse.tools.bench.generations import DISTANCE, distance, feature_metrics
+from imgcollapse.tools.bench.harness import (
+    BenchSettings,
+    Measurement,
+    count_flops,
+    measure,
+    measure_in_turns,
+)
 from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
-from imgcollapse.tools.bench.settings import BenchSettings
-from imgcollapse.tools.bench.timing import Measurement, count_flops, measure, measure_in_turns
 from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 20.0, 0.05

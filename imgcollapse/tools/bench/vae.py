@@ -14,9 +14,8 @@ from imgcollapse.core.images import Images, to_float
 from imgcollapse.generators import VAE
 from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench import references
+from imgcollapse.tools.bench.harness import BenchSettings, count_flops, dogs, measure_in_turns
 from imgcollapse.tools.bench.result import Comparison, Quality, side
-from imgcollapse.tools.bench.settings import BenchSettings, dogs
-from imgcollapse.tools.bench.timing import count_flops, measure_in_turns
 from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 2.0, 0.01

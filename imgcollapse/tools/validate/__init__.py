@@ -1,14 +1,12 @@
 """Published laws compared with this program: theory, its own parts, and a verdict.
 
-    laws.py       a law, its measurements and plots, and when a measurement fails
-    lineages.py   the study's loop on images without pixels
-    mnist.py      T1       a VAE on MNIST, through the real VAE
-    gaussian.py   T2       a Gaussian fitted to its own samples
-    survival.py   T3, T4   survival of a rare class
-    drift.py      T5, N_e  drift, and the population size estimated from it
-    regimes.py    T6, T7   real images in every training set; keeping all generations
-    curation.py   T9, T10  keeping the best of K; a detector of synthetic images
-    page.py       table, page and validation.json
+    laws.py        a law, its measurements and plots, and when a measurement fails
+    lineages.py    the study's loop on images without pixels
+    generators.py  T1, T2          a VAE on MNIST and a Gaussian, refitted to their own samples
+    drift.py       T3, T4, T5, N_e survival of a rare class; drift; effective population size
+    regimes.py     T6, T7          real images in every training set; keeping all generations
+    curation.py    T9, T10         keeping the best of K; a detector of synthetic images
+    page.py        table, page and validation.json
 
 A measurement that fails says that a part of this program does not do what the law says.
 """
@@ -28,13 +26,11 @@ from imgcollapse.core.device import choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.tools.validate.curation import Detection, Preference
-from imgcollapse.tools.validate.drift import Drift, EffectiveSize
-from imgcollapse.tools.validate.gaussian import SelfFittedGaussian
+from imgcollapse.tools.validate.drift import Drift, EffectiveSize, FirstExtinction, Survival
+from imgcollapse.tools.validate.generators import SelfFittedGaussian, ShumailovVAE
 from imgcollapse.tools.validate.laws import Law, LawContext, MnistTraining, Parts, Result
-from imgcollapse.tools.validate.mnist import ShumailovVAE
 from imgcollapse.tools.validate.page import summary, table, write
 from imgcollapse.tools.validate.regimes import Accumulation, RealShare
-from imgcollapse.tools.validate.survival import FirstExtinction, Survival
 
 __all__ = ["LAWS", "Parts", "Result", "summary", "table", "validate", "write"]
 

@@ -2,23 +2,67 @@
 
 files.py   hashes, tables, sources of the training images, counts of the census
 replay.py  runs a training step and a batch of samples again, and compares bit for bit
-result.py  the results, as a table and as lines
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from rich.table import Table
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
-from imgcollapse.tools.verify.files import check_files, check_lineages, check_page, check_tables
+from imgcollapse.tools.verify.files import (
+    Check,
+    check_files,
+    check_lineages,
+    check_page,
+    check_tables,
+)
 from imgcollapse.tools.verify.replay import check_replays
-from imgcollapse.tools.verify.result import Check, Verification
 
 __all__ = ["Check", "Verification", "verify"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of a run folder, or of a sweep's folder."""
+
+    path: Path
+    checks: Sequence[Check]
+
+    @property
+    def wrong(self) -> list[str]:
+        """All errors, each once."""
+        return list(dict.fromkeys(line for check in self.checks for line in check.wrong))
+
+    @property
+    def notes(self) -> list[str]:
+        """All notes, each once."""
+        return list(dict.fromkeys(line for check in self.checks for line in check.notes))
+
+    def table(self) -> Table:
+        """Returns a table with a row for each check."""
+        several = len({check.run for check in self.checks}) > 1
+        table = Table(*(["run"] if several else []), "check", "extent", "result")
+        before = None
+        for check in self.checks:
+            if before not in (None, check.run):
+                table.add_section()
+            named = [check.run.name if check.run != before else ""] if several else []
+            table.add_row(*named, check.name, check.extent, check.verdict)
+            before = check.run
+        return table
+
+    def summary(self) -> str:
+        """Returns the result in one line."""
+        if self.wrong:
+            return f"{self.path}: {len(self.wrong)} error{'s' * (len(self.wrong) > 1)}"
+        return f"{self.path}: every file is intact"
 
 
 def verify(

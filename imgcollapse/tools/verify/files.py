@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,36 @@ from imgcollapse.runs.lineage_dir import (
 )
 from imgcollapse.runs.run_dir import REPORT, Run
 from imgcollapse.runs.tables import csv
-from imgcollapse.tools.verify.result import Check
+
+
+@dataclass
+class Check:
+    """One check of one run.
+
+    Attributes:
+        name: of the check.
+        run: folder of the run.
+        extent: how much was checked, in words; empty where nothing could be.
+        wrong: a line for each error, with its fix.
+        notes: a line for each thing that a reader should know and that is no error.
+    """
+
+    name: str
+    run: Path
+    extent: str = ""
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The result in a word or two."""
+        if self.wrong:
+            return "wrong"
+        return "ok" if self.extent else "not replayed" if self.notes else "nothing to check"
+
+    def add_error(self, error: UserError | str) -> None:
+        """Adds a line to `wrong`."""
+        self.wrong.append(str(error))
 
 
 def check_files(run: Run, reporter: ProgressReporter) -> Check:

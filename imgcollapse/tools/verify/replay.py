@@ -24,7 +24,7 @@ from imgcollapse.generators.base import Model
 from imgcollapse.io.checkpoints import FIRST_STEP, CheckpointManager, StopAfterFirstStep
 from imgcollapse.runs.lineage_dir import MODEL, SAMPLES, TRAINING_SET, Lineage
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.tools.verify.result import Check
+from imgcollapse.tools.verify.files import Check
 from imgcollapse.training.context import RunContext
 
 UNREPEATABLE = ("retried", "micro_batch", "sample_batch")

@@ -1,4 +1,4 @@
-"""What a bench found, as tables for a terminal."""
+"""Tables of a bench's results for the console."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from imgcollapse import metrics
 from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
 
 
 def tables(report: Report) -> Iterator[Table | Text]:
-    """A line on the machine, then a table of each kind of finding that there is."""
+    """Yields a line on the machine, then a table of each kind of result that there is."""
     machine, peaks = report.machine, report.peak
     products = ", ".join(f"{name} {peak / 1e9:,.0f} GFLOP/s" for name, peak in peaks.items())
     yield Text(
@@ -32,7 +33,7 @@ def tables(report: Report) -> Iterator[Table | Text]:
 
 
 def comparisons(found: Sequence[Comparison]) -> Table:
-    """Rates, ratios with their spread over pairs, and what came of both sides."""
+    """Rates, ratios with their range over pairs, and the quality of both sides."""
     rows = _table("work", "here", "reference", "ratio", "promised")
     rows.caption = "units a second and ratios: medians over pairs measured in turns (their range)"
     for each in found:
@@ -40,7 +41,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         verdict = "[green]met" if each.ratio >= (each.target or 0) else "[bold red]MISSED"
         rows.add_row(
             f"[bold]{each.title}[/]\n{each.ours.name} ({each.chosen}) against "
-            f"{each.reference.name}\n[dim]{_beside(each)}",
+            f"{each.reference.name}\n[dim]{_details(each)}",
             f"{each.ours.median:,.0f}",
             f"{each.reference.median:,.0f}",
             f"{each.ratio:.2f}\n({low:.2f} to {high:.2f})",
@@ -50,8 +51,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
     return rows
 
 
-def _beside(found: Comparison) -> str:
-    """What stands beside a ratio."""
+def _details(found: Comparison) -> str:
     said = []
     if quality := found.quality:
         ours, theirs = (sum(side) / len(side) for side in (quality.ours, quality.reference))
@@ -83,17 +83,18 @@ def generations(found: Sequence[Generation]) -> Table:
     return rows
 
 
-QUALITY = ("fid", "kid", "precision", "recall")
-"""Columns that fit beside a solver's name and speed."""
-
-
 def solvers(found: Sequence[Solver]) -> Table:
-    """Quality against steps; what has no column here is in the JSON."""
-    rows = _table("sampler", "steps", "images/s", *QUALITY)
+    """Quality against steps, by the metrics that runs are compared by; all are in the JSON."""
+    infos = [
+        info
+        for info in metrics.metric_infos(metrics.MetricSettings())
+        if info.compared and any(info.name in each.metrics for each in found)
+    ]
+    rows = _table("sampler", "steps", "images/s", *(info.label for info in infos))
     for each in found:
         cells = []
-        for name in QUALITY:
-            value, low, high = each.metrics.get(name, (None, None, None))
+        for info in infos:
+            value, low, high = each.metrics.get(info.name, (None, None, None))
             spread = "" if low is None or high is None else f"\n[dim]{low:.2g} to {high:.2g}"
             cells.append("" if value is None else f"{value:.3g}{spread}")
         rows.add_row(each.name, str(each.steps), f"{each.rate:,.0f}", *cells)
@@ -101,7 +102,7 @@ def solvers(found: Sequence[Solver]) -> Table:
 
 
 def checks(found: Sequence[Check]) -> Table:
-    """Numbers with limits."""
+    """Values and their limits."""
     rows = _table("what", "is", "at most", "")
     for each in found:
         verdict = "[green]holds" if each.holds else "[bold red]MISSED"
