@@ -65,7 +65,7 @@ class Device:
             return
         filling: Any = torch.utils.deterministic
         filled, enabled, warns = (
-            filling.fill_uninitialized_memory,  # of no use: nothing here reads it
+            filling.fill_uninitialized_memory,  # nothing here reads what it fills
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         )

@@ -113,8 +113,8 @@ class Lineage:
         path = self.path / DIVERGED
         if not path.is_file():
             return None
-        mend = "remove it to train that generation again"
-        schemas.validate_diverged(path, ended := checksums.read_json(path, mend), mend)
+        fix = "remove it to train that generation again"
+        schemas.validate_diverged(path, ended := checksums.read_json(path, fix), fix)
         return ended
 
     @property
@@ -208,11 +208,11 @@ class Lineage:
         there = [p.name for p in self.path.iterdir() if re.fullmatch(r"gen_\d{3,}", p.name)]
         there.sort(key=lambda name: int(name.removeprefix("gen_")))
         if later := there[self.generations :]:
-            mend = f"restore it, or remove {later[0]} and all after it to train them again"
+            fix = f"restore it, or remove {later[0]} and all after it to train them again"
             if later[0] == lost.name:
-                raise UserError(f"{lost}: its {MANIFEST} is missing; {mend}")
+                raise UserError(f"{lost}: its {MANIFEST} is missing; {fix}")
             raise UserError(
-                f"{lost}: is missing but {later[0]}, which descends from it, is there; {mend}"
+                f"{lost}: is missing but {later[0]}, which descends from it, is there; {fix}"
             )
 
     def write_tables(self) -> None:
