@@ -10,7 +10,7 @@ flock from another container there. On another machine of a shared disk only the
 file decides: whoever wants the lock must see it unchanged for a time of their own monotonic clock.
 No clock of another machine and no file time is used.
 
-filelock's SoftFileLease fails tests/faults/test_lock.py: it takes over a lock file that it cannot
+filelock's SoftFileLease (4.3.1) promises less: it takes over a lock file that it cannot
 read after two seconds, and records neither the command nor the start of its owner, which our error
 message names. So the lock is our own.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,12 +31,12 @@ class Step:
     loss: float | None
 
 
-class MessageReporter:
+class MessageReporter(ABC):
     """A progress reporter of a worker, whose messages `SweepProgress.update` takes elsewhere."""
 
+    @abstractmethod
     def send(self, message: int | str | Step) -> None:
         """Sends a message to the process that shows the progress."""
-        raise NotImplementedError
 
     def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
         """Sends the generation; stops here if a signal has asked to."""
