@@ -146,11 +146,7 @@ class DDPM(Generator):
         return model
 
     def _train(
-        self,
-        model: DiffusionModel,
-        images: Images,
-        plan: TrainingConfig,
-        context: RunContext,
+        self, model: DiffusionModel, images: Images, plan: TrainingConfig, context: RunContext
     ) -> list[float]:
         if model.device.torch.type == "cuda" and self._fuses:
             context.checkpoints.add_metadata("fused", fusion_obstacle(model.device.torch) or "yes")

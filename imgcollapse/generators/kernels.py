@@ -180,13 +180,7 @@ def _add(one_at, other_at, bias_at, y_at, numbers, CHANNELS: tl.constexpr, SPAN:
 
 
 def _channel_sums(
-    x_at,
-    sums_at,
-    pixels,
-    channels,
-    STRETCH: tl.constexpr,
-    ROWS: tl.constexpr,
-    LANES: tl.constexpr,
+    x_at, sums_at, pixels, channels, STRETCH: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr
 ):
     first = tl.program_id(0).to(tl.int64) * STRETCH
     channel = tl.program_id(1) * LANES + tl.arange(0, LANES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 import torchmetrics
@@ -18,11 +18,12 @@ from imgcollapse.metrics.jackknife import hash_order
 
 if TYPE_CHECKING:
     from imgcollapse.metrics.registry import MetricSettings
-    from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 T = TypeVar("T")
 FLOOR, CHANCE = "_floor", "_chance"
 """Endings of the names of rows with a metric's floor, and its band under the null model."""
+SHARE, NONNEGATIVE = (0.0, 1.0), (0.0, math.inf)
+"""Limits of metrics."""
 Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 
@@ -101,13 +102,8 @@ class Metric(torchmetrics.Metric):
             cls.higher_is_better = cls.infos[0].higher_is_better
 
     @classmethod
-    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> Metric:
-        """The metric with the settings of a study; one without settings needs not override it.
-
-        Args:
-            settings: the study's.
-            codebook: the words of the study; None where it has none.
-        """
+    def configured(cls, settings: MetricSettings) -> Self:
+        """The metric with the settings of a study; one without settings need not override it."""
         return cls()
 
     def estimates(self) -> Mapping[str, Estimate]:
@@ -138,7 +134,7 @@ class Metric(torchmetrics.Metric):
         return None
 
     def ordered(self, rows: Tensor) -> Tensor:
-        """float64[N, D] rows in the order that `shuffle` says."""
+        """[N, D] rows in the order that `shuffle` says, then float64."""
         return hash_order(rows) if self.shuffle else rows
 
 
@@ -147,11 +143,9 @@ def has_no_parts() -> bool:
     return False
 
 
-class TwoSampleMetric(Metric):
-    """Base of metrics between two sets of features, each float64[N, D]."""
+class SampleMetric(Metric):
+    """Base of metrics of whole samples: every batch is kept, of the generated and the real side."""
 
-    inputs = "features"
-    two_sample = True
     real: list[Tensor]
     generated: list[Tensor]
 
@@ -161,17 +155,9 @@ class TwoSampleMetric(Metric):
         self.add_state("generated", default=[], dist_reduce_fx="cat")
         self._once: tuple[Tensor, Any] | None = None
 
-    def update(self, features: Tensor, real: bool) -> None:
-        """Take in float[N, D] features of real or of generated images."""
-        (self.real if real else self.generated).append(features.double())
-
-    def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
-        """The metric of two whole sets; `once` recognizes the real one if it comes again."""
-        self.reset()
-        self.distributed_available_fn = has_no_parts
-        self.update(generated, real=False)
-        self.real = [real]
-        return self.estimates()
+    def update(self, rows: Tensor, real: bool = False) -> None:
+        """Take in what `inputs` says of generated images, or of real ones if `two_sample`."""
+        (self.real if real else self.generated).append(rows)
 
     def once(self, function: Callable[[Tensor], T], real: Tensor) -> T:
         """A function of the real side, kept until another tensor comes."""
@@ -180,7 +166,7 @@ class TwoSampleMetric(Metric):
         return self._once[1]
 
     def both(self) -> tuple[Tensor, Tensor]:
-        """All real and all generated features, float[M, D] and float64[N, D]."""
+        """All real and all generated features, float[M, D] and float[N, D]."""
         parts = [_rows(state) for state in (self.real, self.generated)]
         width = next((part.shape[1] for part in parts if part is not None), 0)
         empty = torch.zeros(0, width, dtype=torch.float64, device=self.device)

@@ -25,24 +25,18 @@ _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 class Extractor(Component, ABC):
     """A fixed function from images to feature vectors.
 
-    Attributes:
-        supports_data_parallel: whether `features` divides its work among the processes of the
-            current group; otherwise only the first process computes them.
+    `supports_data_parallel` says whether `features` divides its work among the processes of the
+    current group; otherwise only the first process computes them.
     """
 
     supports_data_parallel: ClassVar[bool] = False
 
     @abstractmethod
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
-        """The features of N images.
+        """The features of uint8[N, C, H, W] images, gray or RGB: float32[N, D] on the CPU.
 
-        Args:
-            pixels: uint8[N, C, H, W], gray or RGB.
-            oracle: float32[N, E], the features that the study's oracle sees.
-            device: where networks run.
-
-        Returns:
-            float32[N, D] on the CPU.
+        `oracle` has the features that the study's oracle sees, float32[N, E]; networks run on
+        `device`.
 
         Raises:
             UserError: the weights are not there, or not what they should be.
@@ -50,11 +44,7 @@ class Extractor(Component, ABC):
 
     @abstractmethod
     def identity(self, oracle: str) -> str:
-        """Kind, hash of the weights (12 digits of their sha256) and resizing, in one line.
-
-        Args:
-            oracle: sha256 of the study's oracle.
-        """
+        """Kind, 12 digits of the weights' sha256 and resizing, given that of the oracle."""
 
 
 class OracleFeatures(Extractor):
@@ -78,11 +68,7 @@ class Network(Extractor, ABC):
 
     @abstractmethod
     def source(self) -> PretrainedWeights:
-        """Its weights.
-
-        Raises:
-            UserError: they are not there.
-        """
+        """Its weights; raises `UserError` where they are not there."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -126,11 +112,7 @@ class Prepare(nn.Module):
     """Bytes => what ImageNet networks were trained on: resized, standardized by channel."""
 
     def __init__(self, size: int, mode: Literal["bilinear", "bicubic"]) -> None:
-        """
-        Args:
-            size: pixels of a side after resizing.
-            mode: of interpolation, antialiased.
-        """
+        """Resizes sides to `size` pixels, antialiased."""
         super().__init__()
         self.size, self.mode = size, mode
 

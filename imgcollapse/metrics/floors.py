@@ -25,13 +25,7 @@ class FloorCache:
     def get(
         self, key: Key, metric: str, compute: Callable[[], Mapping[str, Estimate]]
     ) -> Estimate | None:
-        """The floor of a metric; None where it is defined in no halving.
-
-        Args:
-            key: its class and n.
-            metric: its name.
-            compute: gives the floors of all metrics at this key.
-        """
+        """The floor of a metric; `compute` gives all at this key. None where no halving defines it."""
         found = self._found.setdefault(key, {})
         if metric not in found:
             found |= compute()
@@ -40,12 +34,10 @@ class FloorCache:
     def load(
         self, rows: Iterable[Mapping[str, Any]], features: str, labels: Mapping[str, int | None]
     ) -> None:
-        """Take over the floors in rows of metrics.csv.
+        """Take over the floors in rows of metrics.csv, made by the same software on the same
+        machine.
 
-        Args:
-            rows: made before, by the same software on the same machine.
-            features: what saw the images; rows by anything else are left out.
-            labels: numbers of the classes by name.
+        Rows by other `features`, or of other classes than the `labels` by name, are left out.
         """
         for row in rows:
             ours = row["features"] == features and row["class"] in labels
@@ -58,13 +50,9 @@ class FloorCache:
 def halvings(
     metrics: Sequence[tuple[Metric, Tensor]], n: int, seed: Seed, splits: int
 ) -> dict[str, Estimate]:
-    """Floors by name: mean, 2.5% and 97.5% points over random halvings.
+    """Floors by name: mean, 2.5% and 97.5% points over `splits` random halvings, n images a side.
 
-    Args:
-        metrics: each with the real images, in the form that its `update` takes; all of one length.
-        n: images on each side.
-        seed: names the halvings.
-        splits: how many.
+    Each metric comes with the real images, in the form its `update` takes, all of one length.
     """
     found: dict[str, list[float]] = {}
     for metric, _ in metrics:
@@ -101,12 +89,7 @@ def rows_of(
 ) -> Iterator[dict[str, Any]]:
     """Rows of metrics.csv: each value, followed by its floor and its band under the null model.
 
-    Args:
-        row: the columns that are the same in all of them.
-        infos: the metrics, in order.
-        values: by name.
-        floor: by name; asked for where the value is defined.
-        chance: bands, by name.
+    `row` has the columns that all share; `floor` is asked where a value is defined.
     """
     for info in infos:
         value = values[info.name]

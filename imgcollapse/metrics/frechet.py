@@ -11,7 +11,6 @@ arXiv:1911.07023. Here both sides are taken at the same n, so the bias of both g
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -24,7 +23,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
+from imgcollapse.metrics.base import NONNEGATIVE, MetricInfo, SampleMetric
 
 (_SYRK,) = get_blas_funcs(("syrk",), dtype=np.float64)
 (_SYGST,) = get_lapack_funcs(("sygst",), dtype=np.float64)
@@ -36,11 +35,8 @@ TOO_FEW = "a covariance needs two images on each side"
 class Gaussian:
     """Mean and covariance of n >= 2 features, unbiased; its factor is computed once.
 
-    Attributes:
-        mean: float64[D].
-        deviations: float64[n, D] centered features over sqrt(n - 1), kept where n <= D: the
-            covariance is then of low rank and never written out unless asked for.
-        full: float64[D, D] covariance where n > D.
+    Where n <= D the centered features over sqrt(n - 1), `deviations`, are kept, float64[n, D]: the
+    covariance is of low rank and never written out unless asked for. Else it is `full`.
     """
 
     mean: Tensor
@@ -117,9 +113,8 @@ def _product_spectrum(real: Gaussian, generated: Gaussian) -> Tensor:
     if small or factor.shape[1] < len(factor) or bool(factor.triu(1).any()):
         return torch.linalg.eigvalsh(factor.T @ generated.covariance @ factor)
     # LAPACK forms Lᵀ C L in a quarter of the operations of two products.
-    product, _ = _SYGST(
-        generated.covariance.cpu().numpy().T, factor.cpu().numpy(), itype=2, lower=1
-    )
+    sides = generated.covariance.cpu().numpy().T, factor.cpu().numpy()
+    product, _ = _SYGST(*sides, itype=2, lower=1)
     return torch.linalg.eigvalsh(torch.from_numpy(product))
 
 
@@ -166,7 +161,7 @@ def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
     return value, float(moves.std() / n**0.5)
 
 
-class FrechetDistance(TwoSampleMetric):
+class FrechetDistance(SampleMetric):
     """Fréchet distance of streamed features: FID, where the features are Inception's.
 
     |m_r - m_g|^2 + tr C_r + tr C_g - 2 tr (C_r C_g)^{1/2}, Heusel et al. 2017, arXiv:1706.08500.
@@ -189,12 +184,14 @@ class FrechetDistance(TwoSampleMetric):
             "FID",
             "FID to real images",
             higher_is_better=False,
-            limits=(0.0, math.inf),
+            limits=NONNEGATIVE,
             per_class=True,
             compared=True,
             sentinel="above-floor",
         ),
     )
+    inputs = "features"
+    two_sample = True
     real_moments: list[Tensor]
     generated_moments: list[Tensor]
 
@@ -203,19 +200,19 @@ class FrechetDistance(TwoSampleMetric):
         self.add_state("real_moments", default=[], dist_reduce_fx="cat")
         self.add_state("generated_moments", default=[], dist_reduce_fx="cat")
 
-    def update(self, features: Tensor, real: bool) -> None:
-        """Take in float[N, D] features of real or of generated images."""
-        super().update(features, real)
+    def update(self, rows: Tensor, real: bool = False) -> None:
+        """Take in float[N, D] features of generated, or of real images."""
+        super().update(rows, real)
         if self.interval:
             return
-        rows = self.real if real else self.generated
+        kept = self.real if real else self.generated
         moments = self.real_moments if real else self.generated_moments
         if not moments:  # so that every process that has images has a tensor to send
-            moments.append(_moments(rows[0][:0]))
+            moments.append(_moments(rows[:0]))
         # A single batch is kept: its covariance, from centered features, is more exact.
-        if len(rows) > 1 and sum(map(len, rows)) > features.shape[1]:
-            moments[0] = moments[0] + _moments(torch.cat(rows))
-            rows[:] = [rows[0][:0]]
+        if len(kept) > 1 and sum(map(len, kept)) > rows.shape[1]:
+            moments[0] = moments[0] + _moments(torch.cat(kept))
+            kept[:] = [rows[:0]]
 
     def compute(self) -> Estimate:
         """The distance, with its 95% interval where `interval` is set; the real side is fixed."""
@@ -239,7 +236,7 @@ class FrechetDistance(TwoSampleMetric):
 
 def _moments(features: Tensor) -> Tensor:
     """The sum of (1, x)ᵀ(1, x) over float64[n, D] features x: float64[1, D + 1, D + 1]."""
-    rows = F.pad(features, (1, 0), value=1.0)
+    rows = F.pad(features.double(), (1, 0), value=1.0)
     return (rows.T @ rows)[None]
 
 
@@ -259,15 +256,10 @@ PER_DIMENSION = 2
 
 
 def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Estimate:
-    """Extrapolate the distance of float64[m, D] and float64[n, D] features in random order.
+    """Extrapolate the distance of float[m, D] and float[n, D] features in random order.
 
     The standard error joins the regression's error of the intercept and the sampling error of both
     sides at full n: the sizes share their images, so the first alone would be too small.
-
-    Args:
-        real: float[m, D].
-        generated: float[n, D].
-        interval: whether to compute the interval too.
     """
     n, width = min(len(real), len(generated)), generated.shape[1]
     smallest = max(PER_DIMENSION * width, 2)
@@ -286,14 +278,12 @@ def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Esti
     residual = values - values.mean() - slope * off
     scatter = residual.square().sum() / (POINTS - 2)
     regression = scatter * (1 / POINTS + x.mean().square() / (off @ off))
-    sampling = sum(
-        _standard_error(one[:n], other[:n]) ** 2
-        for one, other in ((real, generated), (generated, real))
-    )
+    sides = (real[:n], generated[:n]), (generated[:n], real[:n])
+    sampling = sum(influence(Gaussian.of(one), other)[1] ** 2 for one, other in sides)
     return t_interval(value, float(regression + sampling) ** 0.5)
 
 
-class FrechetInfinity(TwoSampleMetric):
+class FrechetInfinity(SampleMetric):
     """`fid_infinity` of streamed features; equal n on both sides, the rest is left out.
 
     The intercept of a line through (1/n, Fréchet distance at n): Chong & Forsyth 2020,
@@ -320,15 +310,12 @@ class FrechetInfinity(TwoSampleMetric):
             draws_floor=False,
         ),
     )
+    inputs = "features"
+    two_sample = True
 
     def compute(self) -> Estimate:
         """The extrapolated distance with its 95% interval."""
         return fid_infinity(*self.both(), interval=self.interval)
-
-
-def _standard_error(real: Tensor, generated: Tensor) -> float:
-    _, error = influence(Gaussian.of(real), generated)
-    return error
 
 
 def _between(real: Tensor, generated: Tensor, n: int, point: int, size: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -43,11 +45,17 @@ def without_blocks(n: int) -> list[Tensor]:
     return [rows[rows % BLOCKS != block] for block in range(BLOCKS)]
 
 
+def jackknife_variance(without: Tensor) -> float:
+    """(G - 1)/G sum (t_b - mean t)^2 of float64[G] values that each leave out a part.
+
+    Busing, Meijer & van der Leeden 1999, doi:10.1023/A:1008800423698, equation 5.
+    """
+    return float((len(without) - 1) * without.var(correction=0))
+
+
 def jackknife(value: float, without: Tensor, span: tuple[float, float]) -> Estimate:
     """A value and float64[BLOCKS], the same without each block => its 95% interval.
 
-    Variance (G - 1)/G sum (t_b - mean t)^2: Busing, Meijer & van der Leeden 1999, equation 5. A
-    value that no block changes gets no interval.
+    A value that no block changes gets no interval.
     """
-    error = ((BLOCKS - 1) * without.var(correction=0)).sqrt()
-    return t_interval(value, float(error), BLOCKS - 1, span)
+    return t_interval(value, math.sqrt(jackknife_variance(without)), BLOCKS - 1, span)

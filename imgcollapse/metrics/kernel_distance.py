@@ -7,39 +7,37 @@ arXiv:1611.04488, equation 5, here for sides of any size and without pairing the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
+from imgcollapse.metrics.base import MetricInfo, SampleMetric
 
 _BLOCK = 1 << 19
 """Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
 
 
-@dataclass(frozen=True)
-class Gram:
+class Gram(NamedTuple):
     """Sums over a kernel matrix float64[n, m]; over pairs i != j where both sides are one set."""
 
     rows: Tensor
     columns: Tensor
     squares: float
-
-    @property
-    def total(self) -> float:
-        """The sum of all."""
-        return float(self.rows.sum())
+    total: float
 
 
 def gram(x: Tensor, y: Tensor | None = None) -> Gram:
     """Take the sums over float[n, D], or between them and float[m, D], block by block."""
     other = x if y is None else y
     # x.y / D + 1 as one product of vectors that are longer by one.
-    x, other = _and_one(x.double() / x.shape[1]), _and_one(other.double())
+    x, other = (
+        F.pad(x.double() / x.shape[1], (0, 1), value=1.0),
+        F.pad(other.double(), (0, 1), value=1.0),
+    )
     rows, columns, squares = [], torch.zeros_like(other[:, 0]), 0.0
     step = max(1, _BLOCK // max(1, len(other)))
     for start in range(0, len(x), step):
@@ -51,11 +49,8 @@ def gram(x: Tensor, y: Tensor | None = None) -> Gram:
             columns += block.sum(0)
         flat = block.flatten()
         squares += float(flat @ flat)
-    return Gram(torch.cat(rows), torch.cat(rows) if y is None else columns, squares)
-
-
-def _and_one(x: Tensor) -> Tensor:
-    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    sums = torch.cat(rows)
+    return Gram(sums, sums if y is None else columns, squares, float(sums.sum()))
 
 
 def kid(
@@ -63,13 +58,7 @@ def kid(
 ) -> Estimate:
     """Kernel distance of float[m, D] and float[n, D] features with its 95% interval.
 
-    The interval carries the sampling of both sides.
-
-    Args:
-        real: float[m, D].
-        generated: float[n, D].
-        interval: whether to compute the interval too.
-        within: `gram(real)`, where it is known already.
+    The interval carries the sampling of both sides. `within` is `gram(real)`, where known already.
     """
     m, n = len(real), len(generated)
     if min(m, n) < 2:
@@ -96,7 +85,7 @@ def kid(
     return t_interval(value, error if error > 1e-12 * scale else 0.0)
 
 
-class KernelDistance(TwoSampleMetric):
+class KernelDistance(SampleMetric):
     """Kernel distance of streamed features: KID, where the features are Inception's.
 
     The unbiased squared maximum mean discrepancy under (x·y / D + 1)^3: Bińkowski et al. 2018,
@@ -120,7 +109,8 @@ class KernelDistance(TwoSampleMetric):
             compared=True,
         ),
     )
-    higher_is_better = False
+    inputs = "features"
+    two_sample = True
 
     def compute(self) -> Estimate:
         """The distance with its 95% interval."""

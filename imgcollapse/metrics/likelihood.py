@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, t_interval, undefined
-from imgcollapse.metrics.base import Metric, MetricInfo
+from imgcollapse.metrics.base import NONNEGATIVE, MetricInfo, SampleMetric
 
 
-class BitsPerDim(Metric):
+class BitsPerDim(SampleMetric):
     """Mean code length of held-out real images under a model, with its 95% interval.
 
     The cross-entropy of the model; perplexity per dimension is 2 to the power of it. The interval
@@ -31,27 +29,16 @@ class BitsPerDim(Metric):
             "bits per dimension",
             "Bits per dimension of held-out real images",
             higher_is_better=False,
-            limits=(0.0, math.inf),
+            limits=NONNEGATIVE,
             has_floor=False,
         ),
     )
     inputs = "bits"
-    bits: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("bits", default=[], dist_reduce_fx="cat")
-
-    def update(self, bits: Tensor) -> None:
-        """Take in float64[N], bits per dimension of each image."""
-        self.bits.append(bits)
 
     def compute(self) -> Estimate:
         """The mean with its 95% interval."""
-        bits = dim_zero_cat(self.bits)
+        bits = dim_zero_cat(self.generated)
         n = len(bits)
         if n > 1:
-            return t_interval(
-                float(bits.mean()), float(bits.std()) / n**0.5, n - 1, (0, float("inf"))
-            )
+            return t_interval(float(bits.mean()), float(bits.std()) / n**0.5, n - 1, NONNEGATIVE)
         return Estimate(float(bits)) if n else undefined("there are no held-out images")

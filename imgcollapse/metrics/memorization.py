@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from scipy.stats import betabinom
@@ -20,11 +20,10 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
-from imgcollapse.metrics.base import Metric, MetricInfo
+from imgcollapse.metrics.base import SHARE, MetricInfo, SampleMetric
 
 if TYPE_CHECKING:
     from imgcollapse.metrics.registry import MetricSettings
-    from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 _BLOCK = 1 << 22
 
@@ -44,10 +43,8 @@ def nearest(pixels: Tensor, training: Tensor) -> Tensor:
 class Copies:
     """Thresholds of distance below which a sample counts as memorized.
 
-    Attributes:
-        held_out: float64[M], squared distances of held-out real images to their nearest training
-            image.
-        quantile: share of real images that may be called memorized.
+    Of `held_out` real images, float64[M], squared distances to their nearest training image, a
+    share of `quantile` may be called memorized.
     """
 
     held_out: Tensor
@@ -82,7 +79,7 @@ class Copies:
         return Estimate(j / (j + rest), float(low), float(high))
 
 
-class MemorizedShare(Metric):
+class MemorizedShare(SampleMetric):
     """Memorized share of streamed images, given as distances to their nearest training image.
 
     The share of samples that lie nearer to a training image than all but a `quantile` of held-out
@@ -105,7 +102,7 @@ class MemorizedShare(Metric):
             "memorized share",
             "Memorized share of samples",
             higher_is_better=False,
-            limits=(0.0, 1.0),
+            limits=SHARE,
             per_class=True,
             shows_real=False,
         ),
@@ -113,28 +110,16 @@ class MemorizedShare(Metric):
     inputs = "nearest"
     two_sample = True
     equal_n = False  # it has no bias that falls with n
-    held_out: list[Tensor]
-    generated: list[Tensor]
 
     def __init__(self, quantile: float = 0.01, **kwargs: Any) -> None:
-        """
-        Args:
-            quantile: share of real images that may be called memorized.
-            kwargs: torchmetrics' own.
-        """
+        """`quantile` is the share of real images that may be called memorized."""
         super().__init__(**kwargs)
         self.quantile = quantile
-        self.add_state("held_out", default=[], dist_reduce_fx="cat")
-        self.add_state("generated", default=[], dist_reduce_fx="cat")
 
     @classmethod
-    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> MemorizedShare:
+    def configured(cls, settings: MetricSettings) -> Self:
         """With the study's `memorized_quantile`."""
         return cls(settings.memorized_quantile)
-
-    def update(self, distances: Tensor, real: bool) -> None:
-        """Take in `nearest` of held-out real, or of generated images: float64[N]."""
-        (self.held_out if real else self.generated).append(distances)
 
     def compute(self) -> Estimate:
         """The share with its 95% interval."""
@@ -145,4 +130,4 @@ class MemorizedShare(Metric):
         return {self.infos[0].name: self._copies().expected(n)}
 
     def _copies(self) -> Copies:
-        return Copies(dim_zero_cat(self.held_out), self.quantile)
+        return Copies(dim_zero_cat(self.real), self.quantile)

@@ -6,10 +6,9 @@ coverage: Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4. A ball holds i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,12 +21,11 @@ from imgcollapse.core.estimate import (
     undefined,
     wilson_interval,
 )
-from imgcollapse.metrics.base import MetricInfo, TwoSampleMetric
+from imgcollapse.metrics.base import NONNEGATIVE, SHARE, MetricInfo, SampleMetric
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 
 if TYPE_CHECKING:
     from imgcollapse.metrics.registry import MetricSettings
-    from imgcollapse.metrics.vocabulary.codebook import Codebook
 
 NAMES = ("precision", "recall", "density", "coverage")
 _BLOCK = 1 << 19
@@ -64,11 +62,7 @@ def reach(real: Tensor, k: int) -> Tensor:
 
 
 def prdc(
-    real: Tensor,
-    generated: Tensor,
-    k: int,
-    reaches: Tensor | None = None,
-    interval: bool = True,
+    real: Tensor, generated: Tensor, k: int, reaches: Tensor | None = None, interval: bool = True
 ) -> dict[str, Estimate]:
     """The four metrics by name with 95% intervals, the real side fixed.
 
@@ -102,7 +96,11 @@ def prdc(
     return answers
 
 
-class PrecisionRecall(TwoSampleMetric):
+def _info(name: str, title: str, limits: tuple[float, float] = SHARE, **rest: Any) -> MetricInfo:
+    return MetricInfo(name, name, title, True, limits, per_class=True, **rest)
+
+
+class PrecisionRecall(SampleMetric):
     """Precision, recall, density and coverage of streamed features.
 
     Shares of images inside the other side's balls, which reach out to the k-th neighbor:
@@ -117,59 +115,26 @@ class PrecisionRecall(TwoSampleMetric):
     """
 
     infos: ClassVar = (
-        MetricInfo(
-            "precision",
-            "precision",
-            "Precision and recall",
-            higher_is_better=True,
-            limits=(0.0, 1.0),
-            per_class=True,
-            own_title="Precision",
-            full_axis=True,
-        ),
-        MetricInfo(
-            "recall",
-            "recall",
-            "Precision and recall",
-            higher_is_better=True,
-            limits=(0.0, 1.0),
-            per_class=True,
+        _info("precision", "Precision and recall", own_title="Precision", full_axis=True),
+        _info(
+            *("recall", "Precision and recall"),
             compared=True,
             own_title="Recall of real images",
             full_axis=True,
         ),
-        MetricInfo(
-            "density",
-            "density",
-            "Density and coverage",
-            higher_is_better=True,
-            limits=(0.0, math.inf),
-            per_class=True,
-            own_title="Density",
-        ),
-        MetricInfo(
-            "coverage",
-            "coverage",
-            "Density and coverage",
-            higher_is_better=True,
-            limits=(0.0, 1.0),
-            per_class=True,
-            own_title="Coverage",
-        ),
+        _info("density", "Density and coverage", limits=NONNEGATIVE, own_title="Density"),
+        _info("coverage", "Density and coverage", own_title="Coverage"),
     )
-    higher_is_better = True
+    inputs = "features"
+    two_sample = True
 
     def __init__(self, k: int = 5, **kwargs: Any) -> None:
-        """
-        Args:
-            k: the neighbor a ball reaches out to.
-            kwargs: torchmetrics' own.
-        """
+        """`k` is the neighbor that a ball reaches out to."""
         super().__init__(**kwargs)
         self.k = k
 
     @classmethod
-    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> PrecisionRecall:
+    def configured(cls, settings: MetricSettings) -> Self:
         """With the study's `neighbours`."""
         return cls(settings.neighbours)
 
@@ -231,8 +196,7 @@ def _recalled(apart: Tensor, radii: Tensor, runs: Sequence[slice]) -> Tensor:
 def _radii(x: Tensor, k: int, runs: Sequence[slice]) -> Tensor:
     """Squared distance to the k-th nearest other image, and the same without each run of rows.
 
-    Returns:
-        float64[1 + runs, n]; an image that is itself left out has no ball, -1.
+    float64[1 + runs, n]; an image that is itself left out has no ball, -1.
     """
     number, parts = torch.zeros(len(x), dtype=torch.int64, device=x.device), []
     for b, run in enumerate(runs):

@@ -35,12 +35,10 @@ from imgcollapse.metrics.features import (
 
 
 class BackboneFeatures(Network):
-    """The layer before the class scores of a resnet, resnext or regnet.
+    """The layer before the class scores of `name`, a resnet, resnext or regnet of torchvision.
 
-    Attributes:
-        name: a torchvision classification model of these families.
-        weights: a file with its state dict; none means torch.hub's cache. Never downloaded.
-        size: images are resized to this many pixels before they are shown.
+    Images are resized to `size` pixels. `weights` is a file with the state dict; without one, it is
+    torch.hub's cache. Never downloaded.
     """
 
     kind: Literal["backbone"] = "backbone"
@@ -89,9 +87,8 @@ _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_NAM
 class InceptionFeatures(Network):
     """2,048 features of the 2015 TensorFlow Inception as torch-fidelity rebuilt it.
 
-    Attributes:
-        weights: a file with its state dict; none means torch.hub's cache. Never downloaded.
-        sha256: what the file must hash to.
+    `weights` is a file with the state dict that hashes to `sha256`; without one, it is torch.hub's
+    cache. Never downloaded.
     """
 
     kind: Literal["inception"] = "inception"
@@ -157,11 +154,9 @@ _LAYERS_AND_HEADS = {"vits14": (12, 6), "vitb14": (12, 12), "vitl14": (24, 16)}
 class DINOv2Features(Network):
     """The normalized class token of a DINOv2 vision transformer, D = 384, 768 or 1024.
 
-    Attributes:
-        name: vits14, vitb14 or vitl14, the versions without registers.
-        weights: a file with the published state dict; none means torch.hub's cache. Never
-            downloaded.
-        size: images are resized to this many pixels, a multiple of 14.
+    `name` is a version without registers; images are resized to `size` pixels, a multiple of 14.
+    `weights` is a file with the published state dict; without one, it is torch.hub's cache. Never
+    downloaded.
     """
 
     kind: Literal["dinov2"] = "dinov2"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
@@ -30,7 +29,15 @@ from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.components import import_class
 from imgcollapse.core.estimate import Estimate, undefined
-from imgcollapse.metrics.base import CHANCE, FLOOR, Inputs, Metric, MetricInfo, has_no_parts
+from imgcollapse.metrics.base import (
+    CHANCE,
+    FLOOR,
+    Inputs,
+    Metric,
+    MetricInfo,
+    SampleMetric,
+    has_no_parts,
+)
 from imgcollapse.metrics.features import OracleFeatures
 from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife, without_blocks
@@ -57,10 +64,8 @@ BUILT_IN: tuple[type[Metric], ...] = (
 )
 
 
-class ImageMetric(Metric):
+class ImageMetric(SampleMetric):
     """A torchmetrics metric of images, with a delete-a-block jackknife interval.
-
-    Busing, Meijer & van der Leeden 1999, doi:10.1023/A:1008800423698.
 
     >>> import torch
     >>> from torchmetrics.image import TotalVariation
@@ -71,21 +76,15 @@ class ImageMetric(Metric):
     """
 
     wraps: ClassVar[type[torchmetrics.Metric]]
-    images: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inner = self.wraps()
-        self.inner.distributed_available_fn = has_no_parts  # `images` comes from all processes
-        self.add_state("images", default=[], dist_reduce_fx="cat")
-
-    def update(self, images: Tensor) -> None:
-        """Take in float32[N, C, H, W] images in [0, 1]."""
-        self.images.append(images)
+        self.inner.distributed_available_fn = has_no_parts  # images come from all processes
 
     def compute(self) -> Estimate:
         """The value of all images, with its 95% interval from 20 images on."""
-        images = dim_zero_cat(self.images)
+        images = dim_zero_cat(self.generated)
         if not len(images):
             return undefined("needs an image")
         images = self.ordered(images.flatten(1)).to(images.dtype).view(images.shape)
@@ -124,11 +123,7 @@ def wrapped(metric: type[torchmetrics.Metric]) -> type[Metric]:
 
 
 def import_metric(path: str) -> type[Metric]:
-    """The metric class at an import path `module:Class`; one of torchmetrics is wrapped.
-
-    Raises:
-        PydanticCustomError: there is none, or it does not take images.
-    """
+    """The metric class at an import path `module:Class`; one of torchmetrics is wrapped."""
     found = import_class(path, torchmetrics.Metric)
     if issubclass(found, Metric):
         if not found.infos:
@@ -146,21 +141,15 @@ def import_metric(path: str) -> type[Metric]:
 
 
 def checked_metrics(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Import paths of metrics whose names can stand in metrics.csv.
-
-    Raises:
-        PydanticCustomError: one cannot be imported, or its name is taken or not a name.
-    """
+    """Import paths of metrics whose names can stand in metrics.csv; refuses others."""
     taken = {info.name for metric in BUILT_IN for info in metric.infos}
     for path in paths:
         for name in (info.name for info in import_metric(path).infos):
+            why = "there is a metric {name} already" if name in taken else ""
             if not _NAME.fullmatch(name) or name.endswith((FLOOR, CHANCE)):
-                why = "is not a name: use a to z, 0 to 9 and _, and no ending of ours"
-                raise PydanticCustomError("metric", "{name} {why}", {"name": name, "why": why})
-            if name in taken:
-                raise PydanticCustomError(
-                    "metric", "there is a metric {name} already", {"name": name}
-                )
+                why = "{name} is not a name: use a to z, 0 to 9 and _, and no ending of ours"
+            if why:
+                raise PydanticCustomError("metric", why, {"name": name})
             taken.add(name)
     return paths
 
@@ -199,16 +188,14 @@ class MetricSettings(BaseModel):
 
 
 def study_metrics(settings: MetricSettings, *inputs: Inputs) -> list[type[Metric]]:
-    """The metrics of a study in display order, built-in ones first.
+    """The metrics of a study in display order, built-in ones first; of `inputs` alone if there are
+    any.
 
-    Args:
-        settings: the study's; metrics of words are left out where it has no vocabulary.
-        inputs: only metrics that take these; none gives all of them.
+    Metrics of words are left out where the study has no vocabulary.
     """
-    own = [import_metric(path) for path in settings.also]
     return [
         metric
-        for metric in (*BUILT_IN, *own)
+        for metric in (*BUILT_IN, *map(import_metric, settings.also))
         if (not inputs or metric.inputs in inputs)
         and (settings.vocabulary is not None or metric.inputs != "words")
     ]
@@ -216,5 +203,4 @@ def study_metrics(settings: MetricSettings, *inputs: Inputs) -> list[type[Metric
 
 def metric_infos(settings: MetricSettings) -> tuple[MetricInfo, ...]:
     """Descriptions of every metric that a study may measure, in display order."""
-    metrics: Sequence[type[Metric]] = study_metrics(settings)
-    return tuple(info for metric in metrics for info in metric.infos)
+    return tuple(info for metric in study_metrics(settings) for info in metric.infos)

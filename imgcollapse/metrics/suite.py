@@ -23,33 +23,18 @@ from imgcollapse.metrics.memorization import nearest
 from imgcollapse.metrics.registry import BUILT_IN, MetricSettings, study_metrics
 
 COLUMNS = (
-    "generation",
-    "class",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "reference_n",
-    "features",
-    "note",
+    *("generation", "class", "metric", "value", "low", "high"),
+    *("n", "reference_n", "features", "note"),
 )
-
-
 _NO_IMAGES = "the images themselves are not there"
 
 
 def metric_row(
     generation: int, metric: str, value: Estimate, n: int, features: str = ""
 ) -> dict[str, Any]:
-    """A metric of a whole generation as a row with the keys `COLUMNS`.
+    """A metric of a whole generation, over n images, as a row with the keys `COLUMNS`.
 
-    Args:
-        generation: its number.
-        metric: its name.
-        value: the metric's answer.
-        n: images it is over.
-        features: what saw the images, where anything but their pixels was looked at.
+    `features` names what saw the images, where anything but their pixels was looked at.
     """
     named = {"generation": generation, "class": "", "metric": metric, "features": features}
     return named | {"n": n, "reference_n": 0} | value._asdict()
@@ -58,19 +43,16 @@ def metric_row(
 def likelihood_rows(
     generation: int, bits: Tensor, dimensions: str, settings: MetricSettings
 ) -> list[dict[str, Any]]:
-    """Rows of the metrics of a model's likelihood.
+    """Rows of the metrics of a model's likelihood, from float64[N] bits per dimension of real
+    images.
 
-    Args:
-        generation: of the model.
-        bits: float64[N], bits per dimension of each held-out real image.
-        dimensions: what they are bits of; values compare where it is the same.
-        settings: the study's.
+    `dimensions` says what they are bits of: values compare where it is the same.
     """
     n = len(bits)
     return [
         metric_row(generation, name, value, n, dimensions) | {"reference_n": n}
         for metric in study_metrics(settings, "bits")
-        for name, value in metric.configured(settings, None).between(bits[:0], bits).items()
+        for name, value in metric.configured(settings).between(bits[:0], bits).items()
     ]
 
 
@@ -89,8 +71,7 @@ class RealReference:
         extractor: the identity of what made the features.
         reference_pixels: uint8[M, C, H, W], or none: then metrics of pixels are undefined.
         training_pixels: uint8[L, C, H, W], or none.
-        distances: float64[M], squared, of the reference images to the nearest training image; none
-            computes them when they are needed.
+        distances: float64[M], `nearest` of the reference images; none computes them when needed.
     """
 
     features: Tensor
@@ -121,11 +102,14 @@ class RealReference:
         counted: Tensor,
         classes: Sequence[str],
     ) -> Iterator[dict[str, Any]]:
-        """All metrics of one generation, for all samples and for each class.
+        """All metrics of one generation, for all samples and for each class, with the keys
+        `COLUMNS`.
 
         Most metrics are between n generated and n reference images, n being the smallest of the two
         sets and the training set: so there are always the 2 n real images that a floor takes, and n
-        for all classes together is the same in every generation.
+        for all classes together is the same in every generation. A metric that is defined is
+        followed by its floor, `<metric>_floor`: the mean and the central 95% over random halvings
+        of the real images. One that is not has no value, and a note that says why.
 
         Args:
             generation: its number.
@@ -133,15 +117,9 @@ class RealReference:
             pixels: uint8[N, C, H, W].
             counted: int16[N], the class the oracle names, or -1.
             classes: K names.
-
-        Yields:
-            Rows with the keys `COLUMNS`. A metric that is defined is followed by its floor,
-            `<metric>_floor`: the mean and the central 95% over random halvings of the real images.
-            One that is not has no value, and a note that says why.
         """
         samples = {"features": features, "images": pixels, "nearest": self._nearest(pixels)}
-        names = enumerate(classes if self.settings.per_class else ())
-        for label, name in [(None, ""), *names]:
+        for label, name in [(None, ""), *enumerate(classes if self.settings.per_class else ())]:
             row = {"generation": generation, "class": name, "features": self.extractor}
             for metric in self._metrics:
                 if label is None or any(info.per_class for info in metric.infos):
@@ -151,20 +129,14 @@ class RealReference:
                     yield from self._rows(row, label, metric, generated)
 
     def floor(self, label: int | None, n: int, metric: str) -> Estimate | None:
-        """A metric between two disjoint sets of n real images of a class, or of all.
-
-        Returns:
-            Mean, 2.5% and 97.5% points over the halvings.
-        """
+        """A metric between two disjoint sets of n real images of a class, or of all."""
         own = metric in self._own
         return self._floors.get((label, n), metric, lambda: self._halved(label, n, own))
 
     def load_cached(self, rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> None:
         """Take over the floors in rows that this study has had before, but not of users' metrics.
 
-        Args:
-            rows: what `rows` gave then, by the same software on the same machine.
-            classes: K names.
+        `rows` gave them, by the same software on the same machine.
         """
         labels = {"": None, **{name: label for label, name in enumerate(classes)}}
         known = (row for row in rows if row["metric"].removesuffix(FLOOR) not in self._own)
@@ -211,7 +183,7 @@ class RealReference:
         return halvings(metrics, n, self.seed / str(label), self.settings.splits)
 
     def _configured(self, kind: type[Metric]) -> Metric:
-        metric = kind.configured(self.settings, None)
+        metric = kind.configured(self.settings)
         metric.shuffle = False  # all images here are in random order
         return metric
 
@@ -236,14 +208,11 @@ class RealReference:
 
     @cached_property
     def _held_out(self) -> Tensor | None:
-        """float64[M], squared distances of the reference to the nearest training image."""
-        if self.distances is not None:
-            return self.distances
-        if self.reference_pixels is None or self.training_pixels is None:
-            return None
-        return nearest(self.reference_pixels, self.training_pixels)
+        known = self.distances
+        return self._nearest(self.reference_pixels) if known is None else known
 
     def _nearest(self, pixels: Tensor | None) -> Tensor | None:
+        """float64[N], squared distances of pixels to the nearest training image, where known."""
         if pixels is None or self.training_pixels is None:
             return None
         return nearest(pixels, self.training_pixels)
@@ -254,24 +223,21 @@ def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
 
 
 def degenerate(pixels: Tensor, before: Tensor) -> str | None:
-    """A warning where samples are all one image, or only black and white; else None.
+    """A warning where uint8[N, C, H, W] samples are all one image, or only black and white; else
+    None.
 
-    Late collapse looks so, and a broken training as well, so it is logged and is no error.
-
-    Args:
-        pixels: uint8[N, C, H, W] samples.
-        before: uint8[M, C, H, W] of the generation before, which the warning was for already.
+    Late collapse looks so, and a broken training as well, so it is logged and is no error. There is
+    none where the generation `before` was so already.
     """
-    if _alike(pixels) and not _alike(before):
+
+    def alike(images: Tensor) -> bool:
+        return len(images) > 1 and bool((images == images[:1]).all())
+
+    def saturated(images: Tensor) -> bool:
+        return bool(((images == 0) | (images == 255)).all())
+
+    if alike(pixels) and not alike(before):
         return f"all {len(pixels)} samples are the same image"
-    if _saturated(pixels) and not _saturated(before):
+    if saturated(pixels) and not saturated(before):
         return "every pixel of the samples is 0 or 255"
     return None
-
-
-def _alike(pixels: Tensor) -> bool:
-    return len(pixels) > 1 and bool((pixels == pixels[:1]).all())
-
-
-def _saturated(pixels: Tensor) -> bool:
-    return bool(((pixels == 0) | (pixels == 255)).all())

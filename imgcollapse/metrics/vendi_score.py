@@ -8,22 +8,22 @@ that have nothing in common.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
-from imgcollapse.metrics.base import Metric, MetricInfo
+from imgcollapse.metrics.base import MetricInfo, SampleMetric
 
 
 def vendi(features: Tensor) -> Estimate:
-    """Vendi score of float[n, D] features with a 95% interval.
+    """Vendi score of float[n, D] features with a 95% interval; its floor is that of n real images.
 
     K / n and the D x D matrix rho of mean outer products have the same eigenvalues above 0. The
     standard error is the infinitesimal jackknife's: image x moves the entropy by -xᵀ log(rho) x
-    less its mean. The score rises with n; its floor is that of n real images.
+    less its mean.
     """
     n = len(features)
     if n == 0:
@@ -46,7 +46,7 @@ def vendi(features: Tensor) -> Estimate:
     return t_interval(score, error if error > 1e-12 else 0.0, n - 1, (1.0, float(n)))
 
 
-class Vendi(Metric):
+class Vendi(SampleMetric):
     """Vendi score of streamed features: the effective number of different images.
 
     exp of the entropy of the eigenvalues of K / n, K the cosine similarities: Friedman & Dieng
@@ -70,15 +70,6 @@ class Vendi(Metric):
         ),
     )
     inputs = "features"
-    generated: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("generated", default=[], dist_reduce_fx="cat")
-
-    def update(self, features: Tensor) -> None:
-        """Take in float[N, D] features."""
-        self.generated.append(features.double())
 
     def compute(self) -> Estimate:
         """The score with its 95% interval."""

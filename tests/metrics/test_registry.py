@@ -122,7 +122,9 @@ def inputs(metric, seed, n):
 def new(kind):
     patches = torch.arange(6).byte().view(6, 1, 1, 1)
     codebook = metrics.Codebook(patches, torch.arange(6, 0, -1), 1, 4)
-    return kind.configured(metrics.MetricSettings(neighbours=3), codebook)
+    if kind is metrics.WordMetrics:
+        return kind(codebook)
+    return kind.configured(metrics.MetricSettings(neighbours=3))
 
 
 def update(metric, batch, real):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ from torchmetrics.utilities import dim_zero_cat
 from imgcollapse.core.estimate import Estimate, t_interval, undefined
 from imgcollapse.core.images import ImageSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.base import Metric, MetricInfo
+from imgcollapse.metrics.base import NONNEGATIVE, SHARE, MetricInfo, SampleMetric
 from imgcollapse.metrics.floors import FloorCache, halvings, rows_of
-from imgcollapse.metrics.jackknife import BLOCKS, hash_order, without_blocks
+from imgcollapse.metrics.jackknife import BLOCKS, hash_order, jackknife_variance, without_blocks
 from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.statistics import (
     WordCounts,
@@ -42,9 +42,6 @@ from imgcollapse.metrics.vocabulary.statistics import (
     unseen_mass,
 )
 
-if TYPE_CHECKING:
-    from imgcollapse.metrics.registry import MetricSettings
-
 
 def _info(name: str, label: str, has_chance: bool = True, **rest: Any) -> MetricInfo:
     return MetricInfo(name, label, has_chance=has_chance, section="vocabulary", **rest)
@@ -54,7 +51,7 @@ TAIL_MASS = _info(
     "vocab_tail_mass",
     "share of the rare words",
     title="Share of the rare words",
-    limits=(0.0, 1.0),
+    limits=SHARE,
     sentinel="outside-chance",
 )
 WORDS_LOST = _info(
@@ -62,13 +59,13 @@ WORDS_LOST = _info(
     "words lost",
     title="Words lost",
     higher_is_better=False,
-    limits=(0.0, math.inf),
+    limits=NONNEGATIVE,
 )
 WORD_METRICS = (
     TAIL_MASS,
     WORDS_LOST,
-    _info("vocab_entropy", "entropy of the words", limits=(0.0, math.inf)),
-    _info("vocab_unseen_mass", "share of unseen words", limits=(0.0, 1.0)),
+    _info("vocab_entropy", "entropy of the words", limits=NONNEGATIVE),
+    _info("vocab_unseen_mass", "share of unseen words", limits=SHARE),
     _info("vocab_chao2", "words seen and unseen", limits=(1.0, math.inf)),
     _info("vocab_tv", "total variation of the words", higher_is_better=False),
     _info("vocab_perplexity", "perplexity of the words", higher_is_better=False),
@@ -82,7 +79,7 @@ _NOTHING = 1e-12
 """A standard error of rounding alone."""
 
 
-class WordMetrics(Metric):
+class WordMetrics(SampleMetric):
     """Metrics of the words of streamed images, given as word numbers.
 
     Of generated images: the share of the rare words, the entropy, the Good-Turing mass and Chao's
@@ -101,30 +98,11 @@ class WordMetrics(Metric):
     infos: ClassVar = WORD_METRICS
     inputs = "words"
     two_sample = True
-    real: list[Tensor]
-    generated: list[Tensor]
 
     def __init__(self, codebook: Codebook, **kwargs: Any) -> None:
-        """
-        Args:
-            codebook: the words.
-            kwargs: torchmetrics' own.
-        """
+        """`codebook` has the words."""
         super().__init__(**kwargs)
         self.codebook = codebook
-        self.add_state("real", default=[], dist_reduce_fx="cat")
-        self.add_state("generated", default=[], dist_reduce_fx="cat")
-
-    @classmethod
-    def configured(cls, settings: MetricSettings, codebook: Codebook | None) -> WordMetrics:
-        """With the codebook of the study."""
-        if codebook is None:
-            raise ValueError("a study without a vocabulary has no words to measure")
-        return cls(codebook)
-
-    def update(self, words: Tensor, real: bool) -> None:
-        """Take in int64[N, h, w] words of real or of generated images."""
-        (self.real if real else self.generated).append(words)
 
     def compute(self) -> dict[str, Estimate]:
         """Every value by its name."""
@@ -140,11 +118,11 @@ class WordMetrics(Metric):
         if n > 1 and self.interval:
             without = counts.without_one(each)
             for name, values in unigram_values(without, base, expected, self.codebook).items():
-                variance[name] += _jackknife(values)
+                variance[name] += jackknife_variance(values)
             without = base.without_one(of_real)
             other = unigram_values(counts, without, expected, self.codebook)
             for name in AGAINST_REAL:
-                variance[name] += _jackknife(other[name])
+                variance[name] += jackknife_variance(other[name])
         answers = {
             name: self._estimate(name, float(value), variance[name], n - 1)
             for name, value in found.items()
@@ -168,23 +146,18 @@ class WordMetrics(Metric):
                     [(words, model[kept]) for kept in without_blocks(len(model))],
                 ):
                     without = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
-                    variance += _jackknife(torch.tensor(without, dtype=torch.float64))
+                    variance += jackknife_variance(torch.tensor(without, dtype=torch.float64))
             found[name] = self._estimate(name, value, variance, BLOCKS - 1)
         return found
 
     def _estimate(self, name: str, value: float, variance: float, freedom: int) -> Estimate:
-        vocabulary = float(len(self.codebook))
-        error, span = (
-            math.sqrt(variance),
-            {
-                WORDS_LOST.name: (0.0, vocabulary),
-                "vocab_entropy": (0.0, math.log(vocabulary)),
-                "vocab_chao2": (1.0, vocabulary),
-                TAIL_MASS.name: (0.0, 1.0),
-                "vocab_unseen_mass": (0.0, 1.0),
-                "vocab_tv": (0.0, 1.0),
-            }.get(name, (1.0, math.inf)),
-        )
+        vocabulary, error = float(len(self.codebook)), math.sqrt(variance)
+        spans = dict.fromkeys((TAIL_MASS.name, "vocab_unseen_mass", "vocab_tv"), SHARE) | {
+            WORDS_LOST.name: (0.0, vocabulary),
+            "vocab_entropy": (0.0, math.log(vocabulary)),
+            "vocab_chao2": (1.0, vocabulary),
+        }
+        span = spans.get(name, (1.0, math.inf))
         return t_interval(value, error if error > _NOTHING else 0.0, freedom, span)
 
 
@@ -195,8 +168,7 @@ class WordReference:
     Attributes:
         codebook: the words.
         base: int64[L, h, w], generation 0 as words, in random order.
-        held_out: int64[M, h, w], the reference as words, in random order; with generation 0 it
-            makes up the floors.
+        held_out: int64[M, h, w], the reference likewise; with generation 0 it makes up the floors.
         seed: names the random halvings of the floors.
         splits: how many halvings.
     """
@@ -208,10 +180,6 @@ class WordReference:
     splits: int = 20
     _floors: FloorCache = field(default_factory=FloorCache)
 
-    @cached_property
-    def _metric(self) -> WordMetrics:
-        return WordMetrics(self.codebook)
-
     def size(self, samples: int) -> int:
         """n, images on either side: the smallest of samples, generation 0 and reference."""
         return min(samples, len(self.base), len(self.held_out))
@@ -221,13 +189,8 @@ class WordReference:
     ) -> Iterator[dict[str, Any]]:
         """Rows of metrics.csv about the words of one generation, each value followed by its floor.
 
-        Args:
-            generation: its number.
-            written: int64[N, h, w], its samples as words, in random order; the first n count.
-            chance: the band of the null model, by metric; its row follows the floor.
-
-        Yields:
-            Rows with the keys of metrics.csv.
+        Of its samples as words, int64[N, h, w] in random order, the first n count. `chance` has the
+        band of the null model, by metric; its row follows the floor.
         """
         n = self.size(len(written))
         row = {"generation": generation, "class": "", "n": n, "reference_n": n}
@@ -251,18 +214,14 @@ class WordReference:
 
     def values(self, written: Tensor) -> dict[str, Estimate]:
         """Every metric of int64[n, h, w] words beside the first n of generation 0."""
-        return dict(self._metric.between(self.base[: len(written)], written))
+        return dict(WordMetrics(self.codebook).between(self.base[: len(written)], written))
 
     def floor(self, n: int, metric: str) -> Estimate | None:
         """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
         return self._floors.get((None, n), metric, lambda: self._halved(n))
 
     def load_cached(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take over the floors in rows that this study has had before.
-
-        Args:
-            rows: what `rows` gave then, by the same software on the same machine.
-        """
+        """Take over floors in rows that the same software gave on the same machine."""
         self._floors.load(rows, self.codebook.identity, {"": None})
 
     def _halved(self, n: int) -> dict[str, Estimate]:
@@ -295,13 +254,11 @@ class WordReference:
                 each = torch.cat([each, per_image(self.codebook.write(fresh), vocabulary)])
             for g in range(1, drawn.shape[1]):
                 rng = (self.seed / "chance" / batch / g).numpy()
-                times = [
-                    rng.multivariate_hypergeometric(row, n, method="marginals")
-                    if n < samples
-                    else row
-                    for row in drawn[:, g]
-                ]
-                counts = WordCounts.drawn(each, torch.from_numpy(np.stack(times)).double(), n)
+                times = drawn[:, g]
+                if n < samples:
+                    draw = partial(rng.multivariate_hypergeometric, nsample=n, method="marginals")
+                    times = np.stack([draw(row) for row in times])
+                counts = WordCounts.drawn(each, torch.from_numpy(times).double(), n)
                 for metric, values in unigram_values(counts, base, expected, self.codebook).items():
                     of_metric = found.setdefault(metric, [[] for _ in range(1, drawn.shape[1])])
                     of_metric[g - 1].append(values)
@@ -320,11 +277,7 @@ def unigram_values(
 ) -> dict[str, Tensor]:
     """Every value of `WORD_METRICS` but those of bigrams, float64[...] each, by name.
 
-    Args:
-        counts: of the images.
-        base: of the real images.
-        expected: bool[V], words that real images would have shown.
-        codebook: the words.
+    `base` counts the real images; `expected`, bool[V], are words that they would have shown.
     """
     return {
         TAIL_MASS.name: mass(counts.counts)[..., codebook.common :].sum(-1),
@@ -336,11 +289,6 @@ def unigram_values(
         "vocab_perplexity": perplexity(counts.counts, unigram(base.counts)),
         "vocab_perplexity_reverse": perplexity(base.counts, unigram(counts.counts)),
     }
-
-
-def _jackknife(without: Tensor) -> float:
-    """Variance (m - 1)/m sum (t_i - mean t)^2 from m values that each leave out a part."""
-    return float((len(without) - 1) * without.var(correction=0))
 
 
 def _central(values: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def feature_metrics() -> list[metrics.Metric]:
     """The metrics of features that the comparison of runs shows."""
     settings = metrics.MetricSettings()
     return [
-        metric.configured(settings, None)
+        metric.configured(settings)
         for metric in metrics.study_metrics(settings, "features")
         if any(info.compared for info in metric.infos)
     ]
