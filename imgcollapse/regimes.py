@@ -15,6 +15,8 @@ import torch
 from pydantic import Field, model_validator
 
 from imgcollapse.core.components import Component, ComponentUnion
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import described
 from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
 
@@ -35,9 +37,13 @@ class Regime(Component, ABC):
     def select(self, images: LineageImages, g: int, seed: Seed) -> TrainingSet:
         """Returns the training set of the g-th model, g >= 1, from generations 0 to g - 1."""
         n = images.size(0)
-        return images.rows(
-            first_rows(0, n) if g == 1 else self.select_after_first(images, g, n, seed)
-        )
+        chosen = first_rows(0, n) if g == 1 else self.select_after_first(images, g, n, seed)
+        if not isinstance(chosen, TrainingSet):
+            raise UserError(
+                f"regime {self.kind}: select_after_first returned {described(chosen)}; let it "
+                "return a TrainingSet (imgcollapse.core.lineage_images)"
+            )
+        return images.rows(chosen)
 
     def samples_used(self, n: int) -> int:
         """Most samples of one generation that a training set of this regime may use."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from imgcollapse.config import yaml
 from imgcollapse.config.study import Study
-from imgcollapse.core.components import Component, choices_of
+from imgcollapse.core.components import IMPORTED, Component, choices_of, import_class
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import did_you_mean
 
@@ -110,7 +111,7 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error, raw)}") from None
 
 
 def _flat(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any]]:
@@ -135,7 +136,7 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:
     tree[keys[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, raw: Any) -> str:
     """The first problem in one line: key, value, what is wrong, the nearest valid key."""
     problems = error.errors(include_url=False)
     first = problems[0]
@@ -145,6 +146,10 @@ def _explain(error: ValidationError) -> str:
         if chosen:
             models = chosen  # the tag of a union: it names the part, and is no key
             continue
+        if step == IMPORTED:  # the tag of a part of the user's own
+            models = _imported(raw)
+            continue
+        raw = raw.get(step) if isinstance(raw, Mapping) else None
         keys.append(str(step))
         if depth < len(first["loc"]) - 1:
             models = [m for model in models for m in choices_of(model, str(step))]
@@ -170,6 +175,14 @@ def _explain(error: ValidationError) -> str:
         )
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{where}: {message}{more}" if where else f"{message}{more}"
+
+
+def _imported(value: Any) -> list[type[BaseModel]]:
+    """The class of a user's own component, if it can be imported."""
+    try:
+        return [import_class(value["kind"] if isinstance(value, Mapping) else value, BaseModel)]
+    except PydanticCustomError:
+        return []
 
 
 def _shown(value: Any) -> str:

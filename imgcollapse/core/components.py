@@ -99,7 +99,19 @@ def _tag(value: Any) -> str:
 def _imported(value: Any, base: type[Component]) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return import_class(value["kind"], base).model_validate(value)
+    return complete(import_class(value["kind"], base)).model_validate(value)
+
+
+def complete(part: type[C]) -> type[C]:
+    """Returns a user's class, unless it lacks a method of its base class.
+
+    Raises:
+        PydanticCustomError: it does.
+    """
+    if missing := sorted(getattr(part, "__abstractmethods__", ())):
+        methods = {"part": part.__name__, "methods": ", ".join(missing)}
+        raise PydanticCustomError("import", "{part} has no {methods}; define it there", methods)
+    return part
 
 
 def import_class(path: str, base: type[C]) -> type[C]:

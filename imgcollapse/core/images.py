@@ -17,6 +17,10 @@ UNRECOGNIZED = "(unrecognised)"
 """What tables call the class of images that are like no real one."""
 
 
+class InvalidImages(ValueError):  # noqa: N818
+    """Pixels or labels of another type or shape than images have."""
+
+
 @dataclass(frozen=True)
 class Images:
     """N images and their labels.
@@ -30,12 +34,11 @@ class Images:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
-            raise ValueError(
-                f"pixels must be uint8 NCHW, not {self.pixels.dtype} {tuple(self.pixels.shape)}"
-            )
-        if self.labels.dtype != torch.int16 or self.labels.shape != self.pixels.shape[:1]:
-            raise ValueError(f"labels must be int16[{len(self.pixels)}], not {self.labels.dtype}")
+        if not _is_tensor(self.pixels, torch.uint8) or self.pixels.ndim != 4:
+            raise InvalidImages(f"pixels must be uint8 NCHW, not {described(self.pixels)}")
+        if not _is_tensor(self.labels, torch.int16) or self.labels.shape != self.pixels.shape[:1]:
+            needed = f"int16[{len(self.pixels)}]"
+            raise InvalidImages(f"labels must be {needed}, not {described(self.labels)}")
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -52,6 +55,17 @@ class Images:
         """Channels, height and width of one image."""
         _, channels, height, width = self.pixels.shape
         return channels, height, width
+
+
+def _is_tensor(value: object, dtype: torch.dtype) -> bool:
+    return isinstance(value, Tensor) and value.dtype == dtype
+
+
+def described(value: object) -> str:
+    """A tensor's type and shape; the type of anything else."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
 
 
 class LabelsOnly(Images):

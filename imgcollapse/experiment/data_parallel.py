@@ -36,11 +36,11 @@ def fit(
         UserError: as `generator.fit`, or the processes ended with different weights.
     """
     if not _divides(generator):
-        return generator.fit(images, context, previous)
+        return generator.checked_model("fit", generator.fit(images, context, previous))
     images = Images(images.pixels, images.labels)  # read once, wherever they are
     state = previous.state() if previous else None
     with process_group.on_all_processes(_fit, generator, images, _shared(context), state):
-        model = generator.fit(images, context, previous)
+        model = generator.checked_model("fit", generator.fit(images, context, previous))
         _require_equal_weights(model)
     return model
 
@@ -55,25 +55,14 @@ def sample(generator: Generator, model: Model, labels: Tensor, context: RunConte
     """Draws one image for each int16[N] label, batches in turn if the generator supports it.
 
     Raises:
-        UserError: the model returned another number or shape of images.
+        UserError: the model returned another number, shape or type of images.
     """
     if not _divides(generator):
-        return _checked(model.sample(labels, context), labels, context, generator)
+        return generator.checked_sample(model, labels, context)
     with process_group.on_all_processes(
         _sample, generator, model.state(), labels, _shared(context)
     ):
-        return _checked(model.sample(labels, context), labels, context, generator)
-
-
-def _checked(images: Images, labels: Tensor, context: RunContext, generator: Generator) -> Images:
-    """A user's own generator may return anything; fewer images would look like collapse."""
-    expected, found = [len(labels), *context.shape], list(images.pixels.shape)
-    if found != expected:
-        raise UserError(
-            f"generator {generator.kind}: sample returned {found}; let it return {expected}, "
-            "an image for each label"
-        )
-    return images
+        return generator.checked_sample(model, labels, context)
 
 
 def _sample(generator: Generator, state: State, labels: Tensor, shared: Shared) -> None:

@@ -83,7 +83,9 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         }
 
         reporter("commit", 0, 1, 0)
-        state = None if study.generator.stores_training_set else model.state()
+        state = (
+            None if study.generator.stores_training_set else study.generator.checked_state(model)
+        )
         lineage.commit(g, samples, counted, findings, training_set, state, selection)
         context.checkpoints.delete()
         prune(lineage, study.retention, expired(study.retention, g))
@@ -139,7 +141,8 @@ def _fit(
     """Trains the g-th model, from the previous one if the generator needs it."""
     generator, previous = evaluator.study.generator, None
     if generator.needs_previous and g > 1:
-        previous = generator.restore(lineage.model(g - 1), context)
+        restored = generator.restore(lineage.model(g - 1), context)
+        previous = generator.checked_model("restore", restored)
     training = context.with_seed(context.seed / "fit")
     return data_parallel.fit(generator, images.gather(training_set), training, previous)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
 from imgcollapse.core.components import Component
-from imgcollapse.core.images import Images
+from imgcollapse.core.errors import UserError
+from imgcollapse.core.images import Images, InvalidImages, described
 from imgcollapse.training.context import RunContext
 
 
+@runtime_checkable
 class Model(Protocol):
     """A trained generator."""
 
@@ -98,3 +100,40 @@ class Generator(Component, ABC):
     @abstractmethod
     def restore(self, state: dict[str, Tensor], context: RunContext) -> Model:
         """Returns the model whose `state` was saved."""
+
+    def checked_model(self, method: str, model: object) -> Model:
+        """Returns what `method`, which may be a user's own, has returned, if it is a model."""
+        if isinstance(model, Model):
+            return model
+        raise self._refused(method, described(model), "a model, with the methods sample and state")
+
+    def checked_sample(self, model: Model, labels: Tensor, context: RunContext) -> Images:
+        """Draws an image for each int16[N] label; fewer, or others, would look like collapse."""
+        expected = str([len(labels), *context.shape])
+        try:
+            images = model.sample(labels, context)
+            found = described(images)
+            if isinstance(images, Images):
+                found = str(list(images.pixels.shape))
+                others = set(images.labels.tolist()).difference(range(-1, context.classes))
+                if found == expected and not others:
+                    return images
+                if found == expected:
+                    found = f"the label {min(others)}"
+        except InvalidImages as error:
+            found = f"images whose {error}"
+        wanted = f"an image for each label, with labels from -1 to {context.classes - 1}"
+        raise self._refused("sample", found, f"Images of uint8{expected}, {wanted}")
+
+    def checked_state(self, model: Model) -> dict[str, Tensor]:
+        """Returns a model's state if it can be saved."""
+        state = model.state()
+        values = list(state.values()) if isinstance(state, dict) else [state]
+        if isinstance(state, dict) and all(isinstance(value, Tensor) for value in values):
+            return state
+        raise self._refused("state", ", ".join(map(described, values)), "dict[str, Tensor]")
+
+    def _refused(self, method: str, found: str, wanted: str) -> UserError:
+        return UserError(
+            f"generator {self.kind}: {method} returned {found}; let it return {wanted}"
+        )

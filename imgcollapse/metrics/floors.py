@@ -25,7 +25,7 @@ class FloorCache:
     def get(
         self, key: Key, metric: str, compute: Callable[[], Mapping[str, Estimate]]
     ) -> Estimate | None:
-        """The floor of a metric; `compute` gives all at this key. None where no halving defines it."""
+        """The floor of a metric, if a halving defines it; `compute` gives all at this key."""
         found = self._found.setdefault(key, {})
         if metric not in found:
             found |= compute()

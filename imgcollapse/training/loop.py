@@ -90,7 +90,13 @@ def _run_steps(
 ) -> None:
     config, checkpoints, reported = state.config, state.checkpoints, time.monotonic()
     while state.step < config.steps:
-        state.apply_gradients(gradient(state.step_seed(seed)))
+        loss = gradient(state.step_seed(seed))
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(state.weights, config.clip)
+        for group in state.optimizer.param_groups:
+            group |= config.hyperparameters(state.step)
+        state.optimizer.step()
+        state.count_step(loss)
         last = state.step == config.steps
         saves = checkpoints.should_save(ends=last)
         if config.report_every:
@@ -99,10 +105,10 @@ def _run_steps(
             due = time.monotonic() - reported > REPORT_SECONDS
         if not current_group().broadcast(last or saves or due):
             continue
-        reported, loss = time.monotonic(), state.sync_losses()
-        if loss is None:
+        reported, latest = time.monotonic(), state.sync_losses()
+        if latest is None:
             continue
-        progress("train", state.step, config.steps, state.step * config.batch, loss)
+        progress("train", state.step, config.steps, state.step * config.batch, latest)
         if saves:
             state.save()
             signals.raise_if_stop_requested()

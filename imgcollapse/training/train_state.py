@@ -49,17 +49,12 @@ class TrainState:
         retried = RETRIED in self.checkpoints.metadata
         return (seed / "retry" if retried else seed) / "step" / self.step
 
-    def apply_gradients(self, loss: Tensor) -> None:
-        """Takes one optimizer step along the gradient of `loss`, which is in the network."""
-        config, step = self.config, self.step
-        if config.clip is not None:
-            nn.utils.clip_grad_norm_(self.weights, config.clip)
-        for group in self.optimizer.param_groups:
-            group |= config.hyperparameters(step)
-        self.optimizer.step()
+    def count_step(self, loss: Tensor) -> None:
+        """Updates the averaged weights, and counts a step that was taken, with its loss."""
+        step = self.step
         with torch.no_grad():
             if self.ema:  # all at once: weights are many and small
-                get_ema_multi_avg_fn(config.ema_decay(step))(self.ema, self.weights, step)
+                get_ema_multi_avg_fn(self.config.ema_decay(step))(self.ema, self.weights, step)
         self.step += 1
         self._unread.append(loss)
         if step == 0 and FIRST_STEP not in self.checkpoints.metadata:

@@ -114,7 +114,7 @@ def measure_cost(study: Study) -> CostProfile:
     once = _since(at)
 
     def fit(part: Any) -> Any:
-        return part.fit(real.train, context)
+        return part.checked_model("fit", part.fit(real.train, context))
 
     steps = study.generator.training_steps(len(real.train))
     model, training, tried = _try(study.generator, fit, steps)
@@ -194,7 +194,8 @@ def _draw(study: Study, real: RealData, model: Model, context: RunContext) -> tu
     if study.generator.conditional:
         labels = study.labels.draw(real.shares, real.shares, batch, context.seed / "labels")
     at = time.perf_counter()
-    drawn = model.sample(labels, context.with_seed(context.seed / "sample"))
+    sampling = context.with_seed(context.seed / "sample")
+    drawn = study.generator.checked_sample(model, labels, sampling)
     return drawn, _since(at) / batch
 
 
