@@ -26,9 +26,12 @@ class Regime(Component, ABC):
 
     Attributes:
         reach: number of latest generations that a training set may have samples of; None is all.
+        closed: whether every training set is samples of the model before alone, so that a class
+            once lost can never return.
     """
 
     reach: ClassVar[int | None] = None
+    closed: ClassVar[bool] = False
 
     @abstractmethod
     def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
@@ -78,6 +81,7 @@ class Replace(Regime):
     """
 
     reach: ClassVar[int | None] = 1
+    closed: ClassVar[bool] = True
     kind: Literal["replace"] = "replace"
 
     def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:

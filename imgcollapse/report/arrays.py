@@ -21,46 +21,28 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CensusArrays:
-    """The census of L lineages over G generations and K classes.
+    """The census of L lineages over G generations and K classes, from common to rare.
 
     Of a study under way these are the lineages that have come furthest. Where nothing in a
     generation was recognized its frequencies, their intervals and limits are NaN.
-
-    Attributes:
-        classes: K names, common to rare.
-        lineages: L numbers.
-        n: float64[L, G], samples.
-        named: float64[L, G, K], samples whose most probable class this is.
-        unrecognized: float64[L, G], samples that are like no real image.
-        frequency: float64[L, G, K], corrected share among the recognized samples.
-        low: float64[L, G, K], lower end of its 95% interval.
-        high: float64[L, G, K], upper end.
-        limit: float64[L, G, K], the detection limit.
-        noise: float64[L, G, K], the part of its variance that is the oracle's.
-        extinct: bool[L, G, K], whether it is called extinct.
-        called: int64[L, K], generation of the call that stands in the last one; -1 for none.
-        expected: float64[G, K], shares that the regime would give with no loss.
-        drift_low: float64[G, K], lower end of the 95% band of chance alone.
-        drift_high: float64[G, K], upper end.
-        training: int64[K], images of each class in generation 0.
     """
 
     classes: tuple[str, ...]
     lineages: tuple[int, ...]
-    n: FloatArray
-    named: FloatArray
-    unrecognized: FloatArray
-    frequency: FloatArray
-    low: FloatArray
+    n: FloatArray  # [L, G] samples
+    named: FloatArray  # [L, G, K] samples whose most probable class this is
+    unrecognized: FloatArray  # [L, G] samples that are like no real image
+    frequency: FloatArray  # [L, G, K] corrected share among the recognized samples
+    low: FloatArray  # [L, G, K] ends of its 95% interval
     high: FloatArray
-    limit: FloatArray
-    noise: FloatArray
-    extinct: NDArray[np.bool_]
-    called: NDArray[np.int64]
-    expected: FloatArray
-    drift_low: FloatArray
+    limit: FloatArray  # [L, G, K] the detection limit
+    noise: FloatArray  # [L, G, K] the part of the frequency's variance that is the oracle's
+    extinct: NDArray[np.bool_]  # [L, G, K]
+    called: NDArray[np.int64]  # [L, K] generation of the call that stands in the last one, or -1
+    expected: FloatArray  # [G, K] shares that the regime would give with no loss
+    drift_low: FloatArray  # [G, K] ends of the 95% band of drift alone
     drift_high: FloatArray
-    training: NDArray[np.int64]
+    training: NDArray[np.int64]  # [K] images of each class in generation 0
 
     @classmethod
     def of(cls, run: Run) -> CensusArrays:
@@ -69,11 +51,9 @@ class CensusArrays:
         Raises:
             UserError: it has no generation yet.
         """
-        table, classes = run.census, run.record["classes"]
+        table, classes = with_lineage(run.census), run.record["classes"]
         if table.empty:
             raise UserError(f"{run.path}: holds no generation yet; run its study first")
-        if "lineage" not in table:
-            table = table.assign(lineage=0)
         last = table["generation"].max()
         lineages = table.loc[table["generation"] == last, "lineage"].unique().tolist()
         table = table[table["lineage"].isin(lineages)]
@@ -146,10 +126,10 @@ class CensusArrays:
 
     @property
     def heterozygosity_error(self) -> FloatArray:
-        """Its standard error, by the delta method: float64[L, G].
+        """Its standard error float64[L, G], by the delta method.
 
-        Var = 4 [sum p^3 - (sum p^2)^2] / n for n recognized samples, and 4 sum p^2 noise for the
-        oracle's part.
+        Var = 4 [sum p^3 - (sum p^2)^2] / n for n recognized samples, plus the oracle's 4 sum p^2
+        noise.
         """
         p = self.frequency
         drawn = (p**3).sum(axis=2) - (p**2).sum(axis=2) ** 2
@@ -185,20 +165,18 @@ def tidy(
     high: FloatArray | None = None,
     **beside: FloatArray | None,
 ) -> pd.DataFrame:
-    """One row for each lineage and generation; of several lineages their mean as well.
+    """One row for each lineage and generation: lineage, generation, name, low, high and `beside`.
+
+    Of several lineages (without them there is no such column) the mean is in rows of its own, and
+    has the only interval, by Student's t.
 
     Args:
         lineages: L numbers.
         name: the column of the values.
         values: float64[L, G].
-        low: lower ends of their intervals; of several lineages only the mean has one, its own by
-            Student's t.
+        low: lower ends of their intervals.
         high: upper ends.
         beside: float64[G] columns, the same for every lineage; None is left out.
-
-    Returns:
-        lineage (where there are several; "mean" for their mean), generation, name, low, high and
-        what stands beside them.
     """
     several, generations = len(lineages) > 1, values.shape[1]
     columns = {name: values}
@@ -227,11 +205,14 @@ def padded(values: FloatArray, generations: int) -> FloatArray:
     return np.pad(values.astype(np.float64), (0, generations - len(values)), constant_values=np.nan)
 
 
+def with_lineage(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of a run, with the column that one lineage leaves out."""
+    return table if "lineage" in table else table.assign(lineage=0)
+
+
 def series(metrics: pd.DataFrame, metric: str, column: str, generations: int) -> FloatArray | None:
     """float64[L, G] of a whole-population metric, or None where it is nowhere defined."""
-    rows = metrics.loc[(metrics["metric"] == metric) & (metrics["class"] == "")]
-    if "lineage" not in rows:
-        rows = rows.assign(lineage=0)
+    rows = with_lineage(metrics.loc[(metrics["metric"] == metric) & (metrics["class"] == "")])
     wide = rows.pivot(index="lineage", columns="generation", values=column)
     values = wide.reindex(columns=range(generations)).astype("Float64")
     found = values.to_numpy(dtype=np.float64, na_value=np.nan)

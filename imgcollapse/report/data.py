@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.colors import to_hex
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.metrics import MetricInfo, MetricSettings, metric_infos
+from imgcollapse.metrics.registry import import_metric
 from imgcollapse.report.arrays import CensusArrays
-from imgcollapse.report.chart import COMMON_TO_RARE, INK, VARIABLES
+from imgcollapse.report.charts import COMMON_TO_RARE, INK, VARIABLES
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
@@ -26,15 +30,9 @@ MARKERS = "os^DvPX"
 
 @dataclass(frozen=True, eq=False)
 class ReportedRun:
-    """One of the runs of a page.
+    """One of the runs of a page, with the census and metrics of the lineages that are furthest.
 
-    Attributes:
-        title: its name on the page.
-        run: its folder.
-        census: of the lineages that have come furthest.
-        metrics: metrics.csv of these lineages.
-        color: of its lines, as #rrggbb.
-        marker: of its points, so that no reader depends on colors.
+    `color` of its lines is #rrggbb; by the marker of its points no reader depends on colors.
     """
 
     title: str
@@ -43,6 +41,11 @@ class ReportedRun:
     metrics: pd.DataFrame
     color: str
     marker: str
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """Its settings as run.json has them."""
+        return self.run.record["study"]
 
     @property
     def css(self) -> str:
@@ -58,60 +61,66 @@ class ReportedRun:
         """The lineage of that number."""
         return next(x for x in self.run.lineages if x.number == number)
 
-    @cached_property
+    @property
     def drift_test(self) -> DriftTest | None:
-        """The test against chance alone; None where there is nothing to test."""
-        try:
-            return DriftTest.of(self.run, self.census)
-        except UserError:
-            return None
+        """The test against drift alone; None where there is nothing to test."""
+        return None if isinstance(self._tested, str) else self._tested
 
     @property
     def untested_reason(self) -> str:
-        """Why there is no test against chance; empty where there is one."""
-        if self.drift_test:
-            return ""
+        """Why there is no test against drift alone; empty where there is one."""
+        return self._tested if isinstance(self._tested, str) else ""
+
+    @cached_property
+    def _tested(self) -> DriftTest | str:
         try:
-            DriftTest.of(self.run, self.census)
+            return DriftTest.of(self.run, self.census)
         except UserError as error:
             return str(error)
-        return ""
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Why metrics of one's own that the study names cannot be described, by import path."""
+        found = {}
+        for path in self.study.get("metrics", {}).get("also", ()):
+            try:
+                import_metric(path)
+            except PydanticCustomError as error:
+                found[path] = f"metric {path}: {error}"
+        return found
 
     @cached_property
     def metric_infos(self) -> tuple[MetricInfo, ...]:
         """Descriptions of the metrics in metrics.csv, in display order.
 
-        A metric that is not registered here, such as one of a package that is not installed, is
+        A metric that is not known here, such as one of a package that is not installed, is
         described by its name alone.
         """
-        study = self.run.record["study"]
+        settings = self.study.get("metrics", {})
+        also = [path for path in settings.get("also", ()) if path not in self.left_out]
         try:
-            known = metric_infos(MetricSettings.model_validate(study.get("metrics", {})))
+            known = metric_infos(MetricSettings.model_validate({**settings, "also": also}))
         except (ValidationError, UserError):
             known = metric_infos(MetricSettings())
         names = {info.name for info in known}
-        beside = tuple(f"{part['kind']}_" for part in study.get("curation", ()))
+        filters = tuple(f"{part['kind']}_" for part in self.study.get("curation", ()))
         found = self.metrics["metric"].unique().tolist() if len(self.metrics) else []
         other = [
             MetricInfo(name, name, title=name)
             for name in found
             if name not in names
             and not name.endswith(("_floor", "_chance"))
-            and not name.startswith(beside or "\0")
+            and not name.startswith(filters or "\0")
         ]
         return (*known, *other)
 
 
 @dataclass(frozen=True, eq=False)
 class PageData:
-    """Runs of one set of classes.
+    """Runs of one set of classes, the baseline first.
 
-    Attributes:
-        name: heading of the page.
-        runs: the runs, the baseline first.
-        several: whether the page compares runs, if only one of them has begun.
-        last: the last generation that all have reached.
-        waiting: titles of runs of which no model has been trained yet.
+    `several` says whether the page compares runs, if only one of them has begun; `last` is the
+    last generation that all have reached, and `waiting` names runs without a model yet.
     """
 
     name: str
@@ -138,11 +147,7 @@ class PageData:
 
     @classmethod
     def of_one(cls, folder: Path) -> PageData:
-        """Read one run, which may have no model yet.
-
-        Raises:
-            UserError: it cannot be read, or holds no generation.
-        """
+        """Read one run, which may have no model yet; one without a generation is refused."""
         run = Run.open(folder)
         found = _reported(run.path.resolve().name, run, INK, MARKERS[0])
         return cls(found.title, (found,), several=False, last=found.census.last)
@@ -151,12 +156,9 @@ class PageData:
     def of_several(
         cls, name: str, folders: Mapping[Path, str], baseline: str | None = None
     ) -> PageData:
-        """Read runs to compare.
+        """Read runs to compare, from their folders with titles; one that has not begun may miss.
 
-        Args:
-            name: heading of the page.
-            folders: run folders with their titles; one that has not begun may be missing.
-            baseline: title, or name of the folder, of the run to compare with; none is the first.
+        `baseline` is title, or name of the folder, of the run to compare with; none is the first.
 
         Raises:
             UserError: a run cannot be read, no model has been trained yet, the runs have other
@@ -166,27 +168,19 @@ class PageData:
         if baseline is not None:
             named = [p for p in order if baseline in (folders[p], p.resolve().name)]
             if not named:
+                arms = ", ".join(folders.values())
                 raise UserError(
-                    f"--baseline: no arm is called {baseline!r}; it may be one of "
-                    f"{', '.join(folders.values())}"
+                    f"--baseline: no arm is called {baseline!r}; it may be one of {arms}"
                 )
             order.sort(key=lambda path: path != named[0])
-        begun: list[tuple[str, Run]] = []
-        waiting: list[str] = []
-        for path in order:
-            run = Run.open(path) if (path / RECORD).is_file() else None
-            if run and any(lineage.generations > 1 for lineage in run.lineages):
-                begun.append((folders[path], run))
-            else:
-                waiting.append(folders[path])
+        opened = {path: Run.open(path) for path in order if (path / RECORD).is_file()}
+        begun = [at for at, run in opened.items() if any(x.generations > 1 for x in run.lineages)]
         if not begun:
             raise UserError(
                 f"{order[0]}: no model has been trained yet; run the studies, then report"
             )
-        found = tuple(
-            _reported(title, run, color, MARKERS[i % len(MARKERS)])
-            for i, ((title, run), color) in enumerate(zip(begun, _colors(len(begun)), strict=True))
-        )
+        marks = zip(begun, _colors(len(begun)), cycle(MARKERS), strict=False)
+        found = tuple(_reported(folders[at], opened[at], color, mark) for at, color, mark in marks)
         for other in found:
             if other.census.classes != found[0].census.classes:
                 raise UserError(
@@ -194,12 +188,13 @@ class PageData:
                     f"{found[0].run.path}; compare runs of one set of classes"
                 )
         last = min(run.census.last for run in found)
-        return cls(name, found, several=True, last=last, waiting=tuple(waiting))
+        waiting = tuple(folders[path] for path in order if path not in begun)
+        return cls(name, found, several=True, last=last, waiting=waiting)
 
     def paired(self, run: ReportedRun) -> bool:
         """Whether lineages of one number start from the same seed in a run and the baseline."""
-        seeds = {x.run.record["study"]["seed"] for x in (run, self.run)}
-        return len(seeds) == 1 and run.lineages == self.run.lineages
+        same_seed = run.study["seed"] == self.run.study["seed"]
+        return same_seed and run.lineages == self.run.lineages
 
 
 def titles(folders: Sequence[Path]) -> dict[Path, str]:

@@ -22,10 +22,10 @@ from imgcollapse.drift import (
 )
 from imgcollapse.experiment import null_model
 from imgcollapse.label_policy import TrainingMarginal
-from imgcollapse.regimes import Replace
 from imgcollapse.report.arrays import CensusArrays, FloatArray
 from imgcollapse.runs.run_dir import Run
 
+TimeLeft = tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime]
 LEVEL = 0.05
 NOTICEABLE = float(np.log(2))
 """A model that halves a class's odds in every generation is one that a run should notice."""
@@ -35,17 +35,15 @@ NOTHING = 1e-3
 
 @dataclass(frozen=True)
 class DriftTest:
-    """The part of a run's changes that chance alone explains.
+    """The part of a run's changes that drift alone explains.
 
     Attributes:
-        generations: how many models it is about: those before the first generation in which
-            nothing was recognized.
-        null: the replicates of chance alone.
+        generations: models before the first generation in which nothing was recognized.
+        null: the replicates of drift alone.
         selection: s of each of K classes, pooled over lineages.
-        corrected: float64[K], p-values corrected for looking at K classes (Holm 1979); 1 where a
-            class says nothing.
+        corrected: float64[K], p-values by Holm; 1 where a class says nothing.
         size: N_e/n, pooled over lineages.
-        left: K triples, how long each class has from here if chance alone goes on: from its
+        left: K triples, how long each class has from here if drift alone goes on: from its
             frequency and from both ends of the interval. None if it is not known.
         filtered: whether filters chose among the samples; then s and N_e/n are those of model and
             filter together, for the training set that a model is compared with is the unfiltered
@@ -57,12 +55,12 @@ class DriftTest:
     selection: Selection
     corrected: NDArray[np.float64]
     size: RelativeEffectiveSize
-    left: tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...] | None
+    left: tuple[TimeLeft, ...] | None
     filtered: bool = False
 
     @classmethod
     def of(cls, run: Run, counts: CensusArrays) -> DriftTest:
-        """Replay chance and compare.
+        """Replay drift and compare.
 
         Raises:
             UserError: there is nothing to compare, and why.
@@ -84,7 +82,7 @@ class DriftTest:
         selection = selection_coefficients(x, null, seed / "selection", counting + oracle)
         # Where real or older images come back into every training set, a class that is gone may
         # return; and lineages differ in how far it has come.
-        replaced = isinstance(study.regime, Replace) and study.labels == TrainingMarginal()
+        closed = study.regime.closed and study.labels == TrainingMarginal() and not study.curation
         alone = len(counts.lineages) == 1 and end == counts.last + 1
         return cls(
             end - 1,
@@ -94,7 +92,7 @@ class DriftTest:
             # The oracle's part is mostly the same error in every generation and cancels in
             # movements: taken off, it would make N_e/n many times too large.
             relative_size(x, null, seed / "size", counting),
-            _left(counts, len(real)) if replaced and alone and not study.curation else None,
+            _left(counts, len(real)) if closed and alone else None,
             bool(study.curation),
         )
 
@@ -112,7 +110,7 @@ class DriftTest:
 
 
 def measured(counts: CensusArrays, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Variance of the shares of the N samples themselves in the first `end` generations.
+    """Shares of the N samples themselves in the first `end` generations, with their variance.
 
     Returns:
         Shares float64[L, G, K], and two variances float64[G, K], meaned over lineages: of counting
@@ -141,9 +139,7 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return corrected
 
 
-def _left(
-    counts: CensusArrays, n: int
-) -> tuple[tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime], ...]:
+def _left(counts: CensusArrays, n: int) -> tuple[TimeLeft, ...]:
     """From the copies among the n images of the next training set."""
     ends = np.stack([x[0, counts.last] for x in (counts.frequency, counts.low, counts.high)])
     copies = (ends * n).round().clip(0, n).astype(int)

@@ -6,7 +6,7 @@ One `ImageGrid` is painted as HTML, SVG and PNG (grid_painters.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -22,13 +22,8 @@ MOST_GENERATIONS, MOST_CLASSES = 10, 12
 class Cell:
     """Some samples of one generation, such as those that the oracle gives one name.
 
-    Attributes:
-        pixels: uint8[m, C, H, W], those that are shown.
-        count: how many there are.
-        n: samples of the generation.
-        note: words below the images, or in their place.
-        description: alternative text.
-        expected: whether an empty cell is a loss, and is hatched.
+    `pixels`, uint8[m, C, H, W], are shown of `count`, among n samples of the generation; `note` is
+    below the images or in their place. An empty cell is hatched as a loss where one is `expected`.
     """
 
     pixels: Tensor
@@ -41,14 +36,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a grid.
+    """A cell for each column, with the name on the left and a smaller line below it.
 
-    Attributes:
-        name: on the left.
-        detail: a smaller line below the name.
-        cells: one for each column.
-        color: of a mark before the name; empty for none.
-        lost: whether the name is shown as that of a lost class.
+    Before the name is a mark in `color`; it may be shown as the name of a lost class.
     """
 
     name: str
@@ -65,15 +55,9 @@ class Row:
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Samples in rows and columns.
+    """Samples in rows and columns; a cell holds `across` by `down` images.
 
-    Attributes:
-        headers: of the columns; all empty for none.
-        rows: from top to bottom.
-        across: images side by side in a cell.
-        down: rows of images that fit a cell on the page.
-        side: about how many CSS pixels an image's longer side takes.
-        note: says what is shown.
+    An image's longer side takes about `side` CSS pixels; `note` says what is shown.
     """
 
     headers: tuple[str, ...]
@@ -106,30 +90,27 @@ def shown_classes(classes: int) -> list[int]:
     if classes <= MOST_CLASSES:
         return list(range(classes))
     third = MOST_CLASSES // 3
-    middle = (classes - third) // 2
-    starts = 0, middle, classes - third
+    starts = 0, (classes - third) // 2, classes - third
     return [start + i for start in starts for i in range(third)]
 
 
 def class_note(classes: int) -> str:
     """Sentence on the classes that `shown_classes` leaves out; empty if it leaves out none."""
-    if classes <= MOST_CLASSES:
-        return ""
     third = MOST_CLASSES // 3
-    return f"the {third} commonest, {third} middle and {third} rarest of {classes} classes"
+    which = f"the {third} commonest, {third} middle and {third} rarest of {classes} classes"
+    return which if classes > MOST_CLASSES else ""
 
 
 def removed_note(lineage: Lineage, last: int) -> str:
     """Sentence on the generations that have samples left; empty if all have."""
     kept = len(kept_generations(lineage, last))
-    if kept == last + 1:
-        return ""
-    return f"the {kept} of {last + 1} generations whose samples were kept"
+    which = f"the {kept} of {last + 1} generations whose samples were kept"
+    return which if kept <= last else ""
 
 
-def header(g: int) -> str:
-    """Heading of the column of generation g."""
-    return str(g) if g else "real"
+def headers(generations: Sequence[int]) -> tuple[str, ...]:
+    """Headings of the columns of generations."""
+    return tuple(str(g) if g else "real" for g in generations)
 
 
 def cells(samples: Images, counted: Tensor, labels: list[int], most: int) -> Iterator[Cell]:
@@ -152,54 +133,39 @@ def class_names(lineage: Lineage) -> tuple[list[str], list[float]]:
 
 
 def vanishing_layout(lineage: Lineage, last: int, side: int) -> ImageGrid:
-    """Classes from common to rare against generations, four samples of each in a cell.
+    """Classes from common to rare against generations 0 to `last`, four samples of each in a cell.
 
-    With many classes or generations only some are shown.
-
-    Args:
-        lineage: with at least generation 0.
-        last: the last generation that is shown.
-        side: about how many pixels an image's longer side takes.
+    With many classes or generations only some are shown. An image's longer side takes about
+    `side` pixels.
     """
     names, shares = class_names(lineage)
     labels, generations = shown_classes(len(names)), pictured(lineage, last)
-    columns = [column(lineage, g, labels, most=4) for g in generations]
-    rows = [
-        Row(
-            names[k],
-            f"{shares[k]:.1%} of real images",
-            _described(names[k], columns, i, generations),
-        )
-        for i, k in enumerate(labels)
+    heads = [(names[k], f"{shares[k]:.1%} of real images") for k in labels]
+    heads.append((UNRECOGNIZED, "like no real image"))
+    columns = [
+        [_described(name, g, cell) for (name, _), cell in zip(heads, cells_of, strict=True)]
+        for g, cells_of in ((g, column(lineage, g, labels, most=4)) for g in generations)
     ]
-    unknown = _described(UNRECOGNIZED, columns, len(labels), generations)
-    rows.append(Row(UNRECOGNIZED, "like no real image", unknown))
+    rows = tuple(
+        Row(*head, row) for head, row in zip(heads, zip(*columns, strict=True), strict=True)
+    )
     note = ", ".join(filter(None, [class_note(len(names)), removed_note(lineage, last)]))
-    return ImageGrid(tuple(map(header, generations)), tuple(rows), 2, 2, side, note)
+    return ImageGrid(headers(generations), rows, 2, 2, side, note)
 
 
 def class_layout(images: Images, classes: Sequence[str], side: int) -> ImageGrid:
     """The first 16 images of each class, common to rare, by their labels."""
     labels = shown_classes(len(classes))
-    shown = cells(images, images.labels, labels, most=16)
-    rows = tuple(
-        Row(short(classes[k]), f"{cell.count:,} images", (cell,))
-        for k, cell in zip(labels, shown, strict=True)
-    )
+    shown = zip(labels, cells(images, images.labels, labels, most=16), strict=True)
+    rows = tuple(Row(short(classes[k]), f"{cell.count:,} images", (cell,)) for k, cell in shown)
     return ImageGrid(("",), rows, 16, 1, side, class_note(len(classes)))
 
 
-def _described(
-    name: str, columns: Sequence[Sequence[Cell]], row: int, generations: Sequence[int]
-) -> tuple[Cell, ...]:
-    """The cells of a row, each with its share of the generation as a note."""
-    found = []
-    for g, of_generation in zip(generations, columns, strict=True):
-        cell = of_generation[row]
-        share = cell.count / cell.n
-        note = f"{share:.1%}" if share >= 0.0005 else "<0.1%"
-        if not cell.count:
-            note = "none" if cell.expected else "0%"
-        words = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
-        found.append(Cell(cell.pixels, cell.count, cell.n, note, words, cell.expected))
-    return tuple(found)
+def _described(name: str, g: int, cell: Cell) -> Cell:
+    """A cell with its share of the generation as a note."""
+    share = cell.count / cell.n
+    note = f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+    if not cell.count:
+        note = "none" if cell.expected else "0%"
+    words = f"{name}, generation {g}: {cell.count:,} of {cell.n:,} samples"
+    return replace(cell, note=note, description=words)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms.functional import resize, to_pil_image
 from torchvision.utils import make_grid
 
-from imgcollapse.report.chart import data_uri, frame, to_png
+from imgcollapse.report.charts import data_uri, frame, to_png
 from imgcollapse.report.formatting import plain, short
 from imgcollapse.report.grid_layout import Cell, ImageGrid
 
@@ -30,14 +32,9 @@ LOSSLESS = 800
 
 @dataclass(frozen=True)
 class Picture:
-    """An image inside a page or an SVG file.
+    """An image of a page or an SVG file: data URI, size in CSS pixels, and alternative text.
 
-    Attributes:
-        src: data URI.
-        width: CSS pixels.
-        height: CSS pixels.
-        alt: alternative text.
-        sharp: whether pixels are shown as squares.
+    The pixels of a `sharp` one are shown as squares.
     """
 
     src: str
@@ -50,13 +47,13 @@ class Picture:
 def picture(
     pixels: Tensor, across: int, down: int, side: int, alt: str, light: bool = False
 ) -> Picture:
-    """At most across x down images as one picture.
+    """At most across x down images uint8[m, C, H, W] as one picture.
 
     Small images are enlarged in whole steps and stay sharp; large ones keep twice the pixels
     they are shown with, for fine screens.
 
     Args:
-        pixels: uint8[m, C, H, W].
+        pixels: the images.
         across: images side by side.
         down: rows of images.
         side: CSS pixels that an image takes at most.
@@ -64,47 +61,46 @@ def picture(
         light: fewer colors or pixels, in a format that every drawing program reads, for a file.
     """
     _, channels, height, width = pixels.shape
-    most = side if light else 2 * side
+    longest, most = max(height, width), side if light else 2 * side
     tiles = tile(pixels, across, down, most)
-    longest = max(height, width)
     zoom = side // longest or side / min(longest, most)
-    encode = _encode_light if light else _encode_full
-    return Picture(
-        src=encode(tiles, channels * height * width <= LOSSLESS),
-        width=round(tiles.width * zoom),
-        height=round(tiles.height * zoom),
-        alt=alt,
-        sharp=longest <= side,
-    )
+    size = round(tiles.width * zoom), round(tiles.height * zoom)
+    src = _encode(tiles, channels * height * width <= LOSSLESS, light)
+    return Picture(src, *size, alt, sharp=longest <= side)
 
 
 def to_pictures(grid: ImageGrid, light: bool = False) -> list[list[Picture | None]]:
     """The images of each cell by row and column; None for a cell without images."""
-    return [
-        [
-            picture(cell.pixels, grid.across, grid.down, grid.side, cell.description, light)
-            if len(cell.pixels)
-            else None
-            for cell in row.cells
-        ]
-        for row in grid.rows
-    ]
+
+    def of(cell: Cell) -> Picture | None:
+        if not len(cell.pixels):
+            return None
+        return picture(cell.pixels, grid.across, grid.down, grid.side, cell.description, light)
+
+    return [[of(cell) for cell in row.cells] for row in grid.rows]
+
+
+def _measured(
+    grid: ImageGrid, drawn: Sequence[Sequence[Picture | Image.Image | None]], side: int
+) -> tuple[int, int, list[tuple[str, str]], int]:
+    """Width and height of cells, the rows' names with details, and the pixels that these take."""
+    made = [found for row in drawn for found in row if found]
+    width = max((found.width for found in made), default=side)
+    height = max((found.height for found in made), default=side)
+    names = [(short(row.name) if row.name else "", row.detail) for row in grid.rows]
+    return width, height, names, max(text_width(text) for name in names for text in name)
 
 
 def to_svg_file(grid: ImageGrid, alt: str) -> str:
     """A grid as an SVG file: names on the left, headers on top, notes below the images."""
     pictures = to_pictures(grid, light=True)
-    made = [found for row in pictures for found in row if found]
-    width = max((found.width for found in made), default=48)
-    height = max((found.height for found in made), default=48)
-    names = [(short(row.name) if row.name else "", row.detail) for row in grid.rows]
+    width, height, names, beside = _measured(grid, pictures, 48)
     # The font of row names is 13 pixels, three quarters of that which the width is measured in.
-    left = SVG_EDGE + 0.8 * max(text_width(text) for name in names for text in name) + SVG_GAP
+    left = SVG_EDGE + 0.8 * beside + SVG_GAP
     across = left + len(grid.headers) * (width + SVG_GAP) + SVG_EDGE
     down = 2 * SVG_EDGE + SVG_HEAD + len(grid.rows) * (height + SVG_LINE + SVG_GAP)
-    root = ElementTree.Element(
-        "svg", frame(across, down) | {"font-family": "system-ui, sans-serif"}
-    )
+    letters = {"font-family": "system-ui, sans-serif"}
+    root = ElementTree.Element("svg", frame(across, down) | letters)
     ElementTree.SubElement(root, "title").text = plain(alt)
     ElementTree.SubElement(root, "rect", width="100%", height="100%", fill="#ffffff")
     for j, text in enumerate(grid.headers):
@@ -129,20 +125,14 @@ def to_svg_file(grid: ImageGrid, alt: str) -> str:
 
 def to_image(grid: ImageGrid, side: int = SIDE) -> Image.Image:
     """A grid as one image, without the notes; the side of a sample is about `side` pixels."""
-    columns = range(len(grid.headers))
-    drawn = [[draw(row.cells[j], grid.across, side) for row in grid.rows] for j in columns]
-    made = [found for pictures in drawn for found in pictures if found]
-    width = max((found.width for found in made), default=side)
-    height = max((found.height for found in made), default=side)
-    names = [(short(row.name) if row.name else "", row.detail) for row in grid.rows]
-    left = EDGE + max(text_width(text) for name in names for text in name) + 2 * GAP
+    drawn = [[draw(cell, grid.across, side) for cell in row.cells] for row in grid.rows]
+    width, height, names, beside = _measured(grid, drawn, side)
+    left = EDGE + beside + 2 * GAP
     top = EDGE + (34 if any(grid.headers) else 0)
     gaps = any(not cell.count and cell.expected for row in grid.rows for cell in row.cells)
     below = 40 if gaps or grid.note else 0
-    size = (
-        left + len(columns) * (width + GAP) - GAP + EDGE,
-        top + len(grid.rows) * (height + GAP) - GAP + below + EDGE,
-    )
+    across = left + len(grid.headers) * (width + GAP) - GAP + EDGE
+    size = across, top + len(grid.rows) * (height + GAP) - GAP + below + EDGE
     whole = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(whole)
     for i, (name, detail) in enumerate(names):
@@ -151,12 +141,12 @@ def to_image(grid: ImageGrid, side: int = SIDE) -> Image.Image:
         pen.text((left - 2 * GAP, middle + 4), detail, MUTED, font(14), anchor="rt")
     if any(grid.headers):
         pen.text((left - 2 * GAP, top - 14), "generation", MUTED, font(14), anchor="rs")
-    for j, (text, pictures) in enumerate(zip(grid.headers, drawn, strict=True)):
+    for j, text in enumerate(grid.headers):
         x = left + j * (width + GAP)
         pen.text((x + width / 2, top - 14), text, INK, font(17), anchor="ms")
-        for i, found in enumerate(pictures):
-            box = empty_cell((width, height), hatched=grid.rows[i].expected)
-            paste(whole, found or box, (x, top + i * (height + GAP)))
+        for i, (row, pictures) in enumerate(zip(grid.rows, drawn, strict=True)):
+            box = empty_cell((width, height), hatched=row.expected)
+            paste(whole, pictures[j] or box, (x, top + i * (height + GAP)))
     x, y = left, size[1] - EDGE
     if gaps:
         paste(whole, empty_cell((28, 16), hatched=True), (x, y - 14))
@@ -178,13 +168,10 @@ def draw(cell: Cell, across: int, side: int = SIDE) -> Image.Image | None:
 
 
 def tile(pixels: Tensor, across: int, down: int, side: int) -> Image.Image:
-    """Images uint8[m, C, H, W] on a transparent ground, 1 pixel apart, not enlarged.
+    """At most across x down images uint8[m, C, H, W] on a transparent ground, 1 pixel apart.
 
-    Args:
-        pixels: at most across x down images of 1, 3 or more channels, of which 3 are shown.
-        across: images side by side; places without an image stay transparent.
-        down: how many rows.
-        side: images larger than this are reduced to it.
+    Of more than three channels three are shown; images are not enlarged, and larger ones are
+    reduced to `side`.
     """
     height, width = pixels.shape[-2:]
     rgb = pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels[:, :3]
@@ -227,23 +214,18 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
-def _encode_full(tiles: Image.Image, lossless: bool) -> str:
+def _encode(tiles: Image.Image, lossless: bool, light: bool) -> str:
+    """PNG without loss, else WebP; a light one has a white ground, and is JPEG in place of WebP."""
     data = BytesIO()
-    if lossless:
-        tiles.save(data, "PNG", optimize=True)
-        return data_uri("image/png", data.getvalue())
-    tiles.save(data, "WEBP", quality=85)
-    return data_uri("image/webp", data.getvalue())
-
-
-def _encode_light(tiles: Image.Image, lossless: bool) -> str:
-    ground = Image.new("RGBA", tiles.size, "white")
-    flat = Image.alpha_composite(ground, tiles).convert("RGB")
-    if lossless:
-        return data_uri("image/png", to_png(flat))
-    data = BytesIO()
-    flat.save(data, "JPEG", quality=85)
-    return data_uri("image/jpeg", data.getvalue())
+    if light:
+        ground = Image.new("RGBA", tiles.size, "white")
+        tiles = Image.alpha_composite(ground, tiles).convert("RGB")
+        if lossless:
+            return data_uri("image/png", to_png(tiles))
+    kind = "png" if lossless else "jpeg" if light else "webp"
+    options: dict[str, Any] = {"optimize": True} if lossless else {"quality": 85}
+    tiles.save(data, kind, **options)
+    return data_uri(f"image/{kind}", data.getvalue())
 
 
 def _svg_image(root: ElementTree.Element, found: Picture, x: float, y: float) -> None:

@@ -12,32 +12,10 @@ from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.io import atomic
+from imgcollapse.report import grid_layout as layout
+from imgcollapse.report import grid_painters as paint
 from imgcollapse.report.formatting import short
-from imgcollapse.report.grid_layout import (
-    Cell,
-    class_layout,
-    class_names,
-    column,
-    pictured,
-    shown_classes,
-    vanishing_layout,
-)
-from imgcollapse.report.grid_painters import (
-    BAR,
-    EDGE,
-    EMPTY,
-    GAP,
-    INK,
-    LOSSLESS,
-    MUTED,
-    SIDE,
-    draw,
-    empty_cell,
-    font,
-    paste,
-    text_width,
-    to_image,
-)
+from imgcollapse.report.grid_painters import BAR, EDGE, EMPTY, GAP, INK, LOSSLESS, MUTED, SIDE
 from imgcollapse.runs.lineage_dir import Lineage, PrunedError, sample_grid
 from imgcollapse.runs.run_dir import Run
 
@@ -50,45 +28,32 @@ def vanishing_grid(lineage: Lineage) -> Image.Image:
     Each cell holds the first four samples that the oracle names so; with many classes or
     generations only some are shown. The side of an image is about 64 pixels.
     """
-    return to_image(vanishing_layout(lineage, lineage.generations - 1, SIDE))
+    return paint.to_image(layout.vanishing_layout(lineage, lineage.generations - 1, SIDE))
 
 
 def class_grid(images: Images, classes: Sequence[str]) -> Image.Image:
     """The first 16 images of each class, common to rare, by their labels."""
-    return to_image(class_layout(images, classes, SIDE))
+    return paint.to_image(layout.class_layout(images, classes, SIDE))
 
 
 def animation(lineage: Lineage, path: Path) -> Path:
-    """Write an animation of a lineage, one frame a generation: samples and share of each class.
+    """Write an animation as .webp or .gif, one frame a generation: samples and shares of classes.
 
     Of more than `MOST_FRAMES` generations it shows that many, evenly; only those whose samples are
     there.
-
-    Args:
-        lineage: with at least generation 0.
-        path: its suffix, .webp or .gif, is the format.
     """
-    names = [short(name) for name in class_names(lineage)[0]]
-    labels = shown_classes(len(names))
-    frames = [
-        _frame(lineage, g, names, labels)
-        for g in pictured(lineage, lineage.generations - 1, MOST_FRAMES)
-    ]
+    names = [short(name) for name in layout.class_names(lineage)[0]]
+    labels = layout.shown_classes(len(names))
+    generations = layout.pictured(lineage, lineage.generations - 1, MOST_FRAMES)
+    frames = [_frame(lineage, g, names, labels) for g in generations]
     kind = path.suffix.removeprefix(".").upper()
     # The first and the last picture are the ones to compare.
     pause = [1500] + [700] * (len(frames) - 2) + [2500]
     small = lineage.samples(0).pixels[0].numel() <= LOSSLESS
     options = {} if kind == "GIF" else {"lossless": True} if small else {"quality": 85}
+    moving = {"save_all": True, "append_images": frames[1:], "loop": 0, **options}
     data = BytesIO()
-    frames[0].save(
-        data,
-        kind,
-        save_all=True,
-        append_images=frames[1:],
-        duration=pause[: len(frames)],
-        loop=0,
-        **options,
-    )
+    frames[0].save(data, kind, duration=pause[: len(frames)], **moving)
     atomic.write_bytes(path, data.getvalue())
     return path
 
@@ -96,12 +61,7 @@ def animation(lineage: Lineage, path: Path) -> Path:
 def write_grids(run: Path | str, out: Path | str) -> list[Path]:
     """Write a grid of every generation, the vanishing grid and the animation, as image files.
 
-    Args:
-        run: the run folder.
-        out: the folder for the pictures; each of several lineages has its own inside.
-
-    Returns:
-        The files that were written.
+    In the folder `out`; each of several lineages has its own inside. Returns the files.
 
     Raises:
         UserError: `run` is no run folder, or `out` cannot be written to.
@@ -136,34 +96,27 @@ def _sample_grid(lineage: Lineage, g: int) -> Image.Image:
 
 def _frame(lineage: Lineage, g: int, names: Sequence[str], labels: list[int]) -> Image.Image:
     """One picture of the animation."""
-    shown = column(lineage, g, labels, most=8)
-    anything = draw(Cell(lineage.samples(g).pixels[:1], 1, 1), across=8)
+    shown = layout.column(lineage, g, labels, most=8)
+    anything = paint.draw(layout.Cell(lineage.samples(g).pixels[:1], 1, 1), across=8)
     width, height = anything.size if anything else (SIDE, SIDE)
     texts = [names[k] for k in labels] + [UNRECOGNIZED]
-    left, bar, step = EDGE + max(map(text_width, texts)) + 2 * GAP, 220, height + GAP
-    top = EDGE + 50
-    size = left + width + 2 * GAP + bar + 70 + EDGE, top + len(texts) * step - GAP + EDGE
-    frame = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(frame)
+    left, top = EDGE + max(map(paint.text_width, texts)) + 2 * GAP, EDGE + 50
+    x, bar, step = left + width + 2 * GAP, 220, height + GAP
+    frame = Image.new("RGB", (x + bar + 70 + EDGE, top + len(texts) * step - GAP + EDGE), "white")
+    pen, small = ImageDraw.Draw(frame), paint.font(14)
     title = "real images (generation 0)" if g == 0 else f"generation {g}"
-    pen.text((left, EDGE + 20), title, INK, font(24, bold=True), anchor="ls")
-    pen.text((left + width + 2 * GAP, EDGE + 20), "share of samples", MUTED, font(14), anchor="ls")
+    pen.text((left, EDGE + 20), title, INK, paint.font(24, bold=True), anchor="ls")
+    pen.text((x, EDGE + 20), "share of samples", MUTED, small, anchor="ls")
     for i, (name, cell) in enumerate(zip(texts, shown, strict=True)):
-        y, x = top + i * step, left + width + 2 * GAP
-        share, middle = cell.count / cell.n, y + height // 2
-        pen.text(
-            (left - 2 * GAP, middle),
-            name,
-            INK if cell.expected else MUTED,
-            font(17, bold=True),
-            anchor="rm",
-        )
-        box = empty_cell((width, height), hatched=cell.expected)
-        paste(frame, draw(cell, across=8) or box, (left, y))
+        y, share = top + i * step, cell.count / cell.n
+        middle, ink = y + height // 2, INK if cell.expected else MUTED
+        pen.text((left - 2 * GAP, middle), name, ink, paint.font(17, bold=True), anchor="rm")
+        box = paint.empty_cell((width, height), hatched=cell.expected)
+        paint.paste(frame, paint.draw(cell, across=8) or box, (left, y))
         pen.rectangle((x, middle - 9, x + bar, middle + 9), EMPTY)
         if cell.count:
             end = x + max(1, round(bar * share))
             pen.rectangle((x, middle - 9, end, middle + 9), BAR if cell.expected else MUTED)
         text = f"{share:.1%}" if cell.count else "none"
-        pen.text((x + bar + GAP, middle), text, INK, font(14), anchor="lm")
+        pen.text((x + bar + GAP, middle), text, INK, small, anchor="lm")
     return frame

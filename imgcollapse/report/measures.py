@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from imgcollapse.drift import LogRank, SurvivalCurve, log_rank, survival_curve
 from imgcollapse.metrics import MetricInfo
-from imgcollapse.report.arrays import FloatArray, series
+from imgcollapse.report.arrays import CensusArrays, FloatArray, series
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.formatting import percent, signed_points, signed_value, value
 
 SMALLEST_SHARE = 1e-3
 """The least that an axis of shares spans: below are rounding errors of the estimate."""
+
+
+Values = Callable[[ReportedRun, int], FloatArray]
+OfCensus = Callable[[CensusArrays], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Measure:
         title: of its chart.
         better: 1 where more is better, -1 where less is, 0 where neither.
         of: run and number of generations => float64[L, G], NaN where undefined.
-        share: whether it is a share, and is shown in percent.
+        share: whether it is shown in percent.
         limits: the smallest and the largest value there can be.
         full_axis: whether the axis spans `limits`.
         floor: the metric whose real-against-real band is drawn; empty for none.
@@ -40,7 +44,7 @@ class Measure:
     name: str
     title: str
     better: int
-    of: Callable[[ReportedRun, int], FloatArray]
+    of: Values
     share: bool = False
     limits: tuple[float, float] = (0.0, np.inf)
     full_axis: bool = True
@@ -56,100 +60,61 @@ class Measure:
 
     def label_ticks(self, axis: Axis) -> None:
         """Write values at the ticks, with as many digits as tell them apart."""
-        if self.share:
-            axis.set_major_formatter(PercentFormatter(1))
-        else:
-            axis.set_major_formatter(FuncFormatter(lambda number, _: value(number)))
+        axis.set_major_formatter(PercentFormatter(1) if self.share else lambda x, _: value(x))
 
 
 def measures(data: PageData) -> list[Measure]:
     """Those that have a value in every run: of the census, and the metrics that are compared."""
-    rare, classes = list(data.rare), len(data.classes)
+    rare, classes, end = list(data.rare), len(data.classes), data.last + 1
+    rarest = f"of the rarest {'class' if len(rare) == 1 else f'{len(rare)} classes'}"
 
-    def kept(run: ReportedRun, generations: int) -> FloatArray:
+    def measure(
+        better: int, name: str, title: str, most: float, of: OfCensus, **axis: Any
+    ) -> Measure:
+        def values(run: ReportedRun, generations: int) -> FloatArray:
+            return of(run.census)[:, :generations].astype(np.float64)
+
+        return Measure(name, title, better, values, limits=(0, most), **axis)
+
+    def kept(x: CensusArrays) -> FloatArray:
         # A rare class that grows, as one that unrecognizable samples resemble, must not hide
         # another's loss.
-        real = run.census.training[rare] / run.census.training.sum()
-        shares = np.minimum(run.census.frequency[:, :generations, rare], real)
-        return shares.sum(axis=2) / real.sum()
+        real = x.training[rare] / x.training.sum()
+        return np.minimum(x.frequency[:, :, rare], real).sum(axis=2) / real.sum()
 
-    def rare_share(run: ReportedRun, generations: int) -> FloatArray:
-        return run.census.frequency[:, :generations, rare].sum(axis=2)
+    def share(x: CensusArrays) -> FloatArray:
+        return x.frequency[:, :, rare].sum(axis=2)
 
-    def extinct(run: ReportedRun, generations: int) -> FloatArray:
+    def extinct(x: CensusArrays) -> NDArray[np.int64]:
         # By the end, not at some time: fresh real images can bring a class back.
-        return run.census.extinct[:, :generations, rare].sum(axis=2).astype(np.float64)
+        return x.extinct[:, :, rare].sum(axis=2)
 
-    def detected(run: ReportedRun, generations: int) -> FloatArray:
-        return run.census.detected[:, :generations].sum(axis=2).astype(np.float64)
+    def detected(x: CensusArrays) -> NDArray[np.int64]:
+        return x.detected.sum(axis=2)
 
-    def heterozygosity(run: ReportedRun, generations: int) -> FloatArray:
-        return run.census.heterozygosity[:, :generations]
+    def recognized(x: CensusArrays) -> FloatArray:
+        return x.recognized / x.n
 
-    def recognized(run: ReportedRun, generations: int) -> FloatArray:
-        return (run.census.recognized / run.census.n)[:, :generations]
-
-    which = "class" if len(rare) == 1 else f"{len(rare)} classes"
-    name, title = f"part of the rarest {which} that is kept", f"Kept of the rarest {which}"
+    lost, seen = f"Extinct {rarest}", f"Classes detected, of {classes}"
+    differ = "Heterozygosity: chance that two samples differ"
+    like = "Share of samples like a real image"
     found = [
-        Measure(name, title, 1, kept, share=True, limits=(0, 1)),
-        Measure(
-            f"share of the rarest {which}",
-            f"Share of the rarest {which}",
-            0,
-            rare_share,
-            share=True,
-            limits=(0, 1),
-            full_axis=False,
-        ),
-        Measure(
-            "number of rare classes extinct",
-            f"Extinct of the rarest {which}",
-            -1,
-            extinct,
-            limits=(0, len(rare)),
-        ),
-        Measure(
-            "number of classes detected",
-            f"Classes detected, of {classes}",
-            1,
-            detected,
-            limits=(0, classes),
-        ),
-        Measure(
-            "heterozygosity",
-            "Heterozygosity: chance that two samples differ",
-            1,
-            heterozygosity,
-            limits=(0, 1),
-        ),
-        Measure(
-            "share recognized",
-            "Share of samples like a real image",
-            1,
-            recognized,
-            share=True,
-            limits=(0, 1),
-        ),
+        measure(1, f"part {rarest} that is kept", f"Kept {rarest}", 1, kept, share=True),
+        measure(0, f"share {rarest}", f"Share {rarest}", 1, share, share=True, full_axis=False),
+        measure(-1, "number of rare classes extinct", lost, len(rare), extinct),
+        measure(1, "number of classes detected", seen, classes, detected),
+        measure(1, "heterozygosity", differ, 1, lambda x: x.heterozygosity),
+        measure(1, "share recognized", like, 1, recognized, share=True),
+        *(_metric(info) for info in data.run.metric_infos if info.compared),
     ]
-    found += [_metric(info) for info in data.run.metric_infos if info.compared]
-    generations = data.last + 1
-    return [
-        measure
-        for measure in found
-        if all(np.isfinite(measure.of(run, generations)).any() for run in data.runs)
-    ]
+    return [m for m in found if all(np.isfinite(m.of(run, end)).any() for run in data.runs)]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over the lineages of one run less that of another.
+    """Mean over the lineages of one run less that of another, with its 95% interval.
 
-    Attributes:
-        value: None where a run has no value.
-        low: lower end of its 95% interval; None where there are too few lineages for one.
-        high: upper end.
-        method: how the interval is made.
+    None where a run has no value, and where there are too few lineages for an interval.
     """
 
     value: float | None
@@ -166,13 +131,10 @@ class Difference:
 
 
 def difference(run: ArrayLike, baseline: ArrayLike, paired: bool) -> Difference:
-    """Compare the means over lineages by Student's t; values that are NaN are left out.
+    """Compare means over lineages float64[L] and float64[M] by Student's t; NaN are left out.
 
-    Args:
-        run: float[L].
-        baseline: float[M], M = L where paired.
-        paired: whether lineages of one number belong together: then t is that of the L
-            differences, else Welch's (1947, Biometrika 34:28).
+    Where paired, lineages of one number belong together, L = M, and t is that of their
+    differences; else it is Welch's (1947, Biometrika 34:28).
     """
     a, b = np.asarray(run, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if paired:
@@ -221,11 +183,10 @@ def _metric(info: MetricInfo) -> Measure:
 
 @dataclass(frozen=True)
 class SurvivalData:
-    """Survival of each rare class in each lineage of one run.
+    """Survival of each of R rare classes in each of L lineages of one run.
 
-    Attributes:
-        times: int64[L R], the generation in which the class was first called extinct, or the last.
-        lost: bool[L R], whether it was.
+    `times`, int64[L R], are the generations in which the class was first called extinct, or the
+    last; `lost`, bool[L R], whether it was.
     """
 
     times: NDArray[np.int64]

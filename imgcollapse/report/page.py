@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,8 +22,9 @@ def write_report(
     out: Path | str | None = None,
     baseline: str | None = None,
     sections: Sequence[str | Section] = (),
+    log: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Write one page over one run, or one that compares several.
+    """Write one page over one run, or one that compares several; returns its path.
 
     Args:
         runs: run folders; a sweep's folder stands for all its arms.
@@ -32,9 +33,7 @@ def write_report(
         sections: sections of your own, as objects or by import path (`my_package.mod:Class`);
             they stand before the citation, after those that the runs' studies name in
             `report.sections`.
-
-    Returns:
-        The path of the page.
+        log: is told in a line each what the studies name and the page has to leave out.
 
     Raises:
         UserError: a folder is no run, holds no generation yet, a section cannot be imported, or
@@ -53,7 +52,12 @@ def write_report(
     else:
         data = PageData.of_one(folders[0])
     given = [load_section(x) if isinstance(x, str) else x for x in sections]
-    page = render(data, [*SECTIONS[:-1], *_study_sections(data), *given, *SECTIONS[-1:]])
+    named, missing = _study_sections(data)
+    missing += dict.fromkeys(reason for run in data.runs for reason in run.left_out.values())
+    lines = [f"Left out: {reason}." for reason in missing]
+    for line in lines:
+        log(line)
+    page = render(data, [*SECTIONS[:-1], *named, _LeftOut(lines), *given, *SECTIONS[-1:]])
     atomic.make_folder(out.parent)
     checksums.write_page(out, page)
     return out
@@ -61,13 +65,9 @@ def write_report(
 
 def render(data: PageData, sections: Sequence[Section]) -> str:
     """The page as HTML: those of the sections that apply, in order."""
-    environment = Environment(
-        loader=PackageLoader("imgcollapse.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = PackageLoader("imgcollapse.report")
+    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, **options)
     environment.filters["terms"] = with_tooltips
     shown = [
         {"name": section.name, "title": section.title(data), "blocks": blocks}
@@ -90,38 +90,38 @@ def _arms(folders: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
-class _Missing(Section):
-    """Says that a section which a study names is not installed here."""
+class _LeftOut(Section):
+    """Says in a line each what the studies name and is not installed here."""
 
-    name = "missing"
+    name = "left-out"
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
 
     def blocks(self, data: PageData) -> Sequence[Block]:
-        """The reason."""
-        return [Text(f"Left out: {self._reason}.", "remark")]
+        """The lines."""
+        return [Text(line, "remark") for line in self._lines]
 
 
-def _study_sections(data: PageData) -> list[Section]:
-    """Sections that the studies of the runs name, each once."""
-    named = [run.run.record["study"].get("report", {}).get("sections", ()) for run in data.runs]
+def _study_sections(data: PageData) -> tuple[list[Section], list[str]]:
+    """Sections that the studies of the runs name, each once, and why others cannot be loaded."""
+    named = [run.study.get("report", {}).get("sections", ()) for run in data.runs]
     found: list[Section] = []
+    missing = []
     for path in dict.fromkeys(path for paths in named for path in paths):
         try:
             found.append(load_section(path))
         except UserError as error:
-            found.append(_Missing(str(error)))
-    return found
+            missing.append(str(error))
+    return found, missing
 
 
 def _kicker(data: PageData) -> str:
     """The small line above the heading."""
     if not data.several:
         return "which classes vanish, and when"
-    counts = sorted({len(run.lineages) for run in data.runs})
-    lineages = "one lineage an arm"
-    if counts != [1]:
-        ends = (counts[0], counts[-1])[: len(counts)]
-        lineages = f"{' to '.join(str(n) for n in ends)} lineages an arm"
+    numbers = [len(run.lineages) for run in data.runs]
+    least, most = min(numbers), max(numbers)
+    lineages = f"{least} to {most} lineages" if least < most else f"{most} lineages"
+    lineages = f"{'one lineage' if most == 1 else lineages} an arm"
     return f"{len(data.runs)} arms side by side, {lineages}, compared in generation {data.last}"

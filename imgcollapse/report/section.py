@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
 from imgcollapse.core.components import import_class
 from imgcollapse.core.errors import UserError
-from imgcollapse.report.chart import Download, Figure
+from imgcollapse.report.charts import Download, Figure
 from imgcollapse.report.data import PageData
 from imgcollapse.report.grid_layout import ImageGrid
 from imgcollapse.report.grid_painters import Picture
@@ -72,14 +72,7 @@ class Charts(Block):
 
 @dataclass(frozen=True)
 class Panels(Block):
-    """Small charts that are read together, and one file of all of them.
-
-    Attributes:
-        figures: the panels.
-        whole: all of them as one figure.
-        captions: below each panel; none leaves them out.
-        style: CSS class: panels or forests.
-    """
+    """Small charts with captions; `whole` is one file of all of them, `style` a CSS class."""
 
     figures: Sequence[Figure]
     whole: Figure
@@ -87,23 +80,15 @@ class Panels(Block):
     style: str = "panels"
 
 
-@dataclass(frozen=True)
-class Column:
-    """Heading of a table's column.
-
-    Attributes:
-        title: what stands in it.
-        number: whether cells are aligned at the right.
-        wide: whether the column is left out on narrow screens.
-    """
+class Column(NamedTuple):
+    """Heading of a table's column: of numbers, at the right; of wide screens only."""
 
     title: str
     number: bool = False
     wide: bool = False
 
 
-@dataclass(frozen=True)
-class TableCell:
+class TableCell(NamedTuple):
     """A cell with smaller lines below its text; `bold` is of the last line."""
 
     text: str
@@ -111,15 +96,8 @@ class TableCell:
     bold: bool = False
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """Cells of a table, the first of them the row's heading.
-
-    Attributes:
-        cells: one for each column.
-        color: of a mark before the heading; empty for none.
-        alert: whether the row is in the color of warnings.
-    """
+class TableRow(NamedTuple):
+    """Cells, the first of them the heading after a mark in `color`; `alert` is for warnings."""
 
     cells: Sequence[str | TableCell]
     color: str = ""
@@ -128,7 +106,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table(Block):
-    """A table."""
+    """A table; `label` is its accessible name, and `style` its CSS class."""
 
     label: str
     columns: Sequence[Column]
@@ -146,15 +124,7 @@ class Matrix(Block):
 
 @dataclass(frozen=True)
 class Images(Block):
-    """A grid of images.
-
-    Attributes:
-        label: accessible name.
-        grid: its layout.
-        pictures: the images of each cell by row and column.
-        figure: the same as files.
-        strip: whether it is one row with captions below, in place of a table.
-    """
+    """A grid of images by row and column, and as files; a `strip` is one row with captions."""
 
     label: str
     grid: ImageGrid
@@ -192,7 +162,7 @@ class Group(Block):
     """Blocks below a small heading, or in a frame."""
 
     title: str
-    blocks: Sequence[Block] = field(default=())
+    blocks: Sequence[Block] = ()
     framed: bool = False
 
 
@@ -206,13 +176,7 @@ class Details(Block):
 
 
 class Section(ABC):
-    """A section of the page.
-
-    Attributes:
-        name: its identifier on the page.
-        runs: whether it needs one run, several, or any number.
-        heading: of the section; empty for none.
-    """
+    """A section of the page: its identifier, heading, and the number of runs that it needs."""
 
     name: ClassVar[str]
     runs: ClassVar[Literal["one", "several", "any"]] = "any"
@@ -232,13 +196,10 @@ class Section(ABC):
 
 
 def load_section(path: str) -> Section:
-    """Import a section of a user's own.
-
-    Args:
-        path: module and class, such as "my_package.sections:Brightness".
+    """Import a section of a user's own by module and class, "my_package.sections:Brightness".
 
     Raises:
-        UserError: the module or class cannot be imported, or is no section.
+        UserError: it cannot be imported, or is no section.
     """
     try:
         found: Any = import_class(path, Section)

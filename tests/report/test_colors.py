@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imgcollapse.report.chart import ACCENT, SECOND, palette
+from imgcollapse.report.charts import ACCENT, SECOND, palette
 
 Color = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.report.arrays import CensusArrays, interval_of_mean, mean
-from imgcollapse.report.chart import Figure, palette
+from imgcollapse.report.charts import Figure, palette
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.formatting import ratio
 from imgcollapse.report.sections import curves, drift

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imgcollapse.report import write_report
 from imgcollapse.report.arrays import CensusArrays, padded, tidy
-from imgcollapse.report.chart import file_name
+from imgcollapse.report.charts import file_name
 from imgcollapse.report.sections.curves import frequencies
 from imgcollapse.report.sections.drift import chance_panels
 from imgcollapse.runs.run_dir import Run

@@ -20,7 +20,7 @@ from imgcollapse.report.section import Block, Table, Text
 from imgcollapse.report.sections import SECTIONS
 from imgcollapse.report.sections.by_generation import measure_chart
 from imgcollapse.report.sections.metrics import metric_charts
-from imgcollapse.report.sections.samples import VanishingGrid
+from imgcollapse.report.sections.vanishing_grid import VanishingGrid
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make

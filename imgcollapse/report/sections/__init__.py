@@ -2,7 +2,7 @@
 
 from imgcollapse.report.section import Section
 from imgcollapse.report.sections.by_generation import ByGeneration
-from imgcollapse.report.sections.citation import Citation, Oracle
+from imgcollapse.report.sections.citation import Citation
 from imgcollapse.report.sections.curation import Curation
 from imgcollapse.report.sections.curves import Curves
 from imgcollapse.report.sections.differences import Differences
@@ -11,7 +11,9 @@ from imgcollapse.report.sections.first_detection import FirstDetection
 from imgcollapse.report.sections.header import Header
 from imgcollapse.report.sections.last_detected import LastDetected
 from imgcollapse.report.sections.metrics import Metrics
-from imgcollapse.report.sections.samples import Samples, VanishingGrid
+from imgcollapse.report.sections.oracle import Oracle
+from imgcollapse.report.sections.samples import Samples
+from imgcollapse.report.sections.vanishing_grid import VanishingGrid
 from imgcollapse.report.sections.vocabulary import Words
 
 SECTIONS: tuple[Section, ...] = (

@@ -7,31 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
+from imgcollapse.report import charts, measures
 from imgcollapse.report.arrays import FloatArray, interval_of_mean, mean, series, tidy
-from imgcollapse.report.chart import (
-    GREY,
-    Figure,
-    band,
-    chart,
-    file_name,
-    floor_band,
-    label_ends,
-    legend,
-    panel,
-    side_by_side,
-    span,
-)
+from imgcollapse.report.charts import GREY, Figure
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.formatting import short
-from imgcollapse.report.measures import (
-    SMALLEST_SHARE,
-    Measure,
-    SurvivalData,
-    measures,
-    survival_data,
-)
+from imgcollapse.report.measures import Measure, SurvivalData
 from imgcollapse.report.section import Block, Charts, Group, Panels, Section, Text
 
 NAME = 22
@@ -48,7 +30,7 @@ class ByGeneration(Section):
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Panels and charts of the rarest classes, then a chart for each other measure."""
-        shown = measures(data)
+        shown = measures.measures(data)
         several = max(len(run.lineages) for run in data.runs) > 1
         drawn = (
             "Bold is the mean of its lineages with its 95% interval, thin is each of them; gray, "
@@ -75,38 +57,32 @@ class ByGeneration(Section):
                     "Mean over lineages; at the right end, its 95% interval in generation "
                     f"{data.last}. Those of all generations are in the CSV."
                 )
+        first = (
+            f"{intervals} The first model learns from the same kind of real images in every arm; "
+            "arms part from generation 2 on."
+        )
         panels = arm_panels(data, shown[0])
-        charts = [measure_chart(data, measure) for measure in shown]
+        kept_chart, *others = (measure_chart(data, measure) for measure in shown)
+        survival = survival_chart(data, measures.survival_data(data))
+        rarest = [
+            Text(kept),
+            Panels(panels, charts.side_by_side("kept-by-arm", panels)),
+            Charts([kept_chart, survival]),
+            Text(extinct),
+        ]
         return [
-            Group(
-                "The rarest classes",
-                [
-                    Text(kept),
-                    Panels(panels, side_by_side("kept-by-arm", panels)),
-                    Charts([charts[0], survival_chart(data, survival_data(data))]),
-                    Text(extinct),
-                ],
-            ),
-            Group(
-                "All measures",
-                [
-                    Text(
-                        f"{intervals} The first model learns from the same kind of real images in "
-                        "every arm; arms part from generation 2 on."
-                    ),
-                    Charts(charts[1:]),
-                ],
-            ),
+            Group("The rarest classes", rarest),
+            Group("All measures", [Text(first), Charts(others)]),
         ]
 
 
 def measure_chart(data: PageData, measure: Measure) -> Figure:
     """The mean of every run over generations, with its 95% interval over lineages."""
-    with chart(measure.title) as (figure, axes):
+    with charts.chart(measure.title) as (figure, axes):
         beside = {}
         if dotted := _floor(data.run, measure.floor, data.last + 1):
-            floor_band(axes, *dotted, GREY)
-            legend(axes, "dotted: real against real, 95%")
+            charts.floor_band(axes, *dotted, GREY)
+            charts.legend(axes, "dotted: real against real, 95%")
             beside = dict(zip(("floor_low", "floor_high"), dotted, strict=True))
         ends, numbers = [], []
         for run in reversed(data.runs):  # the baseline lies on top
@@ -114,7 +90,7 @@ def measure_chart(data: PageData, measure: Measure) -> Figure:
             average = mean(values)
             low, high = _interval(values, measure.limits)
             if len(data.runs) <= MOST_BANDS:
-                band(axes, low, high, run.color, 0.1)
+                charts.band(axes, low, high, run.color, 0.1)
             style = {"color": run.color, "marker": run.marker, "markersize": 3.5}
             axes.plot(average, linewidth=1.8, **style)
             there = average[np.isfinite(average)]
@@ -122,9 +98,10 @@ def measure_chart(data: PageData, measure: Measure) -> Figure:
             numbers.insert(0, over_generations(run, values, (low, high), **beside))
         _frame(axes, measure, data.last)
         _bars(axes, data, numbers)
-        label_ends(axes, ends)
-        alt = f"{measure.title} by generation: {_said(data, measure)}."
-        return Figure.drawn(figure, file_name(measure.name).lower(), alt, pd.concat(numbers))
+        charts.label_ends(axes, ends)
+        said = ", ".join(f"{run.title} {_at_end(measure, run, data.last)}" for run in data.runs)
+        alt = f"{measure.title} by generation: {said} in generation {data.last}."
+        return Figure.drawn(figure, charts.file_name(measure.name).lower(), alt, pd.concat(numbers))
 
 
 def arm_panels(data: PageData, measure: Measure) -> list[Figure]:
@@ -133,46 +110,45 @@ def arm_panels(data: PageData, measure: Measure) -> list[Figure]:
     top = max(float(np.nanmax(values)) for values in found.values())
     drawn = []
     for run in data.runs:
-        with panel(short(run.title, 30)) as (figure, axes):
+        with charts.panel(short(run.title, 30)) as (figure, axes):
             for values in found.values():
                 axes.plot(mean(values), color=GREY, linewidth=0.8, alpha=0.6)
             values = found[run.title]
             axes.plot(values.T, color=run.color, linewidth=0.6, alpha=0.5)
             low, high = _interval(values, measure.limits)
-            band(axes, low, high, run.color, 0.18)
+            charts.band(axes, low, high, run.color, 0.18)
             axes.plot(mean(values), color=run.color, linewidth=2)
             _frame(axes, measure, data.last)
             axes.set_ylim(0, top * 1.06)
-            value = mean(values)[data.last]
-            end = measure.show(float(value)) if np.isfinite(value) else "undefined"
-            alt = f"{run.title}: {measure.name} by generation, {end} in generation {data.last}."
+            end = f"{_at_end(measure, run, data.last)} in generation {data.last}"
+            alt = f"{run.title}: {measure.name} by generation, {end}."
             table = over_generations(run, values, (low, high))
-            drawn.append(Figure.drawn(figure, file_name(measure.name).lower(), alt, table))
+            drawn.append(Figure.drawn(figure, charts.file_name(measure.name).lower(), alt, table))
     return drawn
 
 
 def survival_chart(data: PageData, survival: Sequence[SurvivalData]) -> Figure:
     """Kaplan-Meier curves of the rarest classes, those of all lineages of an arm together."""
-    with chart("Rarest classes not yet extinct") as (figure, axes):
+    with charts.chart("Rarest classes not yet extinct") as (figure, axes):
         ends, numbers = [], []
         for run, of_arm in reversed(list(zip(data.runs, survival, strict=True))):
             curve = of_arm.curve()
-            steps = {"step": "post", "color": run.color, "alpha": 0.1, "linewidth": 0}
             if len(data.runs) <= MOST_BANDS:
-                axes.fill_between(curve.generation, curve.low, curve.high, **steps)
+                style = {"step": "post", "color": run.color, "alpha": 0.1, "linewidth": 0}
+                axes.fill_between(curve.generation, curve.low, curve.high, **style)
             # Every curve but the last event's step goes on to the last generation.
             x, y = [*curve.generation, data.last], [*curve.alive, curve.alive[-1]]
             axes.step(x, y, where="post", color=run.color, linewidth=1.8)
             axes.plot(x, y, color=run.color, marker=run.marker, markersize=3.5, linestyle="")
             ends.append((float(curve.alive[-1]), short(run.title, NAME), run.color))
-            steps = {"generation": curve.generation, "alive": curve.alive}
-            ends_of = {"low": curve.low, "high": curve.high}
-            numbers.insert(0, pd.DataFrame({"arm": run.title, **steps, **ends_of}))
+            steps = {"alive": curve.alive, "low": curve.low, "high": curve.high}
+            table = pd.DataFrame({"arm": run.title, "generation": curve.generation, **steps})
+            numbers.insert(0, table)
         axes.set_ylim(0, 1.04)
-        span(axes, data.last)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        charts.span(axes, data.last)
+        axes.yaxis.set_major_formatter("{x:.0%}")
         _bars(axes, data, numbers)
-        label_ends(axes, ends)
+        charts.label_ends(axes, ends)
         lost = "; ".join(
             f"{run.title} {int(of_arm.lost.sum())} of {len(of_arm.lost)} extinct"
             for run, of_arm in zip(data.runs, survival, strict=True)
@@ -226,26 +202,22 @@ def _frame(axes: Axes, measure: Measure, last: int) -> None:
         axes.set_ylim(measure.limits[0], measure.limits[1] * 1.03)
     elif axes.dataLim.ymin >= 0:
         axes.set_ylim(bottom=0)
-    if measure.share and axes.get_ylim()[1] < SMALLEST_SHARE:
-        axes.set_ylim(0, SMALLEST_SHARE)
-    span(axes, last)
+    if measure.share and axes.get_ylim()[1] < measures.SMALLEST_SHARE:
+        axes.set_ylim(0, measures.SMALLEST_SHARE)
+    charts.span(axes, last)
     measure.label_ticks(axes.yaxis)
 
 
 def _floor(run: ReportedRun, metric: str, generations: int) -> tuple[FloatArray, FloatArray] | None:
     if not metric:
         return None
-    ends = [series(run.metrics, f"{metric}_floor", end, generations) for end in ("low", "high")]
-    low, high = ends
+    low, high = (
+        series(run.metrics, f"{metric}_floor", end, generations) for end in ("low", "high")
+    )
     return None if low is None or high is None else (mean(low), mean(high))
 
 
-def _said(data: PageData, measure: Measure) -> str:
-    ends = ((run, mean(measure.of(run, data.last + 1))[data.last]) for run in data.runs)
-    return (
-        ", ".join(
-            f"{run.title} {measure.show(float(end)) if np.isfinite(end) else 'undefined'}"
-            for run, end in ends
-        )
-        + f" in generation {data.last}"
-    )
+def _at_end(measure: Measure, run: ReportedRun, last: int) -> str:
+    """The mean over lineages in the last generation, as text."""
+    end = mean(measure.of(run, last + 1))[last]
+    return measure.show(float(end)) if np.isfinite(end) else "undefined"

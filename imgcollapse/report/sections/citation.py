@@ -1,4 +1,4 @@
-"""Sections "The oracle" and "What was run": settings, software, and how to cite and repeat it."""
+"""Section "What was run": settings, software, and how to cite and repeat it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,13 @@ from hashlib import sha256
 from io import StringIO
 from typing import Any
 
-import numpy as np
 from ruamel.yaml import YAML
 
-from imgcollapse.report.chart import Download, file_name, text_uri
+from imgcollapse.report import section
+from imgcollapse.report.charts import Download, file_name, text_uri
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.formatting import listed
-from imgcollapse.report.section import (
-    Block,
-    Bullets,
-    Code,
-    Details,
-    Facts,
-    Files,
-    Group,
-    Matrix,
-    Section,
-    Text,
-)
+from imgcollapse.report.section import Block, Details, Facts, Text
 
 SHUMAILOV = """\
 @article{shumailov2024collapse,
@@ -43,7 +32,7 @@ SHUMAILOV = """\
 """The study whose question the program asks of images."""
 
 
-class Citation(Section):
+class Citation(section.Section):
     """The runs' settings, with a box to cite them and files to run them again."""
 
     name, runs = "cite", "any"
@@ -52,12 +41,7 @@ class Citation(Section):
     def blocks(self, data: PageData) -> Sequence[Block]:
         """Facts and software, and the box "Cite this"."""
         run, record = data.run, data.run.run.record
-        made = [
-            (name, str(value)) for name, value in (record["made_with"] | changes_of(run)).items()
-        ]
-        begun = ("began", record["started"])
-        entries = bibtex(record)
-        stem = file_name(data.name)
+        entries, stem = bibtex(record), file_name(data.name)
         if data.several:
             settings = sweep_file([_settings(run) for run in data.runs])
             sentence, label = _comparison_sentence(data), "Sweep file (YAML)"
@@ -73,37 +57,32 @@ class Citation(Section):
             Download(label, f"{stem}.yaml", text_uri("text/yaml", settings)),
             Download("References (BibTeX)", f"{stem}.bib", text_uri("text/x-bibtex", entries)),
         ]
-        which = "A fingerprint stands" if data.several else "The fingerprint stands"
-        prints = Facts(
-            [(x.title, fingerprint(x.run.record)) for x in data.runs], [x.css for x in data.runs]
-        )
+        prints = [(x.title, fingerprint(x.run.record)) for x in data.runs]
         box = [
             Text(sentence, style=""),
             Text(
-                f"{which} for the settings, the real images and the versions of the software: two "
-                "runs that share it have the same samples, bit for bit, on the same kind of "
-                "processor."
+                f"{'A' if data.several else 'The'} fingerprint stands for the settings, the real "
+                "images and the versions of the software: two runs that share it have the same "
+                "samples, bit for bit, on the same kind of processor."
             ),
-            *([prints] if data.several else []),
-            Files(files, "to cite and run again"),
-            Details("BibTeX", [Code("BibTeX entries", entries)], opened=True),
-            Details(summary, [Code("All settings", settings)]),
+            *([Facts(prints, [x.css for x in data.runs])] if data.several else []),
+            section.Files(files, "to cite and run again"),
+            Details("BibTeX", [section.Code("BibTeX entries", entries)], opened=True),
+            Details(summary, [section.Code("All settings", settings)]),
         ]
+        made = record["made_with"] | changes_of(run) | {"began": record["started"]}
+        hashed = f"sha256 of the real images and their split: {record['data']['sha256']}"
         made_with = Details(
             f"{run.title} was made with" if data.several else "Made with",
-            [
-                Facts([*made, begun]),
-                Text(f"sha256 of the real images and their split: {record['data']['sha256']}"),
-            ],
+            [Facts([(name, str(value)) for name, value in made.items()]), Text(hashed)],
         )
         first = [] if data.several else [Facts(_facts(run))]
-        return [*first, made_with, Group("Cite this", box, framed=True)]
+        return [*first, made_with, section.Group("Cite this", box, framed=True)]
 
 
 def _facts(run: ReportedRun) -> list[tuple[str, str]]:
-    record, census = run.run.record, run.census
-    study = record["study"]
-    channels, height, width = record["shape"]
+    study, census = run.study, run.census
+    channels, height, width = run.run.record["shape"]
     done = "" if census.last == study["generations"] else f", {census.last} done"
     complete = "" if len(census.lineages) == study["lineages"] else f", {len(census.lineages)} done"
     color = "gray" if channels == 1 else "color"
@@ -166,8 +145,7 @@ def to_yaml(study: Mapping[str, Any]) -> str:
 def sweep_file(arms: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
     """Studies as `imgcollapse sweep` reads them: the first whole, of each other what it changes.
 
-    Args:
-        arms: folder, title and settings of each, defaults filled in.
+    An arm is a folder, a title and settings with defaults filled in.
     """
     first = arms[0][2]
     members: dict[str, Any] = {}
@@ -186,19 +164,17 @@ def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
             continue
         found[key] = theirs
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-            same = mine.get("kind") == theirs.get("kind")
-            found[key] = changes(mine, theirs) if same else theirs
+            found[key] = changes(mine, theirs) if mine.get("kind") == theirs.get("kind") else theirs
     return found
 
 
 def _settings(run: ReportedRun) -> tuple[str, str, dict[str, Any]]:
-    """Folder, title and study; one that left the number of threads open has that it was run with,
-    where a sweep would take one.
+    """Folder, title and study, with the number of threads that it was run with: where a study
+    leaves it open a sweep would take one.
     """
-    study, made = run.run.record["study"], run.run.record["made_with"]
-    threads = study.get("threads") or made.get("threads")
+    threads = run.study.get("threads") or run.run.record["made_with"].get("threads")
     settled = {"threads": threads} if threads else {}
-    return run.run.path.resolve().name, run.title, study | settled
+    return run.run.path.resolve().name, run.title, run.study | settled
 
 
 def _name(folder: str, taken: Mapping[str, Any]) -> str:
@@ -220,56 +196,14 @@ def _sentence(name: str, record: Mapping[str, Any]) -> str:
 
 def _comparison_sentence(data: PageData) -> str:
     made = [run.run.record["made_with"] for run in data.runs]
-    versions = [
+    ours, torch = (
         listed(sorted({one[what] for one in made if what in one}))
         for what in ("imgcollapse", "torch")
-    ]
-    seeds = listed(sorted({str(run.run.record["study"]["seed"]) for run in data.runs}))
+    )
+    seeds = listed(sorted({str(run.study["seed"]) for run in data.runs}))
     begun = min(run.run.record["started"] for run in data.runs)[:10]
-    software = f"imgcollapse {versions[0]}".strip()
     several = "seeds" if " and " in seeds else "seed"
     return (
-        f"Comparison “{data.name}” of {len(data.runs)} runs, {several} {seeds}, {software}, torch "
-        f"{versions[1]}, begun {begun}."
+        f"Comparison “{data.name}” of {len(data.runs)} runs, {several} {seeds}, "
+        f"{f'imgcollapse {ours}'.strip()}, torch {torch}, begun {begun}."
     )
-
-
-LARGEST_CONFUSION = 20
-"""Classes that a confusion matrix is legible with."""
-
-
-class Oracle(Section):
-    """Held-out accuracy, and the confusion matrix or the commonest mistakes."""
-
-    name, runs = "oracle", "one"
-    heading = "The oracle"
-
-    def blocks(self, data: PageData) -> Sequence[Block]:
-        """A paragraph, and details to open."""
-        record = data.run.run.record
-        oracle, names = record["oracle"], record["classes"]
-        said = (
-            f"A classifier trained once on real images and then frozen. It names "
-            f"{oracle['accuracy']:.1%} of {oracle['held_out']:,} held-out real images rightly. "
-            "What lies farther from real images, in what its layers see, than nearly all held-out "
-            "real images do is like no real image and counts as unrecognized, however sure the "
-            f"classifier is: {oracle['recognised']:.1%} of the held-out real images are recognized."
-        )
-        confusion = np.asarray(oracle["confusion"], dtype=np.float64)
-        rates = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
-        if len(names) <= LARGEST_CONFUSION:
-            how = "Rows are true classes, columns the oracle's answers, in percent of the row."
-            rows = list(zip(names, rates.tolist(), strict=True))
-            matrix = Details("Confusion matrix", [Text(how), Matrix("Confusion matrix", rows)])
-            return [Text(said, style=""), matrix]
-        mistakes = rates * (1 - np.eye(len(names)))
-        worst = [
-            divmod(int(at), len(names)) for at in (-mistakes).argsort(axis=None, kind="stable")[:10]
-        ]
-        lines = [
-            f"{rates[true, answered]:.1%} of {names[true]} are named {names[answered]}"
-            for true, answered in worst
-            if mistakes[true, answered] > 0
-        ]
-        found: list[Block] = [Text(said, style="")]
-        return [*found, Details("Commonest mistakes", [Bullets("", lines)])] if lines else found

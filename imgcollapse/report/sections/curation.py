@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from scipy.signal import convolve
 from scipy.stats import hypergeom
@@ -15,21 +15,13 @@ from scipy.stats import hypergeom
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation import SHOWN_METRICS
-from imgcollapse.report.arrays import FloatArray
-from imgcollapse.report.chart import GREY, INK, MUTED, PAPER, Figure, chart, palette
+from imgcollapse.report import charts, section
+from imgcollapse.report.arrays import FloatArray, with_lineage
+from imgcollapse.report.charts import GREY, Figure, palette
 from imgcollapse.report.data import PageData
 from imgcollapse.report.formatting import NONE, listed, percent, ratio, short
 from imgcollapse.report.grid_layout import class_note, shown_classes
-from imgcollapse.report.section import (
-    Block,
-    Charts,
-    Column,
-    Details,
-    Section,
-    Table,
-    TableRow,
-    Text,
-)
+from imgcollapse.report.section import Column, Table, TableRow, Text
 
 TAIL = 1e-12
 """Probability that is cut off each tail of a sum's distribution."""
@@ -41,26 +33,24 @@ COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = tuple(
 """The filters' own metrics, with the heads of their columns and the format of their values."""
 
 
-class Curation(Section):
+class Curation(section.Section):
     """The images that filters kept of each class, all generations together, and the watermark."""
 
     name, runs = "kept", "one"
     heading = "What the filters kept"
 
-    def blocks(self, data: PageData) -> Sequence[Block]:
+    def blocks(self, data: PageData) -> Sequence[section.Block]:
         """Sentences, a chart and tables; none where a study has no filters."""
         run, census = data.run.run, data.run.census
-        table = run.curation
+        table = with_lineage(run.curation)
         if table.empty:
             return []
-        if "lineage" not in table:
-            table = table.assign(lineage=census.lineages[0])
         table = table.loc[table["lineage"].isin(census.lineages)]
         real = CurationArrays.of(table.loc[table["generation"] == 0], census.classes)
         drawn = table.loc[table["generation"] > 0]
         samples = None if drawn.empty else CurationArrays.of(drawn, census.classes)
         kinds = [part["kind"] for part in run.record["study"].get("curation", [])]
-        found: list[Block] = [
+        found: list[section.Block] = [
             Text(" ".join(sentences(samples, real, census.classes, kinds)), style="")
         ]
         if samples and samples.chooses:
@@ -73,8 +63,8 @@ class Curation(Section):
             )
             note = class_note(len(census.classes))
             said += f" Shown are {note}." if note else ""
-            found += [Text(said), Charts([ratios(samples, census.classes)])]
-            found.append(Details("As a table", [_table(samples, census.classes)]))
+            found += [Text(said), section.Charts([ratios(samples, census.classes)])]
+            found.append(section.Details("As a table", [_table(samples, census.classes)]))
         if watermark := watermark_table(data.run.metrics, census.last):
             several = len(census.lineages) > 1
             said = (
@@ -89,15 +79,15 @@ class Curation(Section):
 
 @dataclass(frozen=True)
 class CurationArrays:
-    """Samples by class, and in the last place those that are like no real image.
+    """Samples by class, float64[K+1], those that are like no real image in the last place.
 
     Attributes:
-        n: float64[K+1], how many were drawn.
-        kept: float64[K+1], how many of these entered the pool.
-        expected: float64[K+1], how many a blind choice of as many keeps in the mean.
-        low: float64[K+1], lower end of its central 95%.
-        high: float64[K+1], upper end.
-        relabelled: float64[K+1], how many of those kept bear a corrected label.
+        n: how many were drawn.
+        kept: how many of these entered the pool.
+        expected: how many a blind choice of as many keeps in the mean.
+        low: lower end of its central 95%.
+        high: upper end.
+        relabelled: how many of those kept bear a corrected label.
     """
 
     n: FloatArray
@@ -136,13 +126,8 @@ def blind(
 ) -> tuple[int, int]:
     """The central 95% of how many images of a class blind choices keep, all generations together.
 
-    Of generation g's total_g images, of_class_g of the class, chosen_g are kept: hypergeometric,
-    and their sum has the convolution of these laws.
-
-    Args:
-        total: int64[G].
-        of_class: int64[G].
-        chosen: int64[G].
+    Of generation g's total_g images, of_class_g of the class, chosen_g are kept (int64[G] each):
+    hypergeometric, and their sum has the convolution of these laws.
     """
     law, first = np.ones(1), 0
     for parameters in zip(total, of_class, chosen, strict=True):
@@ -197,33 +182,27 @@ def ratios(samples: CurationArrays, classes: tuple[str, ...]) -> Figure:
     ends = np.concatenate([x[shown] for x in (kept, low, high)])
     ends = ends[np.isfinite(ends) & (ends > 0)]
     least, most = min(0.5, ends.min() / 1.4), max(2.0, ends.max() * 1.2)
-    with chart("Kept, over what a blind choice keeps", labeled=False) as (figure, axes):
-        figure.set_size_inches(5.2, 0.98 + 0.24 * len(shown))
-        height = figure.get_size_inches()[1]
-        axes.set_position((0.3, 0.5 / height, 0.66, 0.24 * len(shown) / height))
-        figure.texts[0].set_position((0.005, 1 - 0.22 / height))
+    with charts.chart("Kept, over what a blind choice keeps", labeled=False) as (figure, axes):
+        charts.as_rows(figure, axes, len(shown), 0.24, (5.2, 0.5, 0.22, 0.3, 0.66), around=0.98)
         axes.axvline(1, color=GREY, linewidth=1)
         for y, k in enumerate(shown):
-            known = samples.expected[k] > 0
-            note = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
-            place, offset = (0, y), {"xytext": (-6, 0), "textcoords": "offset points"}
-            axes.annotate(short(names[k], 24), place, ha="right", color=INK, **note, **offset)
-            if not known:
-                axes.annotate("none drawn", (0.01, y), ha="left", color=MUTED, **note)
+            charts.caption(axes, short(names[k], 24), y, -6, color=charts.INK, fontsize=9)
+            if samples.expected[k] == 0:
+                style = {"color": charts.MUTED, "va": "center", "fontsize": 9}
+                place = ("axes fraction", "data")
+                axes.annotate("none drawn", (0.01, y), xycoords=place, ha="left", **style)
                 continue
             axes.hlines(y, max(low[k], least), high[k], color=GREY, alpha=0.4, linewidth=8)
             outside = not low[k] <= kept[k] <= high[k]
-            style = {"mec": colors[k], "mfc": colors[k] if outside else PAPER, "mew": 1.4}
+            style = {"mec": colors[k], "mfc": colors[k] if outside else charts.PAPER, "mew": 1.4}
             marker, x = ("o", kept[k]) if kept[k] else ("<", least)
             axes.plot(x, y, marker=marker, ms=6, ls="", clip_on=False, zorder=3, **style)
         axes.set_xscale("log")
         axes.set_xlim(least, most)
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_yticks([])
         axes.set_xlabel("1: as a blind choice; ◂ none kept" if not kept[shown].all() else "")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         said = ", ".join(f"{names[k]} {_ratio(kept[k])}" for k in shown)
         alt = f"Samples kept over what a blind choice of as many keeps, by class: {said}."
         table = pd.DataFrame({"class": names, **vars(samples)})

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.drift import DiversityBand, against_chance, heterozygosity
+from imgcollapse.report import charts
 from imgcollapse.report.arrays import CensusArrays, FloatArray, mean, padded, tidy
-from imgcollapse.report.chart import (
-    ACCENT,
-    FAINT,
-    GREY,
-    PAPER,
-    Figure,
-    band,
-    caption,
-    chance_band,
-    chart,
-    label_ends,
-    legend,
-    lines,
-    palette,
-    span,
-)
+from imgcollapse.report.charts import ACCENT, GREY, Figure, palette
 from imgcollapse.report.data import PageData
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.formatting import listed, percent, ratio, short
@@ -35,7 +22,6 @@ from imgcollapse.report.section import Block, Charts, Section, Text
 
 SURE = 1.96
 CHANCE = "dashed: chance alone, 95% of lineages"
-TICKS = (1e-4, 1e-3, 1e-2, 1e-1, 1)
 
 
 class Curves(Section):
@@ -74,13 +60,13 @@ def frequencies(census: CensusArrays) -> Figure:
     """Share of each class among recognized samples, on a log scale, with its interval.
 
     Generations in which no lineage has the class detected are crosses in the strip at the
-    bottom. With several lineages: the mean, and each lineage as a thin line.
+    bottom. Of several lineages: the mean, and each of them as a thin line.
     """
     colors = palette(len(census.classes))
     labels = shown_classes(len(census.classes))
     average, limit = mean(census.frequency), mean(census.limit)
     floor = float(np.nanmin(limit)) if np.isfinite(limit).any() else 0.1
-    with chart("Class shares, log scale") as (figure, axes):
+    with charts.chart("Class shares, log scale") as (figure, axes):
         axes.set_yscale("log")
         missed = census.detected.sum(axis=0) == 0
         vanished = [k for k in labels if missed[:, k].any()]
@@ -89,8 +75,9 @@ def frequencies(census: CensusArrays) -> Figure:
         bottom = strip / 1.3 ** max(len(vanished), 1)
         axes.set_ylim(bottom, 1.25)
         if vanished:
-            axes.axhspan(bottom, strip * 1.15, color=FAINT, alpha=0.35, linewidth=0)
-            caption(axes, "not\ndetected", strip / 1.3 ** ((len(vanished) - 1) / 2))
+            axes.axhspan(bottom, strip * 1.15, color=charts.FAINT, alpha=0.35, linewidth=0)
+            middle = strip / 1.3 ** ((len(vanished) - 1) / 2)
+            charts.caption(axes, "not\ndetected", middle, linespacing=0.95)
         ends = []
         for k in labels:
             shares = np.where(census.detected[:, :, k], census.frequency[:, :, k], np.nan)
@@ -98,7 +85,7 @@ def frequencies(census: CensusArrays) -> Figure:
                 axes.plot(shares.T, color=colors[k], linewidth=0.5, alpha=0.35)
             else:
                 low = np.where(np.isfinite(shares[0]), census.low[0, :, k], np.nan)
-                band(axes, low.clip(strip * 1.15), census.high[0, :, k], colors[k], 0.13)
+                charts.band(axes, low.clip(strip * 1.15), census.high[0, :, k], colors[k], 0.13)
             line = np.where(missed[:, k], np.nan, average[:, k].clip(strip * 1.15))
             axes.plot(line, color=colors[k], linewidth=1.8, marker="o", markersize=2.5)
             end = line[census.last]
@@ -110,11 +97,9 @@ def frequencies(census: CensusArrays) -> Figure:
                 end = end if np.isfinite(end) else row
             name = short(census.classes[k], 20)
             ends.append((float(end) if np.isfinite(end) else floor, name, colors[k]))
-        span(axes, census.last)
-        label_ends(axes, ends)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_yticks([t for t in TICKS if t >= strip * 1.15])
+        charts.span(axes, census.last)
+        charts.label_ends(axes, ends)
+        charts.share_ticks(axes, strip * 1.15)
         table = pd.concat([shares_table(census, k) for k in range(len(census.classes))])
         return Figure.drawn(figure, "class-shares", _shares_in_words(census), table)
 
@@ -125,16 +110,17 @@ def stacked(census: CensusArrays) -> Figure:
     unknown = (census.unrecognized / census.n)[:, :, None]
     average = np.concatenate([known, unknown], axis=2).mean(axis=0)
     colors = [*palette(len(census.classes)), GREY]
-    with chart("Class shares, stacked") as (figure, axes):
+    with charts.chart("Class shares, stacked") as (figure, axes):
         generations = np.arange(len(average))
         if len(average) == 1:  # an area needs two edges
             generations, average = np.array([0, 1]), average.repeat(2, axis=0)
             axes.set_xticks([0])
         edge = 0.4 if len(colors) <= 20 else 0
-        axes.stackplot(generations, average.T, colors=colors, edgecolor=PAPER, linewidth=edge)
+        style = {"edgecolor": charts.PAPER, "linewidth": edge}
+        axes.stackplot(generations, average.T, colors=colors, **style)
         axes.set_ylim(0, 1)
         axes.set_xlim(generations[0], generations[-1])
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        axes.yaxis.set_major_formatter("{x:.0%}")
         centers = average[-1].cumsum() - average[-1] / 2
         names = [*(short(name, 20) for name in census.classes), UNRECOGNIZED]
         ends = [
@@ -142,76 +128,70 @@ def stacked(census: CensusArrays) -> Figure:
             for center, name, color, share in zip(centers, names, colors, average[-1], strict=True)
             if share > 0.03 and share >= np.sort(average[-1])[-8:].min()
         ]
-        label_ends(axes, ends)
+        charts.label_ends(axes, ends)
         first, last = (percent(float(average[g, -1])) for g in (0, -1))
         then = f", {last} of generation {census.last}" if census.last else ""
         alt = (
             f"Class shares laid on each other by generation. {_commonest(census)} "
             f"Unrecognized: {first} of the real images{then}."
         )
-        table = pd.DataFrame(
-            {
-                "generation": np.repeat(np.arange(census.last + 1), len(colors)),
-                "class": [*census.classes, UNRECOGNIZED] * (census.last + 1),
-                "share": average[: census.last + 1].ravel(),
-            }
-        )
+        places = {
+            "generation": np.repeat(np.arange(census.last + 1), len(colors)),
+            "class": [*census.classes, UNRECOGNIZED] * (census.last + 1),
+        }
+        table = pd.DataFrame({**places, "share": average[: census.last + 1].ravel()})
         return Figure.drawn(figure, "class-shares-stacked", alt, table)
 
 
 def diversity(census: CensusArrays, test: DriftTest | None) -> Figure:
     """1 - sum p^2 by generation."""
     values, error = census.heterozygosity, census.heterozygosity_error
-    low, high = (values - SURE * error).clip(0), (values + SURE * error).clip(max=1)
-    chance = None
-    with chart("Heterozygosity: chance that two samples differ", labeled=False) as (figure, axes):
-        if test:
-            chance = against_chance(heterozygosity, test.null.expected, test.null)
-            chance_band(axes, chance.low, chance.high)
-            legend(axes, CHANCE)
-        lines(axes, values, low, high)
+    ends = (values - SURE * error).clip(0), (values + SURE * error).clip(max=1)
+    title = "Heterozygosity: chance that two samples differ"
+    with charts.chart(title, labeled=False) as (figure, axes):
+        chance = _chance(axes, test, heterozygosity)
+        charts.lines(axes, values, *ends)
         axes.set_ylim(0, 1)
-        span(axes, census.last)
+        charts.span(axes, census.last)
         said = "Heterozygosity, the chance that two samples are of different classes"
         alt = f"{said}: {_course(values, '.2f')}{_by_chance(chance, '.2f')}."
-        table = tidy(
-            census.lineages, "heterozygosity", values, low, high, **_beside(census, chance)
-        )
+        beside = _beside(census, chance)
+        table = tidy(census.lineages, "heterozygosity", values, *ends, **beside)
         return Figure.drawn(figure, "heterozygosity", alt, table)
 
 
 def classes_detected(census: CensusArrays, test: DriftTest | None) -> Figure:
-    """Number of classes detected, by generation; chance is counted alike."""
-    seen = census.detected.sum(axis=2).astype(np.float64)
+    """Number of classes detected, by generation; under drift alone it is counted alike."""
+    seen, classes = census.detected.sum(axis=2).astype(np.float64), len(census.classes)
     seen[~np.isfinite(census.frequency).all(axis=2)] = np.nan
-    chance = None
-    with chart("Classes detected", labeled=False) as (figure, axes):
-        if test:
-            chance = against_chance(
-                lambda x: census.detects(x).sum(axis=-1).astype(np.float64),
-                test.null.expected,
-                test.null,
-            )
-            chance_band(axes, chance.low, chance.high)
-            legend(axes, CHANCE)
+    with charts.chart("Classes detected", labeled=False) as (figure, axes):
+        chance = _chance(axes, test, lambda x: census.detects(x).sum(axis=-1).astype(np.float64))
         nothing = np.full_like(seen, np.nan)  # one count has no interval of its own
-        lines(axes, seen, nothing, nothing)
-        axes.set_ylim(0, len(census.classes) * 1.08)
-        span(axes, census.last)
+        charts.lines(axes, seen, nothing, nothing)
+        axes.set_ylim(0, classes * 1.08)
+        charts.span(axes, census.last)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.axhline(len(census.classes), color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-        said = f"Number of the {len(census.classes)} classes detected"
+        axes.axhline(classes, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+        said = f"Number of the {classes} classes detected"
         alt = f"{said}: {_course(seen, '.3g')}{_by_chance(chance, '.3g')}."
         table = tidy(census.lineages, "detected", seen, **_beside(census, chance))
         return Figure.drawn(figure, "classes-detected", alt, table)
 
 
-def effective_size(test: DriftTest) -> Figure | None:
-    """N_e/n by generation with its interval, on a log scale, and of all generations together.
+def _chance(
+    axes: Axes, test: DriftTest | None, of: Callable[[FloatArray], FloatArray]
+) -> DiversityBand | None:
+    """Draw the band of a measure of shares float64[..., G, K] under drift alone."""
+    if test is None:
+        return None
+    chance = against_chance(of, test.null.expected, test.null)
+    charts.chance_band(axes, chance.low, chance.high)
+    charts.legend(axes, CHANCE)
+    return chance
 
-    Returns:
-        None where it is nowhere defined.
-    """
+
+def effective_size(test: DriftTest) -> Figure | None:
+    """N_e/n by generation and of all together, on a log scale; None where nowhere defined."""
     sizes = [test.size.pooled, *test.size.generations]
     found = np.array([[s.value, s.low, s.high] for s in sizes], dtype=np.float64)
     value, low, high = found.T
@@ -220,22 +200,22 @@ def effective_size(test: DriftTest) -> Figure | None:
     if not len(x):
         return None
     title = "Effective over actual number of images, N_e/n"
-    with chart(title, labeled=False) as (figure, axes):
+    with charts.chart(title, labeled=False) as (figure, axes):
         axes.set_yscale("log")
         axes.axhline(1, color=GREY, linewidth=1, linestyle=(0, (4, 2)))
         if np.isfinite(value[0]):
             everywhere = np.ones(test.generations + 1)
-            band(axes, low[0] * everywhere, high[0] * everywhere, ACCENT, 0.15)
+            charts.band(axes, low[0] * everywhere, high[0] * everywhere, ACCENT, 0.15)
             said = f"{ratio(value[0])} ({ratio(low[0])} to {ratio(high[0])})"
-            legend(axes, f"band: all generations, {said}")
+            charts.legend(axes, f"band: all generations, {said}")
         axes.vlines(x, low[x], high[x], color=ACCENT, alpha=0.5, linewidth=2)
         axes.plot(x, value[x], color=ACCENT, marker="o", markersize=4, linestyle="")
         least, most = axes.get_ylim()
         axes.set_ylim(min(least, 0.3), max(most, 3.2))
-        span(axes, test.generations)
+        charts.span(axes, test.generations)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=12))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         alt = f"{title}: {_size_in_words(test)}; a perfect learner has 1."
         table = pd.DataFrame({"generation": ["all", *range(1, len(value))], "ratio": value})
         return Figure.drawn(figure, "ne-over-n", alt, table.assign(low=low, high=high))

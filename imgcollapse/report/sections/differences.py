@@ -7,66 +7,48 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from imgcollapse.drift import LogRank
+from imgcollapse.report import charts, measures, section
 from imgcollapse.report.arrays import interval_of_mean, mean
-from imgcollapse.report.chart import GREY, PAPER, Figure, file_name, panel, side_by_side
+from imgcollapse.report.charts import PAPER, Figure, file_name
 from imgcollapse.report.data import PageData, ReportedRun
 from imgcollapse.report.formatting import NONE, listed, percent, short
-from imgcollapse.report.measures import (
-    SMALLEST_SHARE,
-    Difference,
-    Measure,
-    SurvivalData,
-    differences,
-    measures,
-    survival_data,
-)
-from imgcollapse.report.section import (
-    Block,
-    Cards,
-    Column,
-    Details,
-    Group,
-    Panels,
-    Section,
-    Table,
-    TableCell,
-    TableRow,
-    Text,
-)
+from imgcollapse.report.measures import Difference, Measure, SurvivalData
+from imgcollapse.report.section import Group, Text
 
 LEVEL = 0.05
 Gaps = Mapping[Measure, Difference]
+Survivals = tuple[SurvivalData, SurvivalData]
 
 
-class Differences(Section):
+class Differences(section.Section):
     """The result of each run beside the baseline, and the limits of conclusions."""
 
     name, runs = "differences", "several"
     heading = "What was learned, and what cannot be concluded"
 
-    def blocks(self, data: PageData) -> Sequence[Block]:
+    def blocks(self, data: PageData) -> Sequence[section.Block]:
         """Sentences for each run, intervals of the differences, and a table; none for one run."""
-        others, shown, survival = data.runs[1:], measures(data), survival_data(data)
+        others, shown = data.runs[1:], measures.measures(data)
+        baseline, *survival = measures.survival_data(data)
         if not others:
             return []
-        gaps = [differences(data, run, shown) for run in others]
+        gaps = [measures.differences(data, run, shown) for run in others]
         cards = []
-        for run, of_run, lost in zip(others, gaps, survival[1:], strict=True):
-            test = lost.against(survival[0])
-            said = learned(data, run, of_run, (lost, survival[0]), test)
+        for run, of_run, lost in zip(others, gaps, survival, strict=True):
+            test = lost.against(baseline)
+            said = learned(data, run, of_run, (lost, baseline), test)
             cannot = f"Cannot be concluded: {unknown(data, run, of_run, test)}"
             cards.append((run.title, run.css, [said, cannot]))
         forests = [forest(data, measure, [of_run[measure] for of_run in gaps]) for measure in shown]
-        every = [gap for of_run in gaps for gap in of_run.values()]
-        how = intervals(every, len(data.run.lineages))
+        how = intervals([x for of_run in gaps for x in of_run.values()], len(data.run.lineages))
         rows = [
             _row(data, run, shown, of_run)
             for run, of_run in zip(data.runs, [None, *gaps], strict=True)
         ]
-        columns = [Column("arm"), *(Column(measure.title) for measure in shown)]
+        columns = [section.Column(title) for title in ("arm", *(m.title for m in shown))]
         title = f"Differences from {data.run.title}"
         several = max(len(run.lineages) for run in data.runs) > 1
         mean_of = "Mean over lineages; below it its 95% interval; below that"
@@ -74,39 +56,26 @@ class Differences(Section):
             f"{mean_of if several else 'Value; below it'} the difference from {data.run.title}, "
             "bold where its interval leaves out 0. pp: percentage points."
         )
-        return [
-            Cards(cards),
-            Text(
-                "Of no arm: what is lost inside a class, which the census does not see; and what "
-                "another generator, other data or more generations would give.",
-                "remark",
-            ),
-            Group(
-                title,
-                [
-                    Text(f"In generation {data.last}. Filled: the interval leaves out 0. {how}"),
-                    Panels(forests, side_by_side("differences", forests, 3), style="forests"),
-                    Details("As a table", [Table(title, columns, rows, "measured"), Text(below)]),
-                ],
-            ),
+        none = (
+            "Of no arm: what is lost inside a class, which the census does not see; and what "
+            "another generator, other data or more generations would give."
+        )
+        whole = charts.side_by_side("differences", forests, 3)
+        table = section.Table(title, columns, rows, "measured")
+        differ = [
+            Text(f"In generation {data.last}. Filled: the interval leaves out 0. {how}"),
+            section.Panels(forests, whole, style="forests"),
+            section.Details("As a table", [table, Text(below)]),
         ]
+        return [section.Cards(cards), Text(none, "remark"), Group(title, differ)]
 
 
 def learned(
-    data: PageData,
-    run: ReportedRun,
-    gaps: Gaps,
-    survival: tuple[SurvivalData, SurvivalData],
-    test: LogRank,
+    data: PageData, run: ReportedRun, gaps: Gaps, survival: Survivals, test: LogRank
 ) -> str:
-    """The result of an arm beside the baseline.
+    """The result of an arm beside the baseline, from its differences in the last generation.
 
-    Args:
-        data: all runs.
-        run: which.
-        gaps: its differences from the baseline in the last generation.
-        survival: of its rare classes, and of the baseline's.
-        test: of the one against the other.
+    `survival` is of its rare classes and of the baseline's, and `test` of one against the other.
     """
     base, rare = data.run.title, next(iter(gaps))  # the first measure is about rare classes
     ends = [mean(rare.of(x, data.last + 1))[data.last] for x in (run, data.run)]
@@ -114,14 +83,12 @@ def learned(
         said = [f"The {rare.name} cannot be compared in generation {data.last}: it is undefined."]
     else:
         mine, theirs = (percent(float(end)) for end in ends)
-        gap = gaps[rare]
-        verb = "Keeps more" if gap.sign > 0 else "Keeps less"
-        shown = f"{mine} against {theirs}, {_with_interval(rare, gap)}"
-        said = [
-            f"Cannot be distinguished from {base} by the {rare.name}: {shown}."
-            if gap.sign == 0
-            else f"{verb} of the rarest classes than {base}: {shown}."
-        ]
+        verdict = {
+            1: f"Keeps more of the rarest classes than {base}",
+            -1: f"Keeps less of the rarest classes than {base}",
+            0: f"Cannot be distinguished from {base} by the {rare.name}",
+        }[gaps[rare].sign]
+        said = [f"{verdict}: {mine} against {theirs}, {_with_interval(rare, gaps[rare])}."]
     said.append(_survival(survival, test, base))
     others = [measure for measure in gaps if measure is not rare]
     for sign, word in ((1, "Better"), (-1, "Worse")):
@@ -150,7 +117,7 @@ def unknown(data: PageData, run: ReportedRun, gaps: Gaps, test: LogRank) -> str:
             )
     if test.p is not None and test.p > LEVEL:
         said.append("Whether rare classes survive longer in one of the two.")
-    changed = differing(data.run.run.record["study"], run.run.record["study"])
+    changed = differing(data.run.study, run.study)
     if len(changed) > 1:
         said.append(f"Which of {listed(changed, most=6)} made the difference: all of them differ.")
     return " ".join(said) or "Nothing that is measured here; see below for what is not."
@@ -175,7 +142,7 @@ def intervals(gaps: Sequence[Difference], paired_lineages: int) -> str:
     return " ".join(said)
 
 
-def _survival(survival: tuple[SurvivalData, SurvivalData], test: LogRank, base: str) -> str:
+def _survival(survival: Survivals, test: LogRank, base: str) -> str:
     mine, theirs = (f"{int(x.lost.sum())} of {len(x.lost)}" for x in survival)
     facts = f"Rare classes go extinct in {mine} cases, in {base} in {theirs}"
     if test.p is None or test.statistic is None:
@@ -196,32 +163,12 @@ def _with_interval(measure: Measure, gap: Difference) -> str:
 
 
 def forest(data: PageData, measure: Measure, gaps: Sequence[Difference]) -> Figure:
-    """Differences of the arms from the baseline, one below the other, with 95% intervals.
-
-    Args:
-        data: the runs.
-        measure: the measure.
-        gaps: one for each run but the baseline.
-    """
-    with panel(measure.title.partition(":")[0]) as (figure, axes):
-        figure.set_size_inches(3.4, 0.62 + 0.25 * len(gaps))
-        height = figure.get_size_inches()[1]
-        axes.set_position((0.36, 0.28 / height, 0.56, 0.25 * len(gaps) / height))
-        figure.texts[0].set_position((0.005, 1 - 0.17 / height))
-        axes.axvline(0, color=GREY, linewidth=1)
+    """Differences of the arms from the baseline, one below the other, with 95% intervals."""
+    with charts.panel(measure.title.partition(":")[0]) as (figure, axes):
+        charts.as_rows(figure, axes, len(gaps), 0.25, (3.4, 0.28, 0.17, 0.36, 0.56), around=0.62)
+        axes.axvline(0, color=charts.GREY, linewidth=1)
         for y, (run, gap) in enumerate(zip(data.runs[1:], gaps, strict=True)):
-            axes.annotate(
-                short(run.title, 20),
-                (0, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(-6, 0),
-                textcoords="offset points",
-                color=run.color,
-                ha="right",
-                va="center",
-                fontsize=8,
-                annotation_clip=False,
-            )
+            charts.caption(axes, short(run.title, 20), y, -6, color=run.color)
             if gap.value is None:
                 continue
             if gap.low is not None and gap.high is not None:
@@ -229,27 +176,27 @@ def forest(data: PageData, measure: Measure, gaps: Sequence[Difference]) -> Figu
             face = run.color if gap.sign else PAPER
             style = {"mec": run.color, "mfc": face, "ms": 5, "ls": "", "mew": 1.2, "zorder": 3}
             axes.plot(gap.value, y, marker=run.marker, **style)
-        axes.set_ylim(len(gaps) - 0.4, -0.6)
-        axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.08)
         if measure.share:
-            low, high = axes.get_xlim()
-            axes.set_xlim(min(low, -SMALLEST_SHARE), max(high, SMALLEST_SHARE))
+            (low, high), least = axes.get_xlim(), measures.SMALLEST_SHARE
+            axes.set_xlim(min(low, -least), max(high, least))
         axes.xaxis.set_major_locator(MaxNLocator(2))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda gap, _: measure.change(gap)))
-        said = (
+        axes.xaxis.set_major_formatter(lambda gap, _: measure.change(gap))
+        said = "; ".join(
             f"{run.title} {'undefined' if gap.value is None else measure.change(gap.value)}"
             for run, gap in zip(data.runs[1:], gaps, strict=True)
         )
-        alt = f"{measure.title}, difference from {data.run.title}: {'; '.join(said)}."
+        alt = f"{measure.title}, difference from {data.run.title}: {said}."
         table = differences_table(data, measure, gaps)
         return Figure.drawn(figure, f"difference-{file_name(measure.name).lower()}", alt, table)
 
 
-def _row(data: PageData, run: ReportedRun, shown: Sequence[Measure], gaps: Gaps | None) -> TableRow:
+def _row(
+    data: PageData, run: ReportedRun, shown: Sequence[Measure], gaps: Gaps | None
+) -> section.TableRow:
     """One run of the table: each measure with its interval, and its difference below."""
-    cells: list[str | TableCell] = [run.title]
+    cells: list[str | section.TableCell] = [run.title]
     for measure in shown:
         values = measure.of(run, data.last + 1)[:, [data.last]]
         value, (low, high) = mean(values)[0], interval_of_mean(values)
@@ -263,25 +210,18 @@ def _row(data: PageData, run: ReportedRun, shown: Sequence[Measure], gaps: Gaps 
             if gap.low is not None and gap.high is not None:
                 said += f" ({measure.change(gap.low)} to {measure.change(gap.high)})"
             small.append(said)
-        cells.append(
-            TableCell(measure.show(float(value)) if np.isfinite(value) else NONE, small, bold)
-        )
-    return TableRow(cells, run.css)
+        text = measure.show(float(value)) if np.isfinite(value) else NONE
+        cells.append(section.TableCell(text, small, bold))
+    return section.TableRow(cells, run.css)
 
 
 def differences_table(data: PageData, measure: Measure, gaps: Sequence[Difference]) -> pd.DataFrame:
     """One row for each run but the baseline."""
+    at = {"measure": measure.title, "generation": data.last}
     rows = [
-        {
-            "measure": measure.title,
-            "generation": data.last,
-            "arm": run.title,
-            "difference": gap.value,
-            "low": gap.low,
-            "high": gap.high,
-            "interval": gap.method,
-        }
-        for run, gap in zip(data.runs[1:], gaps, strict=True)
+        {**at, "arm": run.title, "difference": x.value, "low": x.low, "high": x.high}
+        | {"interval": x.method}
+        for run, x in zip(data.runs[1:], gaps, strict=True)
     ]
     return pd.DataFrame(rows).astype(dict.fromkeys(["difference", "low", "high"], np.float64))
 

@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullLocator
 
-from imgcollapse.drift import ExtinctionTime
+from imgcollapse.report import charts
 from imgcollapse.report.arrays import CensusArrays, mean
-from imgcollapse.report.chart import (
-    MUTED,
-    PAPER,
-    Figure,
-    chance_band,
-    palette,
-    panel,
-    side_by_side,
-    span,
-)
+from imgcollapse.report.charts import MUTED, PAPER, Figure, palette
 from imgcollapse.report.data import PageData
-from imgcollapse.report.drift_test import DriftTest, unmasked
+from imgcollapse.report.drift_test import DriftTest, TimeLeft, unmasked
 from imgcollapse.report.formatting import NONE, p_value, percent, short, signed
 from imgcollapse.report.grid_layout import shown_classes
 from imgcollapse.report.section import Block, Column, Panels, Section, Table, TableRow, Text
-from imgcollapse.report.sections.curves import TICKS, shares_table
+from imgcollapse.report.sections.curves import shares_table
 
 
 class Drift(Section):
@@ -52,7 +42,8 @@ class Drift(Section):
             f"which a class is detected in 95% of cases. {drawn}"
         )
         words = [test.words(k) if test else "" for k, _ in panels]
-        found: list[Block] = [Text(said), Panels(figures, side_by_side("chance", figures), words)]
+        whole = charts.side_by_side("chance", figures)
+        found: list[Block] = [Text(said), Panels(figures, whole, words)]
         if test is None:
             return [*found, Text(f"No verdict: {data.run.untested_reason}.")]
         return [*found, _table(census, test), Text(_explained(census, test))]
@@ -91,12 +82,10 @@ def _table(census: CensusArrays, test: DriftTest) -> Table:
 def verdict_rows(census: CensusArrays, test: DriftTest) -> list[TableRow]:
     """One row for each class, common to rare: s, p, corrected p, verdict, generations left."""
     rows = []
-    for k, (name, color) in enumerate(
-        zip(census.classes, palette(len(census.classes)), strict=True)
-    ):
+    for k, color in enumerate(palette(len(census.classes))):
         words, p = test.words(k), unmasked(test.selection.p, k)
         cells = [
-            name,
+            census.classes[k],
             _coefficient(test, k),
             NONE if p is None else p_value(p, len(test.null.shares)),
             NONE if p is None else f"{test.corrected[k]:.2g}",
@@ -108,11 +97,7 @@ def verdict_rows(census: CensusArrays, test: DriftTest) -> list[TableRow]:
 
 
 def chance_panels(census: CensusArrays) -> list[tuple[int, Figure]]:
-    """One panel for each class that is shown: its share beside the band of chance alone.
-
-    Returns:
-        Label and figure, common to rare.
-    """
+    """Label and panel of each class that is shown, common to rare: its share beside drift alone."""
     return [(k, _panel(census, k)) for k in shown_classes(len(census.classes))]
 
 
@@ -120,12 +105,12 @@ def _panel(census: CensusArrays, k: int) -> Figure:
     color = palette(len(census.classes))[k]
     limits = census.limit[np.isfinite(census.limit)]
     bottom = float(limits.min() / 4) if len(limits) else 0.01
-    with panel(short(census.classes[k], 24)) as (figure, axes):
+    with charts.panel(short(census.classes[k], 24)) as (figure, axes):
         axes.set_yscale("log")
         axes.set_ylim(bottom, 1.2)
-        span(axes, census.last)
+        charts.span(axes, census.last)
         ends = census.drift_low[:, k].clip(bottom), census.drift_high[:, k].clip(bottom)
-        chance_band(axes, *ends)
+        charts.chance_band(axes, *ends)
         axes.plot(mean(census.limit)[:, k], color=MUTED, linewidth=0.9, linestyle=(0, (1, 1.6)))
         x, share = np.arange(census.last + 1), census.frequency[:, :, k].clip(bottom)
         if len(share) > 1:
@@ -139,9 +124,7 @@ def _panel(census: CensusArrays, k: int) -> Figure:
             axes.plot(x[seen], share[0, seen], color=color, marker="o", ms=3, ls="")
             hollow = {"mec": color, "mfc": PAPER, "marker": "o", "ms": 3, "ls": "", "mew": 0.9}
             axes.plot(x[~seen], share[0, ~seen], clip_on=False, zorder=3, **hollow)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_yticks([t for t in TICKS if t >= bottom])
+        charts.share_ticks(axes, bottom)
         beside = {"chance_low": census.drift_low[:, k], "chance_high": census.drift_high[:, k]}
         table = shares_table(census, k, **beside)
         return Figure.drawn(figure, f"chance-{k}", _described(census, k), table)
@@ -167,13 +150,14 @@ def _coefficient(test: DriftTest, k: int) -> str:
     return f"{signed(s)} ({signed(low)} to {signed(high)})"
 
 
-def _left(times: tuple[ExtinctionTime, ExtinctionTime, ExtinctionTime]) -> str:
+def _left(times: TimeLeft) -> str:
     """The median from the estimate, and from both ends of its interval."""
-    estimate, low, high = (_median(time) for time in times)
+    estimate, low, high = (
+        str(time.median)
+        if time.median is not None
+        else "never"
+        if time.lost == 0
+        else f"over {time.horizon:,}"
+        for time in times
+    )
     return f"{estimate} ({low} to {high})" if low != high else estimate
-
-
-def _median(time: ExtinctionTime) -> str:
-    if time.median is not None:
-        return str(time.median)
-    return "never" if time.lost == 0 else f"over {time.horizon:,}"

@@ -78,14 +78,12 @@ def comparison_warnings(data: PageData) -> list[str]:
                 f"Not the same {what} as {base.title}: {listed(other)}. Their numbers differ for "
                 "that reason too."
             )
-    under_way = []
-    for run in data.runs:
-        study, done, last = run.run.record["study"], len(run.lineages), run.census.last
-        if done < study["lineages"] or last < study["generations"]:
-            under_way.append(
-                f"{run.title} ({done} of {study['lineages']} lineages, {last} of "
-                f"{study['generations']} generations)"
-            )
+    under_way = [
+        f"{run.title} ({len(run.lineages)} of {run.study['lineages']} lineages, {run.census.last} "
+        f"of {run.study['generations']} generations)"
+        for run in data.runs
+        if len(run.lineages) < run.study["lineages"] or run.census.last < run.study["generations"]
+    ]
     if under_way:
         found.append(f"Under way: {listed(under_way, most=6)}.")
     by_warning: dict[str, list[str]] = {}
@@ -101,16 +99,12 @@ def comparison_warnings(data: PageData) -> list[str]:
 def changed_metrics(run: ReportedRun) -> list[str]:
     """Sentence on the change of the compared metrics from generation 1 on."""
     last, said = run.census.last, []
-    for info in run.metric_infos:
+    for info in run.metric_infos if run.census.last > 1 else ():
         values = series(run.metrics, info.name, "value", last + 1) if info.compared else None
-        if values is None or last < 2:
-            continue
-        first, end = mean(values)[[1, last]]
-        if np.isfinite([first, end]).all():
-            said.append(f"{info.label} from {value(first)} to {value(end)}")
-    if not said:
-        return []
-    return [f"From generation 1 to {last}: {listed(said, most=8)}."]
+        ends = [] if values is None else mean(values)[[1, last]]
+        if len(ends) and np.isfinite(ends).all():
+            said.append(f"{info.label} from {value(ends[0])} to {value(ends[1])}")
+    return [f"From generation 1 to {last}: {listed(said, most=8)}."] if said else []
 
 
 def headline(census: CensusArrays) -> list[str]:
@@ -127,37 +121,36 @@ def headline(census: CensusArrays) -> list[str]:
 
 
 def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
-    """Sentences on the part of the class shares' change that chance alone explains."""
-    names, overall = census.classes, drift_test.selection.overall
+    """Sentences on the part of the class shares' change that drift alone explains."""
+    overall = drift_test.selection.overall
     if overall is None:
         return ["No class can tell chance from the model: chance alone would change none of them."]
     p = p_value(overall, len(drift_test.null.shares))
     p = f"p {p}" if p.startswith("≤") else f"p = {p}"
-    words = [drift_test.words(k) for k in range(len(names))]
+    # The rarest first: they are what the study is about.
+    verdicts = [(name, drift_test.words(k)) for k, name in enumerate(census.classes)][::-1]
+    lost, favored, rare = (
+        [name for name, words in verdicts if words == verdict]
+        for verdict in ("the model loses it", "the model favors it", "too rare to tell")
+    )
     if overall > LEVEL:
         said = (
             f"Chance alone is enough to explain the class shares ({p}): a perfect learner with as "
             "many images would have moved them as unevenly."
         )
     else:
-        # The rarest first: they are what the study is about.
-        lost, favored = (
-            [names[k] for k in reversed(range(len(names))) if words[k] == f"the model {what} it"]
-            for what in ("loses", "favors")
-        )
         parts = [f"loses {listed(lost)}"] * bool(lost)
         parts += [f"favors {listed(favored)}"] * bool(favored)
         which = f"the model {' and '.join(parts)}" if parts else "yet no class stands out"
         said = f"Chance alone does not explain the class shares ({p}): {which}."
-    rare = [names[k] for k in reversed(range(len(names))) if words[k] == "too rare to tell"]
-    said = [said, _inbreeding(drift_test)]
+    found = [said, _inbreeding(drift_test)]
     if rare:
         whose = "its" if len(rare) == 1 else "their"
-        said.append(
+        found.append(
             f"Too rare to tell whether chance or the model moved {whose} share: {listed(rare)}; a "
             "model that halves the odds in every generation could look the same."
         )
-    return said
+    return found
 
 
 def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
@@ -168,8 +161,7 @@ def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
     below = (census.gone & ~census.extinct[:, g]).any(axis=0) & np.isfinite(limit)
     missed = [k for k in np.flatnonzero(below)[::-1] if k not in hidden]
     if len(hidden):
-        names = listed([census.classes[k] for k in hidden])
-        one = len(hidden) == 1
+        names, one = listed([census.classes[k] for k in hidden]), len(hidden) == 1
         found.append(
             f"Whether {names} {'is' if one else 'are'} gone, whatever the status: "
             f"{'its real share is' if one else 'their real shares are'} below the detection limit "
@@ -177,10 +169,8 @@ def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
             "missed as well."
         )
     if missed:
-        names, verb = (
-            listed([census.classes[k] for k in missed]),
-            "is" if len(missed) == 1 else "are",
-        )
+        names = listed([census.classes[k] for k in missed])
+        verb = "is" if len(missed) == 1 else "are"
         where = "" if len(census.lineages) == 1 else " wherever not detected"
         found.append(
             f"That {names} {verb} extinct{where}: below detection means a share of less than "
@@ -282,9 +272,8 @@ def _vanished(census: CensusArrays) -> str:
     gone, extinct = census.gone, census.extinct[:, census.last]
     lineages, classes = gone.shape
     when = f"By generation {census.last}"
-    ever = (
-        census.last_detected >= 0
-    )  # a class that was never detected cannot be said to have vanished
+    # A class that was never detected cannot be said to have vanished.
+    ever = census.last_detected >= 0
     lost = gone & ever
     if not np.isfinite(census.frequency[:, census.last]).any():
         return f"{when} nothing is recognized: no sample is like a real image."

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from imgcollapse.census import statuses
 from imgcollapse.drift import SurvivalCurve, survival_curve
+from imgcollapse.report import charts
 from imgcollapse.report.arrays import CensusArrays, FloatArray, mean
-from imgcollapse.report.chart import GREY, Figure, palette, panel, side_by_side
+from imgcollapse.report.charts import GREY, Figure, palette
 from imgcollapse.report.data import PageData
 from imgcollapse.report.drift_test import DriftTest
 from imgcollapse.report.formatting import NONE, generations_text, percent, short
@@ -46,7 +46,7 @@ class LastDetected(Section):
                 "(Kaplan–Meier, with 95% interval); dashed, what chance alone gives under the same "
                 "rule."
             )
-            found += [Text(survival), Panels(panels, side_by_side("survival", panels))]
+            found += [Text(survival), Panels(panels, charts.side_by_side("survival", panels))]
         return found
 
 
@@ -69,26 +69,22 @@ def _table(census: CensusArrays) -> Table:
 def class_rows(census: CensusArrays) -> list[TableRow]:
     """One row for each class, common to rare, in the columns of the table."""
     real = census.training / census.training.sum()
-    several = len(census.lineages) > 1
-    return [
-        TableRow(
-            [
-                name,
-                percent(real[k]),
-                f"{census.training[k]:,}",
-                _share(census, k),
-                _mean_percent(census.limit[:, census.last, k]),
-                generations_text(census.last_detected[:, k]),
-                *([_half(census, k)] if several else []),
-                _status(census, k),
-            ],
-            color,
-            alert=bool(census.gone[:, k].all()),
-        )
-        for k, (name, color) in enumerate(
-            zip(census.classes, palette(len(census.classes)), strict=True)
-        )
-    ]
+    rows = []
+    for k, color in enumerate(palette(len(census.classes))):
+        limits = census.limit[:, census.last, k]
+        limits, median = limits[np.isfinite(limits)], survival_curve_of(census, k).median
+        cells = [
+            census.classes[k],
+            percent(real[k]),
+            f"{census.training[k]:,}",
+            _share(census, k),
+            percent(limits.mean()) if len(limits) else NONE,
+            generations_text(census.last_detected[:, k]),
+            *([NONE if median is None else str(median)] if len(census.lineages) > 1 else []),
+            _status(census, k),
+        ]
+        rows.append(TableRow(cells, color, alert=bool(census.gone[:, k].all())))
+    return rows
 
 
 def _share(census: CensusArrays, k: int) -> str:
@@ -101,11 +97,6 @@ def _share(census: CensusArrays, k: int) -> str:
     if len(census.lineages) == 1:
         low, high = census.low[0, census.last, k], census.high[0, census.last, k]
     return f"{percent(shares.mean())} ({percent(low)} to {percent(high)})"
-
-
-def _mean_percent(values: np.ndarray) -> str:
-    there = values[np.isfinite(values)]
-    return percent(there.mean()) if len(there) else NONE
 
 
 def _status(census: CensusArrays, k: int) -> str:
@@ -121,12 +112,6 @@ def _status(census: CensusArrays, k: int) -> str:
     return "below detection" if gone[0] else "present"
 
 
-def _half(census: CensusArrays, k: int) -> str:
-    """Median survival over lineages."""
-    median = survival_curve_of(census, k).median
-    return NONE if median is None else str(median)
-
-
 def survival_curve_of(census: CensusArrays, k: int) -> SurvivalCurve:
     """Of class k: a lineage's death is the generation in which the class is first called extinct;
     lineages where it never is are censored in the last generation.
@@ -135,11 +120,7 @@ def survival_curve_of(census: CensusArrays, k: int) -> SurvivalCurve:
 
 
 def survival_panels(census: CensusArrays, drift_test: DriftTest | None) -> list[tuple[int, Figure]]:
-    """One panel for each class that is extinct somewhere, of those that are shown.
-
-    Returns:
-        Label and figure, common to rare; nothing for a single lineage, which has no curve.
-    """
+    """Label and panel of each class shown that is extinct somewhere; none of a single lineage."""
     if len(census.lineages) == 1:
         return []
     shown = [k for k in shown_classes(len(census.classes)) if census.extinct[:, :, k].any()]
@@ -148,7 +129,7 @@ def survival_panels(census: CensusArrays, drift_test: DriftTest | None) -> list[
 
 def _survival_panel(census: CensusArrays, drift_test: DriftTest | None, k: int) -> Figure:
     color, curve = palette(len(census.classes))[k], survival_curve_of(census, k)
-    with panel(short(census.classes[k], 24)) as (figure, axes):
+    with charts.panel(short(census.classes[k], 24)) as (figure, axes):
         by_chance = None
         if drift_test:
             by_chance = _kaplan_meier(_called_extinct(census, drift_test.null.shares[:, :, k], k))
@@ -159,7 +140,7 @@ def _survival_panel(census: CensusArrays, drift_test: DriftTest | None, k: int) 
         axes.step(curve.generation, curve.alive, where="post", color=color, linewidth=2)
         axes.set_ylim(0, 1.04)
         axes.set_xlim(0, census.last)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+        axes.yaxis.set_major_formatter("{x:.0%}")
         lost = int(census.extinct[:, :, k].any(axis=1).sum())
         median = "" if curve.median is None else f"; half by generation {curve.median}"
         alt = (
@@ -191,9 +172,5 @@ def _called_extinct(census: CensusArrays, shares: FloatArray, k: int) -> NDArray
     of_class[:, :, k] = shares
     seen = census.detects(of_class)[:, :, k]
     telling = (census.expected[:, k] >= mean(census.limit)[:, k])[:generations].tolist()
-    return np.array(
-        [
-            [status == "extinct" for status, _ in statuses(course, telling)]
-            for course in seen.tolist()
-        ]
-    )
+    courses = (statuses(course, telling) for course in seen.tolist())
+    return np.array([[status == "extinct" for status, _ in course] for course in courses])

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from imgcollapse.metrics import MetricInfo
 from imgcollapse.report.arrays import FloatArray, mean, series, tidy
-from imgcollapse.report.chart import (
+from imgcollapse.report.charts import (
     ACCENT,
     GREY,
     SECOND,

@@ -1,4 +1,4 @@
-"""Sections "Vanishing grid" and "Samples": images of classes and of runs by generation."""
+"""Section "Samples": images of one run by generation, or of several runs beside each other."""
 
 from __future__ import annotations
 
@@ -11,23 +11,11 @@ import torch
 
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.images import UNKNOWN
-from imgcollapse.report.arrays import CensusArrays
-from imgcollapse.report.chart import Figure, to_png
+from imgcollapse.report import grid_layout as layout
+from imgcollapse.report.charts import Figure, to_png
 from imgcollapse.report.data import PageData
 from imgcollapse.report.formatting import listed
-from imgcollapse.report.grid_layout import (
-    Cell,
-    ImageGrid,
-    Row,
-    class_note,
-    header,
-    kept_generations,
-    pictured,
-    removed_note,
-    shown_classes,
-    shown_generations,
-    vanishing_layout,
-)
+from imgcollapse.report.grid_layout import Cell, ImageGrid, Row
 from imgcollapse.report.grid_painters import to_image, to_pictures, to_svg_file
 from imgcollapse.report.section import Block, Group, Images, Section, Text
 from imgcollapse.runs.lineage_dir import Lineage
@@ -36,8 +24,6 @@ STRIP_EDGE, STRIP_SIDE = 8, 32
 """Samples along an edge of a generation's picture, and the CSS pixels that each may take."""
 EDGE, SIDE, MOST = 4, 24, 7
 """The same of a cell where runs are compared, and how many generations are shown."""
-GRID_SIDE = 36
-"""CSS pixels that an image of the vanishing grid takes at most."""
 RARE_ROWS = 2
 """Rows of images in a cell of rare ones."""
 
@@ -63,50 +49,45 @@ class Samples(Section):
         )
         if all(data.paired(run) for run in data.runs):
             same += " All arms have one seed, so images in the same place grew from the same noise."
-        names = [data.classes[k] for k in reversed(data.rare)]
-        rare = (
-            f"The first samples that the oracle names {', '.join(names)}, rarest first, and how "
-            "many there are."
-        )
+        names = ", ".join(data.classes[k] for k in reversed(data.rare))
+        rare = f"The first samples that the oracle names {names}, rarest first, and how many there"
+        rare += " are."
         left = Group("What is left of the rarest classes", [Text(rare), rarest_samples(data)])
         return [Text(same), same_samples(data), left]
 
 
 def strip(data: PageData) -> Images:
     """The first 64 samples of each generation of the first lineage."""
-    lineage, classes = data.run.lineage(data.run.lineages[0]), data.classes
-    generations = pictured(lineage, lineage.generations - 1)
+    lineage = data.run.lineage(data.run.lineages[0])
+    generations = layout.pictured(lineage, lineage.generations - 1)
     cells, named = [], []
     for g in generations:
-        pixels, counted = (
-            x[: STRIP_EDGE**2] for x in (lineage.samples(g).pixels, lineage.counted(g))
-        )
-        names = [UNRECOGNIZED if k == UNKNOWN else classes[k] for k in counted.tolist()]
+        pixels, counted = _first(lineage, g, STRIP_EDGE**2)
+        names = [UNRECOGNIZED if k == UNKNOWN else data.classes[k] for k in counted.tolist()]
         commonest, times = Counter(names).most_common(1)[0]
         what = "The first real training images" if g == 0 else f"First samples of generation {g}"
         alt = f"{what}: {times} of {len(names)} are named {commonest}."
         cells.append(Cell(pixels, len(pixels), len(pixels), description=alt))
         named += [{"generation": g, "sample": i, "named": name} for i, name in enumerate(names)]
-    headers = tuple(map(header, generations))
-    grid = ImageGrid(headers, (Row("", "", tuple(cells)),), STRIP_EDGE, STRIP_EDGE, STRIP_SIDE)
+    row = Row("", "", tuple(cells))
+    grid = ImageGrid(layout.headers(generations), (row,), STRIP_EDGE, STRIP_EDGE, STRIP_SIDE)
     alt = " ".join(cell.description for cell in cells)
-    figure = _figure("samples", alt, grid, pd.DataFrame(named))
-    return Images("Samples by generation", grid, to_pictures(grid), figure, strip=True)
+    return _images("Samples by generation", "samples", alt, grid, named, strip=True)
 
 
 def same_samples(data: PageData) -> Images:
     """The first samples of each generation, a row for each run."""
 
     def first(lineage: Lineage, g: int) -> Cell:
-        pixels, counted = (x[: EDGE**2] for x in (lineage.samples(g).pixels, lineage.counted(g)))
+        pixels, counted = _first(lineage, g, EDGE**2)
         return Cell(pixels, int((counted != UNKNOWN).sum()), len(counted))
 
-    alt = f"The first {EDGE**2} samples of each generation, a row for each arm."
-    said = ", of these the oracle recognizes"
-    grid, figure = _compared(
-        data, first, EDGE, ("same-samples", "recognized", "are recognized"), alt, said
+    grid, numbers = _compared(data, first, EDGE, "recognized", "are recognized")
+    alt = (
+        f"The first {EDGE**2} samples of each generation, a row for each arm. "
+        f"{_at_end(grid, numbers, ', of these the oracle recognizes')}"
     )
-    return Images("The same samples of every arm", grid, to_pictures(grid), figure)
+    return _images("The same samples of every arm", "same-samples", alt, grid, numbers)
 
 
 def rarest_samples(data: PageData) -> Images:
@@ -122,38 +103,32 @@ def rarest_samples(data: PageData) -> Images:
         note = f"{count:,} of {n:,}" if count else "none"
         return Cell(lineage.samples(g).pixels[shown], count, n, note)
 
-    names = [data.classes[k] for k in reversed(data.rare)]
-    alt = f"Samples that the oracle names {listed(names)}, by generation, a row for each arm."
-    counted = ("rarest-samples", "rare", "samples are named as a rare class")
-    grid, figure = _compared(data, rare, RARE_ROWS, counted, alt, " these are")
-    return Images("Samples of the rarest classes", grid, to_pictures(grid), figure)
+    words = "samples are named as a rare class"
+    grid, numbers = _compared(data, rare, RARE_ROWS, "rare", words)
+    names = listed([data.classes[k] for k in reversed(data.rare)])
+    alt = (
+        f"Samples that the oracle names {names}, by generation, a row for each arm. "
+        f"{_at_end(grid, numbers, ' these are')}"
+    )
+    return _images("Samples of the rarest classes", "rarest-samples", alt, grid, numbers)
 
 
 def _compared(
-    data: PageData,
-    of: Callable[[Lineage, int], Cell],
-    down: int,
-    names: tuple[str, str, str],
-    alt: str,
-    said: str,
-) -> tuple[ImageGrid, Figure]:
-    """Runs against generations, and the same as files.
-
-    Only generations whose samples all runs still have.
+    data: PageData, of: Callable[[Lineage, int], Cell], down: int, counted: str, words: str
+) -> tuple[ImageGrid, list[dict[str, object]]]:
+    """Runs against those generations whose samples all still have, with the numbers in cells.
 
     Args:
         data: the runs.
         of: the cell of a generation.
         down: rows of images in a cell.
-        names: of the files, of the column of counts, and what is counted in words.
-        alt: what the grid shows.
-        said: the words before the counts of the last generation.
+        counted: the column of counts.
+        words: what is counted.
     """
-    name, counted, words = names
     number = _common_lineage(data)
     lineages = [run.lineage(run.lineages[0] if number is None else number) for run in data.runs]
-    kept = set.intersection(*(set(kept_generations(x, data.last)) for x in lineages))
-    generations = [sorted(kept)[i] for i in shown_generations(len(kept), MOST)]
+    kept = set.intersection(*(set(layout.kept_generations(x, data.last)) for x in lineages))
+    generations = [sorted(kept)[i] for i in layout.shown_generations(len(kept), MOST)]
     rows, numbers = [], []
     for run, lineage in zip(data.runs, lineages, strict=True):
         cells = []
@@ -161,95 +136,32 @@ def _compared(
             cell = of(lineage, g)
             when = "real images" if g == 0 else f"generation {g}"
             description = f"{run.title}, {when}: {cell.count:,} of {cell.n:,} {words}"
-            cells.append(Cell(cell.pixels, cell.count, cell.n, cell.note, description))
+            cells.append(replace(cell, description=description))
             at = {"arm": run.title, "lineage": lineage.number, "generation": g}
             numbers.append(at | {counted: cell.count, "n": cell.n})
         rows.append(Row(run.title, "", tuple(cells), run.css))
-    ends = (f"{row.cells[-1].count:,} of {row.cells[-1].n:,} in {row.name}" for row in rows)
-    alt = f"{alt} In generation {generations[-1]}{said} {', '.join(ends)}."
-    grid = ImageGrid(tuple(map(header, generations)), tuple(rows), EDGE, down, SIDE)
-    return grid, _figure(name, alt, grid, pd.DataFrame(numbers))
+    return ImageGrid(layout.headers(generations), tuple(rows), EDGE, down, SIDE), numbers
+
+
+def _at_end(grid: ImageGrid, numbers: list[dict[str, object]], said: str) -> str:
+    """Sentence on the counts in the last generation that is shown."""
+    ends = (f"{row.cells[-1].count:,} of {row.cells[-1].n:,} in {row.name}" for row in grid.rows)
+    return f"In generation {numbers[-1]['generation']}{said} {', '.join(ends)}."
+
+
+def _images(
+    label: str, name: str, alt: str, grid: ImageGrid, numbers: list[dict[str, object]], **kind: bool
+) -> Images:
+    png = to_png(to_image(grid, grid.side))
+    figure = Figure(name, alt, to_svg_file(grid, alt), png, pd.DataFrame(numbers))
+    return Images(label, grid, to_pictures(grid), figure, **kind)
+
+
+def _first(lineage: Lineage, g: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels of the first samples of a generation, and the labels that the oracle gives them."""
+    return lineage.samples(g).pixels[:number], lineage.counted(g)[:number]
 
 
 def _common_lineage(data: PageData) -> int | None:
     """The first lineage number that all runs have."""
-    both = set.intersection(*(set(run.lineages) for run in data.runs))
-    return min(both, default=None)
-
-
-def _figure(name: str, alt: str, grid: ImageGrid, table: pd.DataFrame) -> Figure:
-    return Figure(name, alt, to_svg_file(grid, alt), to_png(to_image(grid, grid.side)), table)
-
-
-class VanishingGrid(Section):
-    """Samples of each class by generation, with the share of each class."""
-
-    name, runs = "grid", "one"
-    heading = "Vanishing grid"
-
-    def blocks(self, data: PageData) -> Sequence[Block]:
-        """The grid of the first lineage."""
-        census, lineage = data.run.census, data.run.lineage(data.run.lineages[0])
-        generations = pictured(lineage, census.last)
-        grid = vanishing_layout(lineage, census.last, GRID_SIDE)
-        shown = _with_detection(grid, census, generations)
-        said = [
-            "Classes from common to rare, with their share of the real training images. Each cell "
-            "shows the first samples that the oracle names so, and their share of the generation, "
-            "not yet corrected for the oracle's mistakes."
-        ]
-        if any("(" in cell.note for row in shown.rows for cell in row.cells):
-            said.append(
-                "A share in brackets is too small to count as detected: the oracle's mistakes "
-                "alone could give it."
-            )
-        if len(data.run.lineages) > 1:
-            said.append(f"Of {len(data.run.lineages)} lineages, this is number {lineage.number}.")
-        skipped = removed_note(lineage, census.last)
-        if not skipped and len(generations) <= census.last:
-            skipped = f"{len(generations)} of {census.last + 1} generations"
-        notes = filter(None, [class_note(len(census.classes)), skipped])
-        said += [f"Shown are {note}." for note in notes]
-        figure = _grid_figure(grid, shown, generations)
-        return [Text(" ".join(said)), Images("Vanishing grid", shown, to_pictures(shown), figure)]
-
-
-def _with_detection(grid: ImageGrid, census: CensusArrays, generations: list[int]) -> ImageGrid:
-    """The grid with the generation in which a class was last detected below its name."""
-    rows = []
-    for row, k in zip(grid.rows, [*shown_classes(len(census.classes)), UNKNOWN], strict=True):
-        if k == UNKNOWN:
-            rows.append(row)
-            continue
-        lost = bool(census.gone[0, k])
-        detail = row.detail.removesuffix(" of real images")
-        if lost:
-            last = int(census.last_detected[0, k])
-            detail += " · never detected" if last < 0 else f" · last detected in {last}"
-        cells = tuple(
-            replace(cell, note=f"({cell.note})")
-            if cell.count and not census.detected[0, g, k]
-            else cell
-            for cell, g in zip(row.cells, generations, strict=True)
-        )
-        rows.append(replace(row, detail=detail, cells=cells, lost=lost))
-    return replace(grid, rows=tuple(rows))
-
-
-def _grid_figure(grid: ImageGrid, shown: ImageGrid, generations: list[int]) -> Figure:
-    """The grid as files."""
-    last = generations[-1]
-    gone = [row.name for row in reversed(grid.rows) if row.expected and not row.cells[-1].count]
-    missing = (
-        f"no sample of generation {last} is named {listed(gone)}"
-        if gone
-        else f"every class shown still has samples in generation {last}"
-    )
-    alt = f"Samples of each class, common to rare, by generation: {missing}."
-    numbers = [
-        {"generation": g, "class": row.name, "counted": cell.count, "n": cell.n}
-        for row in grid.rows
-        for g, cell in zip(generations, row.cells, strict=True)
-    ]
-    png = to_png(to_image(grid, GRID_SIDE))
-    return Figure("vanishing-grid", alt, to_svg_file(shown, alt), png, pd.DataFrame(numbers))
+    return min(set.intersection(*(set(run.lineages) for run in data.runs)), default=None)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from imgcollapse.metrics import TAIL_MASS, WORDS_LOST, Codebook
-from imgcollapse.report.chart import INK, Figure, chart, label_ends, palette
+from imgcollapse.report.charts import INK, Figure, chart, label_ends, palette
 from imgcollapse.report.data import PageData
 from imgcollapse.report.formatting import percent
 from imgcollapse.report.grid_layout import shown_generations

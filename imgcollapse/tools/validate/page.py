@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imgcollapse.io import atomic
-from imgcollapse.report.chart import chart, label_ends, palette, to_svg
+from imgcollapse.report.charts import chart, label_ends, palette, to_svg
 from imgcollapse.tools.validate.laws import Measurement, Plot, Result
 
 NORMAL_95 = 1.96

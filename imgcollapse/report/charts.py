@@ -7,7 +7,7 @@ import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import Any
@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from imgcollapse.report.arrays import FloatArray, interval_of_mean, mean
-from imgcollapse.report.formatting import plain
+from imgcollapse.report.formatting import percent, plain
 
 INK, MUTED, FAINT, GREY, PAPER = "#1b1d21", "#6a7079", "#d9dce1", "#9aa0a8", "#fefefe"
 ACCENT, SECOND = "#3b78b8", "#d97030"
@@ -59,34 +59,54 @@ def palette(classes: int) -> list[str]:
 
 
 @contextmanager
-def chart(title: str, labeled: bool = True) -> Iterator[tuple[Canvas, Axes]]:
-    """Axes with a title, and space for the curves' names on the right where they are labeled."""
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+def _axes(
+    title: str, size: tuple[float, float], box: tuple[float, float, float, float], height: float
+) -> Iterator[tuple[Canvas, Axes]]:
+    """Axes in a box of a figure, all edges but `size` as shares of it; `height` is the title's."""
+    large = size == SIZE
+    style: dict[Any, Any] = {**STYLE, "font.size": 10 if large else 9}
+    with mpl.rc_context(style), warnings.catch_warnings():
         # The browser, not matplotlib, draws the letters.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Canvas(figsize=SIZE)
-        axes = figure.add_axes((0.12, 0.15, 0.54 if labeled else 0.84, 0.72))
-        figure.text(0.005, 0.945, title, fontsize=11, fontweight="bold")
-        axes.set_xlabel("generation")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+        figure = Canvas(figsize=size)
+        axes = figure.add_axes(box)
+        figure.text(0.005, height, title, fontsize=11 if large else 10, fontweight="bold")
+        ticks = MaxNLocator(8 if large else 4, integer=True, steps=[1, 2, 5, 10])
+        axes.xaxis.set_major_locator(ticks)
         axes.margins(x=0.03)
-        axes.tick_params(length=3)
+        axes.tick_params(length=3 if large else 2)
         yield figure, axes
 
 
 @contextmanager
-def panel(title: str) -> Iterator[tuple[Canvas, Axes]]:
-    """Axes of one among many small charts, which are read side by side."""
-    style: dict[Any, Any] = {**STYLE, "font.size": 9}
-    with mpl.rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Canvas(figsize=PANEL)
-        axes = figure.add_axes((0.19, 0.14, 0.79, 0.71))
-        figure.text(0.005, 0.91, title, fontsize=10, fontweight="bold")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
-        axes.margins(x=0.03)
-        axes.tick_params(length=2)
+def chart(title: str, labeled: bool = True) -> Iterator[tuple[Canvas, Axes]]:
+    """Axes with a title, and space for the curves' names on the right where they are labeled."""
+    box = (0.12, 0.15, 0.54 if labeled else 0.84, 0.72)
+    with _axes(title, SIZE, box, 0.945) as (figure, axes):
+        axes.set_xlabel("generation")
         yield figure, axes
+
+
+def panel(title: str) -> AbstractContextManager[tuple[Canvas, Axes]]:
+    """Axes of one among many small charts, which are read side by side."""
+    return _axes(title, PANEL, (0.19, 0.14, 0.79, 0.71), 0.91)
+
+
+def as_rows(
+    figure: Canvas, axes: Axes, number: int, step: float, edges: Sequence[float], around: float
+) -> None:
+    """Make a chart one of `number` rows, each `step` inches high, without a vertical axis.
+
+    `edges` are the figure's width, the heights below the rows and above the title's baseline, in
+    inches, then the axes' left edge and width as shares; `around` is all height but the rows'.
+    """
+    width, below, above, left, across = edges
+    height = around + step * number
+    figure.set_size_inches(width, height)
+    axes.set_position((left, below / height, across, step * number / height))
+    figure.texts[0].set_position((0.005, 1 - above / height))
+    axes.set_ylim(number - 0.4, -0.6)
+    axes.set_yticks([])
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
@@ -105,31 +125,22 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     for (_, name, color), height in zip(placed, heights, strict=True):
         place = {"transform": axes.transAxes, "clip_on": False}
         axes.plot((1.02, 1.05), (height, height), color=color, linewidth=3, **place)
-        axes.annotate(
-            name,
-            (1.065, height),
-            xycoords="axes fraction",
-            color=INK,
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
-        )
+        style = {"color": INK, "fontsize": 9, "va": "center", "annotation_clip": False}
+        axes.annotate(name, (1.065, height), xycoords="axes fraction", **style)
 
 
-def caption(axes: Axes, text: str, y: float) -> None:
-    """Write beside the vertical axis, among its ticks."""
-    axes.annotate(
-        text,
-        (0, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 0),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=8,
-        ha="right",
-        va="center",
-        linespacing=0.95,
-    )
+def caption(axes: Axes, text: str, y: float, offset: float = -4, **style: Any) -> None:
+    """Write on the left of the vertical axis, as many points from it as `offset` says."""
+    style = {"color": MUTED, "fontsize": 8, "annotation_clip": False} | style
+    at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(text, (0, y), xytext=(offset, 0), ha="right", va="center", **at, **style)
+
+
+def share_ticks(axes: Axes, bottom: float) -> None:
+    """Ticks in percent at the powers of ten above the bottom of a logarithmic axis of shares."""
+    axes.yaxis.set_major_formatter(lambda share, _: percent(share))
+    axes.minorticks_off()
+    axes.set_yticks([tick for tick in (1e-4, 1e-3, 1e-2, 1e-1, 1) if tick >= bottom])
 
 
 def lines(
@@ -163,17 +174,21 @@ def band(
 
 
 def chance_band(axes: Axes, low: FloatArray, high: FloatArray) -> None:
-    """The band of chance alone: gray, with a dashed outline that no interval has."""
-    band(axes, low, high, alpha=0.22)
-    for end in (low, high):
-        axes.plot(end, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
+    """The band of drift alone: gray, with a dashed outline that no interval has."""
+    _outlined(axes, low, high, GREY, 0.22, (4, 2))
 
 
 def floor_band(axes: Axes, low: FloatArray, high: FloatArray, color: str) -> None:
     """The band of real against real, with a dotted outline."""
-    band(axes, low, high, color, 0.15)
+    _outlined(axes, low, high, color, 0.15, (1, 1.6))
+
+
+def _outlined(
+    axes: Axes, low: FloatArray, high: FloatArray, color: str, alpha: float, dashes: Sequence[float]
+) -> None:
+    band(axes, low, high, color, alpha)
     for end in (low, high):
-        axes.plot(end, color=color, linewidth=0.9, linestyle=(0, (1, 1.6)))
+        axes.plot(end, color=color, linewidth=0.9, linestyle=(0, dashes))
 
 
 def legend(axes: Axes, text: str) -> None:
@@ -198,13 +213,8 @@ def to_svg(figure: Canvas, description: str) -> str:
         part.tag, part.tail = part.tag.partition("}")[2], None
         part.attrib = dict(_attributes(part))
     width, height = (f"{72 * inches:g}" for inches in figure.get_size_inches())
-    drawing.attrib = {
-        "viewBox": f"0 0 {width} {height}",
-        "width": width,
-        "height": height,
-        "role": "img",
-        "aria-label": plain(description),
-    }
+    size = {"viewBox": f"0 0 {width} {height}", "width": width, "height": height}
+    drawing.attrib = size | {"role": "img", "aria-label": plain(description)}
     return ElementTree.tostring(drawing, encoding="unicode")
 
 
@@ -221,7 +231,6 @@ def _attributes(part: ElementTree.Element) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-SVG = "http://www.w3.org/2000/svg"
 DENSITY = 2
 """Pixels of a PNG for each CSS pixel."""
 
@@ -237,15 +246,10 @@ class Download:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart or a grid of images.
+    """A chart or a grid of images, described by `alt`, with the numbers in it as a table.
 
-    Attributes:
-        name: of its files, without a suffix.
-        alt: what it shows, in a sentence.
-        svg: a file of its own, in light colors on white.
-        png: the same in pixels. Letters that DejaVu Sans lacks are boxes in it.
-        table: the numbers in it.
-        inline: SVG that follows the page's theme; empty where the page has a table of images.
+    `svg` and `png` are files in light colors on white; letters that DejaVu Sans lacks are boxes in
+    the latter. `inline` is SVG that follows the page's theme; empty where a table of images stands.
     """
 
     name: str
@@ -258,8 +262,11 @@ class Figure:
     @classmethod
     def drawn(cls, canvas: Canvas, name: str, alt: str, table: pd.DataFrame) -> Figure:
         """A matplotlib figure with its numbers."""
-        inline = to_svg(canvas, alt)
-        return cls(name, alt, _of_its_own(inline), _pixels(canvas), table, inline)
+        inline, data, dots = to_svg(canvas, alt), BytesIO(), 72 * DENSITY
+        canvas.savefig(data, format="rgba", dpi=dots, facecolor="white")
+        width, height = (int(inches * dots) for inches in canvas.get_size_inches())
+        png = to_png(Image.frombytes("RGBA", (width, height), data.getvalue()))
+        return cls(name, alt, _of_its_own(inline), png, table, inline)
 
     @property
     def csv(self) -> str:
@@ -268,12 +275,13 @@ class Figure:
 
     def files(self, of: str) -> list[Download]:
         """The figure as SVG and PNG and its numbers as CSV, in files named after the run `of`."""
+        made = {
+            "SVG": text_uri("image/svg+xml", self.svg),
+            "PNG": data_uri("image/png", self.png),
+            "CSV": text_uri("text/csv", self.csv),
+        }
         stem = f"{file_name(of)}-{self.name}"
-        return [
-            Download("SVG", f"{stem}.svg", text_uri("image/svg+xml", self.svg)),
-            Download("PNG", f"{stem}.png", data_uri("image/png", self.png)),
-            Download("CSV", f"{stem}.csv", text_uri("text/csv", self.csv)),
-        ]
+        return [Download(kind, f"{stem}.{kind.lower()}", uri) for kind, uri in made.items()]
 
 
 def side_by_side(name: str, panels: Sequence[Figure], columns: int = 4) -> Figure:
@@ -300,7 +308,7 @@ def side_by_side(name: str, panels: Sequence[Figure], columns: int = 4) -> Figur
 def frame(width: float, height: float) -> dict[str, str]:
     """Attributes of an SVG file's outermost element."""
     size = {"width": f"{width:g}", "height": f"{height:g}"}
-    return {"xmlns": SVG, "viewBox": f"0 0 {width:g} {height:g}", **size}
+    return {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width:g} {height:g}", **size}
 
 
 def to_png(picture: Image.Image) -> bytes:
@@ -339,11 +347,3 @@ def _of_its_own(inline: str) -> str:
     title.text = alt
     drawing[:0] = [title, ground]
     return ElementTree.tostring(drawing, encoding="unicode")
-
-
-def _pixels(canvas: Canvas) -> bytes:
-    """A matplotlib figure as PNG."""
-    data, dots = BytesIO(), 72 * DENSITY
-    canvas.savefig(data, format="rgba", dpi=dots, facecolor="white")
-    width, height = (int(inches * dots) for inches in canvas.get_size_inches())
-    return to_png(Image.frombytes("RGBA", (width, height), data.getvalue()))
