@@ -42,10 +42,8 @@ class CurationStage:
     ) -> tuple[Selection | None, dict[str, Any]]:
         """Filters generation g, and restricts the lineage's images to what is kept of it.
 
-        Waits for what a filter waits for, such as a person's picks.
-
-        Returns:
-            The selection, and findings: the audit's rows, and the sha256 of the files it rests on.
+        Waits for what a filter waits for, such as a person's picks. Returns the selection, and
+        findings: the audit's rows, and the sha256 of the files it rests on.
         """
         if not self.filters:
             return None, {}

@@ -52,11 +52,7 @@ def _fit(generator: Generator, images: Images, shared: Shared, state: State | No
 
 
 def sample(generator: Generator, model: Model, labels: Tensor, context: RunContext) -> Images:
-    """Draws one image for each int16[N] label, batches in turn if the generator supports it.
-
-    Raises:
-        UserError: the model returned another number, shape or type of images.
-    """
+    """Draws one image for each int16[N] label, batches in turn if the generator supports it."""
     if not _divides(generator):
         return generator.checked_sample(model, labels, context)
     with process_group.on_all_processes(
@@ -73,11 +69,7 @@ def _sample(generator: Generator, state: State, labels: Tensor, shared: Shared) 
 def classify(settings: Oracle, oracle: FrozenOracle, pixels: Tensor, device: Device) -> Predictions:
     """Returns the oracle's predictions for uint8[N, C, H, W] images, batches in turn.
 
-    Args:
-        settings: the oracle's settings, from which the others build it.
-        oracle: the trained oracle.
-        pixels: the images.
-        device: the kind of device the others use.
+    The other processes build it from its `settings`, each on its own device of that kind.
     """
     if process_group.world_group().size == 1:
         return oracle.predict(pixels)
@@ -92,14 +84,7 @@ def _classify(settings: Oracle, shared: Shared, state: State, pixels: Tensor) ->
 
 
 def features(extractor: Extractor, pixels: Tensor, seen: Tensor, device: Device) -> Tensor:
-    """Returns the metrics' features of uint8[N, C, H, W] images, float32[N, D].
-
-    Args:
-        extractor: computes them.
-        pixels: the images.
-        seen: float32[N, E], the oracle's features.
-        device: the device it runs on.
-    """
+    """Returns float32[N, D] features of images; the oracle has `seen` float32[N, E]."""
     if not _divides(extractor):
         return extractor.features(pixels, seen, device)
     settings = extractor.model_dump_json()  # not the network that it may have built

@@ -22,16 +22,12 @@ from imgcollapse.oracle import FrozenOracle, Predictions
 
 
 class CachedFindings(NamedTuple):
-    """Findings about a study's real images that were made before, to the same bits.
+    """Findings about a study's real images that were made before, to the same bits."""
 
-    Attributes:
-        seen: `RealReference.state`, or none.
-        chance: `Evaluator.null_model`, or none; computed again where its generations differ.
-        rows: of metrics.csv, whose floors are taken over; read when the first is needed.
-    """
-
-    seen: Mapping[str, Tensor] | None = None
+    seen: Mapping[str, Tensor] | None = None  # `RealReference.state`, or none
+    # `Evaluator.null_model`, or none; computed again where its generations differ
     chance: Mapping[str, Tensor] | None = None
+    # Of metrics.csv, whose floors are taken over; read when the first is needed
     rows: Iterable[Mapping[str, Any]] = ()
 
 
@@ -51,16 +47,7 @@ class Evaluator:
         codebook: metrics.Codebook | None = None,
         known: CachedFindings | None = None,
     ) -> None:
-        """
-        Args:
-            study: its settings.
-            real: its real images.
-            oracle: names images.
-            device: where networks run.
-            reporter: receives progress.
-            codebook: the words that images are written in; none leaves words out.
-            known: findings that are not computed again.
-        """
+        """Names images by `oracle`; leaves words out without a codebook."""
         self.study, self.real, self.oracle = study, real, oracle
         self.device, self.reporter, self.codebook = device, reporter, codebook
         self._known = known or CachedFindings()
@@ -164,16 +151,11 @@ class Evaluator:
         expectation: census.Expectation | None = None,
         features: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Classes of the samples, int16[N], rows of both tables, and word counts.
+        """Classes of generation g's samples, int16[N], and findings: "census", "metrics" and
+        "words".
 
-        Args:
-            g: their generation.
-            samples: the images.
-            expectation: of their class shares; none takes this study's for generation g.
-            features: float32[N, D] of the samples; none computes them.
-
-        Returns:
-            The classes, and the findings: "census" and "metrics" rows, and "words".
+        The `expectation` of their class shares is this study's for generation g unless given;
+        `features`, float32[N, D], are computed unless given.
         """
         classes, pixels, answers = self.real.classes, samples.pixels, self.classify(samples.pixels)
         counted, shares = answers.counted, expectation or self.expectations[g]

@@ -29,12 +29,8 @@ def simulate_labels(
 ) -> NullModel:
     """Simulates a study with a perfect learner, labels only.
 
-    Args:
-        study: its regime, filters, label policy and sizes are used; its generator is not.
-        real: int16[n], labels of the real training set.
-        reserve: int16[R], labels of the fresh real images in the order they are used.
-        generations: how many; more leave the earlier ones as they are.
-        replicates: how many lineages, at most.
+    `real` and `reserve` are the labels of the training set, int16[n], and of the fresh images in
+    the order they are used, int16[R]. More generations leave the earlier ones as they are.
     """
     return simulate(
         study.regime,
@@ -103,7 +99,7 @@ class _ImageShares:
         self.policy, self.labels = policy, labels.long()
 
     def __call__(self, training: Tensor, real: Tensor) -> Tensor:
-        """Shares float64[n+R] of the images of a training set => the shares asked for."""
+        """Shares float64[n+R] of a training set's images => the shares asked for."""
         now, then = (self._classes(shares) for shares in (training, real))
         weight = self.policy.shares(now, then) / now
         # A class that is lost cannot be drawn even if it is asked for.

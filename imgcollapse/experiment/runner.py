@@ -100,12 +100,7 @@ def begin(
 ) -> tuple[Run, Evaluator]:
     """Records that a study begins, or is resumed; no other process may work in its folder.
 
-    Args:
-        study: its settings.
-        out: the run folder.
-        reporter: takes progress.
-        sibling: a run folder whose oracle is reused if training it again gives the same bits.
-        allow_env_change: as in `run`.
+    The oracle of `sibling`, another run folder, is reused if training it again gives the same bits.
 
     Raises:
         UserError: the study, its data or the folder has a problem to be fixed first.
@@ -147,10 +142,7 @@ def join(
 ) -> tuple[Run, Evaluator]:
     """Opens a run that has begun, to work beside others on another lineage of it.
 
-    Writes nothing: what all lineages share is there already.
-
-    Raises:
-        UserError: the run has not begun, or has a problem to be fixed first.
+    Writes nothing: what all lineages share is there already. Raises `UserError` where it is not.
     """
     device = setup_device(study)
     begun = Run.find(out, study.resolved())
@@ -223,8 +215,7 @@ def _accepted_changes(
 ) -> dict[str, tuple[Any, Any]]:
     """Changes of the environment since the run was last worked on; none if it is finished.
 
-    Raises:
-        UserError: there are some that were not allowed.
+    Raises `UserError` for some that were not allowed.
     """
     changes = run.changed_since(environment(device))
     if not changes or all(lineage.generations > study.generations for lineage in run.lineages):

@@ -61,11 +61,7 @@ def setup_device(study: Study) -> Device:
 
 
 def load_real_data(study: Study, begun: Run | None, reporter: ProgressReporter) -> RealData:
-    """Loads the study's real images; they must be those that its run began with.
-
-    Raises:
-        UserError: they cannot be read, or are others.
-    """
+    """Loads the study's real images; raises `UserError` unless its run began with them."""
     real = study.real()
     for remark in real.remarks:
         reporter.log(remark)
@@ -90,9 +86,6 @@ def prepare_oracle(
     """Loads the run's oracle, or a sibling's that is the same; else trains it.
 
     Checkpoints of its training are kept in the folder `work`, if there is one.
-
-    Raises:
-        UserError: the run's oracle cannot be read.
     """
     seed = Seed((study.seed, "oracle"))
     context = RunContext(seed, device, real.train.shape, len(real.classes), reporter)
@@ -114,11 +107,7 @@ def prepare_oracle(
 def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
     """Loads the run's codebook of visual words; without one, or for other settings, learns it.
 
-    Returns:
-        None if the study does not measure visual words.
-
-    Raises:
-        UserError: the run's codebook cannot be read.
+    Returns None if the study does not measure visual words.
     """
     settings = study.metrics.vocabulary
     if settings is None:
@@ -132,18 +121,7 @@ def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codeboo
 def load_cached_reference(
     study: Study, real: RealData, oracle: FrozenOracle, device: Device, *runs: Run | Path | None
 ) -> dict[str, Tensor] | None:
-    """Loads the reference's features of real images from the first run that has the same bits.
-
-    Args:
-        study: its settings.
-        real: its real images.
-        oracle: classifies them.
-        device: the device that would compute them.
-        runs: runs that may have them, or their folders.
-
-    Returns:
-        `RealReference.state`, or None.
-    """
+    """Loads `RealReference.state` from the first run, or run folder, with the same bits."""
     if not _known_code(study.metrics.features):
         return None
     for candidate in runs:

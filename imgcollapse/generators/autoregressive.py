@@ -32,44 +32,33 @@ class Autoregressive(Generator):
 
     Minimizes the mean of -log p(token | tokens before it) in nats. The learning rate warms up, then
     falls to 0 along half a cosine.
-
-    Attributes:
-        conditional: whether the first thing it reads is the class it writes.
-        tokens: what an image is written in: quantized pixels, or words for patches of them.
-        width: features of a token; a multiple of `heads`.
-        layers: blocks.
-        heads: attention heads of a block.
-        epochs: the training takes epochs * n / batch steps, their batches drawn with replacement.
-        steps: optimizer steps, in place of `epochs`.
-        warm_steps: optimizer steps from the previous model, with `warm_start`; none is as many as
-            from scratch.
-        batch: images a step.
-        lr: Adam's largest step size.
-        warmup: steps over which it is reached.
-        ema: decay of the moving average of the weights that draws; 0 draws with the last weights.
-        temperature: divides the logits when images are drawn; 0 writes the likeliest tokens.
-        top_k: tokens that may be drawn, the likeliest; none is all of them.
-        top_p: the least share that the tokens which may be drawn have together.
-        sample_batch: images drawn at once; the draws do not depend on it.
     """
 
     supports_data_parallel = True
     kind: Literal["autoregressive"] = "autoregressive"
-    conditional: bool = False
+    conditional: bool = False  # whether the first thing it reads is the class it writes
+    # What an image is written in: quantized pixels, or words for patches of them
     tokens: AnyTokens = PixelTokens()
-    width: int = Field(default=64, ge=1)
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=4, ge=1)
+    width: int = Field(default=64, ge=1)  # features of a token; a multiple of `heads`
+    layers: int = Field(default=3, ge=1)  # blocks
+    heads: int = Field(default=4, ge=1)  # attention heads of a block
+    # The training takes epochs * n / batch steps, their batches drawn with replacement
     epochs: int = Field(default=30, ge=1)
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1)  # optimizer steps, in place of `epochs`
+    # Optimizer steps from the previous model, with `warm_start`; none is as many as from scratch
     warm_steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=64, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
-    warmup: int = Field(default=50, ge=0)
+    batch: int = Field(default=64, ge=1)  # images a step
+    lr: float = Field(default=2e-3, gt=0)  # Adam's largest step size
+    warmup: int = Field(default=50, ge=0)  # steps over which it is reached
+    # Decay of the moving average of the weights that draws; 0 draws with the last weights
     ema: float = Field(default=0.99, ge=0, lt=1)
+    # Divides the logits when images are drawn; 0 writes the likeliest tokens
     temperature: float = Field(default=1.0, ge=0)
+    # Tokens that may be drawn, the likeliest; none is all of them
     top_k: int | None = Field(default=None, ge=1)
+    # The least share that the tokens which may be drawn have together
     top_p: float = Field(default=1.0, gt=0, le=1)
+    # Images drawn at once; the draws do not depend on it
     sample_batch: int = Field(default=64, ge=1)
 
     @model_validator(mode="after")
@@ -96,7 +85,7 @@ class Autoregressive(Generator):
         return min(images, self.sample_batch)
 
     def likelihood(self, model: Model, images: Images) -> Likelihood:
-        """The bits per dimension of the images' tokens; see `LanguageModel.bits_per_dim`."""
+        """The bits per dimension of the images' tokens."""
         assert isinstance(model, LanguageModel)
         return Likelihood(model.bits_per_dim(images), model.tokenizer.dimensions)
 
@@ -135,11 +124,7 @@ class Autoregressive(Generator):
         return model
 
     def restore(self, state: dict[str, Tensor], context: RunContext) -> LanguageModel:
-        """The model whose `state` was saved.
-
-        Raises:
-            UserError: it is another network's.
-        """
+        """The model whose `state` was saved."""
         saved = _parts(state)
         alphabet = self.tokens.restore(saved["alphabet"], context.shape)
         with torch.random.fork_rng(devices=[]):
@@ -205,9 +190,6 @@ class LanguageModel:
 
         Of the network itself, before temperature, top_k and top_p; of a conditional model, given
         the image's class. Only the tokens are coded: what they cannot say costs nothing.
-
-        Raises:
-            UserError: there are none, or a conditional model is given one without a class.
         """
         check_images(images, self.settings.conditional)
         nats, size = [], max(1, LOGITS // (self.tokenizer.length * self.tokenizer.size))

@@ -18,15 +18,11 @@ class Model(Protocol):
     """A trained generator."""
 
     def sample(self, labels: Tensor, context: RunContext) -> Images:
-        """Draws one image for each label.
+        """Draws one image for each of int16[N] labels, which an unconditional model only counts.
 
-        Args:
-            labels: int16[N], the classes; an unconditional model uses only their number.
-            context: the seed of the draws, progress, and checkpoints of the images drawn so far.
-
-        Returns:
-            N images with the labels asked for; with `UNKNOWN` from an unconditional model; a
-            resampled image keeps the label of the image it copies.
+        `context` has the seed of the draws, progress, and checkpoints of the images drawn so far.
+        The images have the labels asked for; `UNKNOWN` from an unconditional model; a resampled
+        image keeps the label of the image it copies.
         """
         ...
 
@@ -36,34 +32,24 @@ class Model(Protocol):
 
 
 class Likelihood(NamedTuple):
-    """Exact likelihoods of N images under a model.
+    """Exact likelihoods of N images under a model."""
 
-    Attributes:
-        bits_per_dim: -log2 p / (C H W) of each image: float64[N].
-        dimensions: the units that are coded; bits compare only where this is the same.
-    """
-
-    bits_per_dim: Tensor
-    dimensions: str
+    bits_per_dim: Tensor  # -log2 p / (C H W) of each image: float64[N]
+    dimensions: str  # the units that are coded; bits compare only where this is the same
 
 
 class Generator(Component, ABC):
-    """An image model that can be trained.
+    """An image model that can be trained."""
 
-    Attributes:
-        conditional: whether it is asked for a class.
-        warm_start: whether training starts from the previous generation's model.
-        stores_training_set: whether a model is its training set, so that none is saved.
-        supports_data_parallel: whether `fit` and `sample` divide their work among the processes of
-            a job (parallel/process_group.py); without it the first process does all of it.
-        exports_to_diffusers: whether its models can be written as diffusers pipelines.
-    """
-
+    # Whether a model is its training set, so that none is saved
     stores_training_set: ClassVar[bool] = False
+    # Whether `fit` and `sample` divide their work among the processes of a job
+    # (parallel/process_group.py); without it the first process does all of it
     supports_data_parallel: ClassVar[bool] = False
+    # Whether its models can be written as diffusers pipelines
     exports_to_diffusers: ClassVar[bool] = False
-    conditional: bool = False
-    warm_start: bool = False
+    conditional: bool = False  # whether it is asked for a class
+    warm_start: bool = False  # whether training starts from the previous generation's model
 
     @property
     def needs_previous(self) -> bool:
@@ -89,13 +75,7 @@ class Generator(Component, ABC):
 
     @abstractmethod
     def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> Model:
-        """Trains on `images`, from scratch or from the `previous` generation's model.
-
-        Args:
-            images: the training set.
-            context: seed, device, classes, progress and checkpoints of the training.
-            previous: the previous generation's model, if `needs_previous` and there is one.
-        """
+        """Trains on `images`, from scratch, or from the `previous` model where it is given."""
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor], context: RunContext) -> Model:

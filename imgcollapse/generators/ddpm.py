@@ -37,58 +37,48 @@ class DDPM(Generator):
     """A denoising diffusion probabilistic model (Ho et al. 2020).
 
     The learning rate warms up, then falls to 0 along half a cosine.
-
-    Attributes:
-        conditional: whether the network gets the class as input.
-        channels: features of each UNet level, finest first; each level halves the size.
-        layers: residual blocks a level.
-        attention: whether the coarsest level attends.
-        patch: side of the squares of pixels folded into channels before the UNet. 2 costs a quarter
-            of the time; no export.
-        steps: optimizer steps from scratch.
-        warm_steps: optimizer steps from the previous model, with `warm_start`; none is `steps`.
-        batch: images a step.
-        lr: Adam's largest step size.
-        warmup: steps over which it is reached.
-        ema: decay of the moving average of the weights that draws; 0 draws with the last weights.
-        schedule: how noise grows: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
-        timesteps: noise levels T.
-        prediction: what the network predicts: the noise, or v (Salimans & Ho 2022), which stays
-            well-posed at pure noise.
-        sampler: ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022).
-            sde-dpm++ adds noise on the way, and comes nearer to real images; it takes 50 steps to
-            leave the class shares alone, dpm++ 20 (docs/speed.md).
-        sample_steps: noise levels visited when an image is drawn; too few favor common classes.
-        sample_batch: images drawn at once. The noise that a sampler adds depends on it.
-        guidance: classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional
-            prediction in w * conditional + (1 - w) * unconditional; 1 is none.
-        label_dropout: share of labels hidden in training, for the unconditional prediction.
-        compile: auto records a training step on a GPU and replays it; on has torch.compile
-            translate the network as well, on a CPU too; off does neither (docs/speed.md).
     """
 
     supports_data_parallel = True
     exports_to_diffusers = True
     kind: Literal["ddpm"] = "ddpm"
-    conditional: bool = False
+    conditional: bool = False  # whether the network gets the class as input
+    # Features of each UNet level, finest first; each level halves the size
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)
-    layers: int = Field(default=1, ge=1)
-    attention: bool = True
+    layers: int = Field(default=1, ge=1)  # residual blocks a level
+    attention: bool = True  # whether the coarsest level attends
+    # Side of the squares of pixels folded into channels before the UNet. 2 costs a quarter of the
+    # time; no export.
     patch: int = Field(default=1, ge=1, le=8)
-    steps: int = Field(default=2000, ge=1)
+    steps: int = Field(default=2000, ge=1)  # optimizer steps from scratch
+    # Optimizer steps from the previous model, with `warm_start`; none is `steps`
     warm_steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=64, ge=1)
-    lr: float = Field(default=1e-3, gt=0)
-    warmup: int = Field(default=50, ge=0)
+    batch: int = Field(default=64, ge=1)  # images a step
+    lr: float = Field(default=1e-3, gt=0)  # Adam's largest step size
+    warmup: int = Field(default=50, ge=0)  # steps over which it is reached
+    # Decay of the moving average of the weights that draws; 0 draws with the last weights
     ema: float = Field(default=0.999, ge=0, lt=1)
+    # How noise grows: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
     schedule: Literal["cosine", "linear"] = "cosine"
-    timesteps: int = Field(default=1000, ge=50)
+    timesteps: int = Field(default=1000, ge=50)  # noise levels T
+    # What the network predicts: the noise, or v (Salimans & Ho 2022), which stays well-posed at
+    # pure noise
     prediction: Literal["epsilon", "v"] = "v"
+    # ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022). sde-dpm++
+    # adds noise on the way, and comes nearer to real images; it takes 50 steps to leave the class
+    # shares alone, dpm++ 20 (docs/speed.md).
     sampler: Sampler = "dpm++"
+    # Noise levels visited when an image is drawn; too few favor common classes
     sample_steps: int = Field(default=20, ge=1)
+    # Images drawn at once. The noise that a sampler adds depends on it.
     sample_batch: int = Field(default=500, ge=1)
+    # Classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional prediction in w
+    # * conditional + (1 - w) * unconditional; 1 is none
     guidance: float = Field(default=1.0, ge=1)
+    # Share of labels hidden in training, for the unconditional prediction
     label_dropout: float = Field(default=0.1, ge=0, lt=1)
+    # auto records a training step on a GPU and replays it; on has torch.compile translate the
+    # network as well, on a CPU too; off does neither (docs/speed.md)
     compile: Compile = "auto"
 
     @model_validator(mode="after")
@@ -175,11 +165,7 @@ class DDPM(Generator):
         return learner
 
     def restore(self, state: dict[str, Tensor], context: RunContext) -> DiffusionModel:
-        """The model whose `state` was saved.
-
-        Raises:
-            UserError: it is another network's.
-        """
+        """The model whose `state` was saved."""
         with torch.random.fork_rng(devices=[]):
             model = self._model(context.shape, context)
         load_weights(model.network, state)
@@ -222,10 +208,8 @@ class DiffusionModel:
     def loss(self, pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
         """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
 
-        Args:
-            pixels: float32[B, C, H, W] in [-1, 1].
-            labels: int64[B].
-            draws: the timesteps, the noise and which labels are hidden.
+        Of float32[B, C, H, W] pixels in [-1, 1] and int64[B] labels; timesteps, noise and hidden
+        labels come from `draws`.
         """
         clean = self.padding.pad(pixels)
         t = draws.integers(self.settings.timesteps)

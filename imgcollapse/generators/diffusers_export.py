@@ -17,13 +17,9 @@ from imgcollapse.generators.unet import unet
 def export_pipeline(model: DiffusionModel, folder: Path, label: int | None = None) -> None:
     """Write a folder that `diffusers.DDPMPipeline.from_pretrained` opens.
 
-    A class is baked into the time embedding, so the folder holds an ordinary unconditional network;
-    it draws without guidance. Images whose sides the network pads come out padded.
-
-    Args:
-        model: a trained model whose `patch` is 1.
-        folder: made if it is not there.
-        label: the class that a conditional model shall draw; None is any class.
+    A class, `label`, is baked into the time embedding, so the folder holds an ordinary
+    unconditional network; it draws without guidance. None is any class. Images whose sides the
+    network pads come out padded.
 
     Raises:
         UserError: the model folds patches, or has no such class.
@@ -47,12 +43,7 @@ def export_pipeline(model: DiffusionModel, folder: Path, label: int | None = Non
 
 
 def without_classes(model: DiffusionModel, label: int | None) -> UNet2DModel:
-    """A network that samples one class, or any, without a class input.
-
-    Args:
-        model: a trained model.
-        label: the class that a conditional one shall draw; None is any class.
-    """
+    """A network that samples one class, or any for None, without a class input."""
     settings, state = model.settings, model.state()
     if settings.conditional:
         condition = model.any_class if label is None else label

@@ -1,9 +1,8 @@
 """A UNet's blocks for a GPU: what lies between their convolutions, in few kernels.
 
-Convolutions in bfloat16 want the channels last. Torch's own group normalization wants them first,
-and in float32, and most of a training step goes into laying images out anew and adding one vector
-at a time. These kernels read and write what the convolutions have, compute in float32, and always
-add in the same order.
+Torch's own group normalization wants channels first, in float32, so most of a training step goes
+into laying images out anew. These kernels keep the convolutions' bfloat16 and channels last,
+compute in float32, and always add in the same order.
 """
 
 from __future__ import annotations
@@ -40,10 +39,7 @@ class Block(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x))) + of time))), as `ResnetBlock2D` has it."""
 
     def __init__(self, of: ResnetBlock2D) -> None:
-        """
-        Args:
-            of: a block that keeps the size of its images, whose weights this one takes over.
-        """
+        """Takes over the weights of a block that keeps the size of its images."""
         super().__init__()
         self.norm1, self.conv1 = Norm(of.norm1), of.conv1
         self.time_emb_proj = cast(nn.Linear, of.time_emb_proj)
@@ -66,10 +62,7 @@ class Up(nn.Module):
     """Every pixel four times, then a convolution, as `Upsample2D` has it."""
 
     def __init__(self, of: Upsample2D) -> None:
-        """
-        Args:
-            of: the layer whose convolution this one takes over.
-        """
+        """Takes over the layer's convolution."""
         super().__init__()
         self.conv = cast(nn.Conv2d, of.conv)
 
@@ -88,10 +81,7 @@ class Norm(nn.Module):
     """silu(group_norm(x + shift)) of images, in their own type."""
 
     def __init__(self, of: nn.GroupNorm) -> None:
-        """
-        Args:
-            of: the norm whose weights this one takes over.
-        """
+        """Takes over the norm's weights."""
         super().__init__()
         self.weight, self.bias, self.groups, self.eps = of.weight, of.bias, of.num_groups, of.eps
 
@@ -111,10 +101,7 @@ def _without_bias(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 class _Norm(torch.autograd.Function):
-    """z = scale * (x + shift - mean) / sd + offset; y = z * sigmoid(z).
-
-    Wu & He 2018; Elfwing et al. 2018.
-    """
+    """z = scale * (x + shift - mean) / sd + offset (Wu & He 2018); y = z * sigmoid(z)."""
 
     @staticmethod
     def forward(

@@ -25,27 +25,20 @@ BATCH = 4096
 
 
 class DensityGenerator(Generator):
-    """A sum of Gaussians over the pixels, or over their leading principal components.
-
-    Attributes:
-        pca: principal components kept, at most; None keeps all. What the others explain is lost.
-        temperature: the sampling bias lambda of Alemohammad et al. 2023: every covariance is
-            multiplied by it when images are drawn. 1 is unbiased, 0 draws the means.
-    """
+    """A sum of Gaussians over the pixels, or over their leading principal components."""
 
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    # Principal components kept, at most; None keeps all. What the others explain is lost.
     pca: int | None = Field(default=None, ge=1)
+    # The sampling bias lambda of Alemohammad et al. 2023: every covariance is multiplied by it when
+    # images are drawn. 1 is unbiased, 0 draws the means.
     temperature: float = Field(default=1.0, ge=0)
 
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
     ) -> FittedMixture:
-        """Fit in float64 on the CPU.
-
-        Raises:
-            UserError: there are fewer than two images, or than Gaussians.
-        """
+        """Fit in float64 on the CPU; raises `UserError` for too few images."""
         if len(images) < 2:
             raise UserError(
                 f"training set: a {self.kind} needs at least 2 images to have a variance,"
@@ -97,15 +90,12 @@ class Gaussian(DensityGenerator):
 
 
 class Mixture(DensityGenerator):
-    """A mixture of Gaussians by expectation-maximization (scikit-learn's GaussianMixture).
-
-    Attributes:
-        components: how many Gaussians. Each variance gets scikit-learn's ridge of 1e-6, in units of
-            [-1, 1] pixels squared, so that a Gaussian on a single image still has one.
-    """
+    """A mixture of Gaussians by expectation-maximization (scikit-learn's GaussianMixture)."""
 
     kind: Literal["mixture"] = "mixture"
     pca: int | None = Field(default=32, ge=1)
+    # How many Gaussians. Each variance gets scikit-learn's ridge of 1e-6, in units of [-1, 1]
+    # pixels squared, so that a Gaussian on a single image still has one.
     components: int = Field(default=10, ge=1)
 
     def _components(
@@ -129,21 +119,13 @@ class Mixture(DensityGenerator):
 
 @dataclass(frozen=True)
 class FittedMixture:
-    """M fitted Gaussians over D pixels of rank R: x = means[m] + sqrt(temperature) z factors[m].
+    """M fitted Gaussians over D pixels of rank R: x = means[m] + sqrt(temperature) z factors[m]."""
 
-    Attributes:
-        shape: channels, height, width.
-        temperature: multiplies every covariance.
-        weights: float64[M], summing to 1.
-        means: float64[M, D], pixels in [-1, 1].
-        factors: float64[M, R, D]; a covariance is its factor's transpose times the factor.
-    """
-
-    shape: tuple[int, int, int]
-    temperature: float
-    weights: Tensor
-    means: Tensor
-    factors: Tensor
+    shape: tuple[int, int, int]  # channels, height, width
+    temperature: float  # multiplies every covariance
+    weights: Tensor  # float64[M], summing to 1
+    means: Tensor  # float64[M, D], pixels in [-1, 1]
+    factors: Tensor  # float64[M, R, D]; a covariance is its factor's transpose times the factor
 
     def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""

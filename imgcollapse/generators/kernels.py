@@ -157,7 +157,7 @@ def _norm_backward(
     level = _over_groups(scale * plain, PADDED, TOGETHER) / count
     tl.store(of_scale_at + told, along, mask=there)
     tl.store(of_offset_at + told, plain, mask=there)
-    # dx summed over the places, without waiting for it.
+    # Dx summed over the places, without waiting for it.
     of_shift = rate * (scale * plain - level * places - tilt * unit_sum)
     tl.store(of_shift_at + told, of_shift, mask=there)
     for row in range(0, places, ROWS):

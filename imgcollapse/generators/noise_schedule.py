@@ -68,15 +68,11 @@ class NoiseSchedule:
         return alphas.sqrt(), (1 - alphas).sqrt()
 
     def sampler(self, name: Sampler, steps: int, of_clean: bool) -> Scheduler:
-        """A diffusers scheduler for this process, about to take its first step.
+        """A diffusers scheduler for this process, about to take its first of `steps` steps.
 
-        Args:
-            name: ancestral (Ho et al. 2020), DDIM (Song et al. 2021), DPM-Solver++ 2M, or SDE-
-                DPM-Solver++ 2M, which adds noise on the way as ancestral sampling does (Lu et al.
-                2022).
-            steps: noise levels it visits.
-            of_clean: whether it gets the clipped x_0, or the network's output, which it clips
-                itself.
+        `name` is ancestral (Ho et al. 2020), DDIM (Song et al. 2021), DPM-Solver++ 2M, or SDE-DPM-
+        Solver++ 2M, which adds noise on the way as ancestral sampling does (Lu et al. 2022). It
+        gets the clipped x_0 where `of_clean`, else the network's output, which it clips itself.
         """
         answer = "epsilon" if self.prediction == "epsilon" else "v_prediction"
         settings = {**self._settings, "prediction_type": "sample" if of_clean else answer}

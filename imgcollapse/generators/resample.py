@@ -28,11 +28,7 @@ class Resample(Generator):
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> StoredSet:
-        """Remember the images.
-
-        Raises:
-            UserError: there are none.
-        """
+        """Keeps the images."""
         if not len(images):
             raise UserError("training set: it is empty; give the generator at least one image")
         return StoredSet(images)

@@ -33,12 +33,6 @@ def sample_in_batches(
         luck: the next image's random numbers. Image i has the i-th, in a batch of any size.
         draw: luck of b images, and their rows among the n => uint8[b, C, H, W].
         context: progress, and checkpoints of the images drawn so far.
-
-    Returns:
-        uint8[n, C, H, W].
-
-    Raises:
-        UserError: there is not memory enough for one image.
     """
     checkpoints = context.checkpoints
     kept = checkpoints.load_latest(STAGE)
@@ -86,11 +80,7 @@ def _draw_first(
 
 
 def require_finite(drawn: Tensor) -> Tensor:
-    """Returns samples, floats of any shape, unchanged.
-
-    Raises:
-        Diverged: some of them are NaN or infinite, and would become pixels silently.
-    """
+    """Returns samples, floats of any shape; raises `Diverged` for NaN or infinity."""
     if not bool(drawn.isfinite().all()):
         raise Diverged(
             "samples: some are not numbers but nan or inf; lower generator.lr, or use "

@@ -23,17 +23,11 @@ PATCHES = 50_000
 
 
 class Tokenizer(ABC):
-    """T tokens for an image, each one of V.
+    """T tokens for an image, each one of V."""
 
-    Attributes:
-        size: V.
-        length: T.
-        dimensions: what bits per dimension are bits of; they compare where this is the same.
-    """
-
-    size: int
-    length: int
-    dimensions: str
+    size: int  # V
+    length: int  # T
+    dimensions: str  # what bits per dimension are bits of; they compare where this is the same
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
@@ -49,12 +43,9 @@ class Tokenizer(ABC):
 
 
 class TokenizerSettings(Component, ABC):
-    """A way to write images down.
+    """A way to write images down."""
 
-    Attributes:
-        learned: whether it is fitted to images; then all generations go by that of the first.
-    """
-
+    # Whether it is fitted to images; then all generations go by that of the first
     learned: Literal[True, False] = False
 
     @abstractmethod
@@ -70,14 +61,11 @@ class PixelTokens(TokenizerSettings):
     """A token is one channel of one pixel, rounded to evenly spaced levels from black to white.
 
     Row by row, the channels of a pixel one after the other (van den Oord et al. 2016).
-
-    Attributes:
-        levels: how many; 256 loses nothing.
     """
 
     kind: Literal["pixels"] = "pixels"
     learned: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    levels: int = Field(default=4, ge=2, le=256)
+    levels: int = Field(default=4, ge=2, le=256)  # how many; 256 loses nothing
 
     def fit(self, images: Images) -> GrayLevels:
         """There is nothing to learn."""
@@ -95,16 +83,13 @@ class PatchTokens(TokenizerSettings):
     images and handed down, so that a word means the same in every generation; it depends on those
     images alone, so lineages that begin with the same images have the same words. Images whose
     sides are no multiple of `patch` are continued by their last row and column.
-
-    Attributes:
-        size: words, at most: there are no more than distinct patches.
-        patch: side of the squares, in pixels.
     """
 
     kind: Literal["words"] = "words"
     learned: Literal[True] = True  # pyright: ignore[reportIncompatibleVariableOverride]
+    # Words, at most: there are no more than distinct patches
     size: int = Field(default=512, ge=2, le=2**15)
-    patch: int = Field(default=4, ge=1, le=16)
+    patch: int = Field(default=4, ge=1, le=16)  # side of the squares, in pixels
 
     def fit(self, images: Images) -> PatchTokenizer:
         """k-means (Lloyd 1982, from k-means++) on patches, every centroid rounded to 0..255."""
@@ -120,11 +105,7 @@ class PatchTokens(TokenizerSettings):
         return PatchTokenizer(patches.to(torch.uint8), canvas)
 
     def restore(self, state: Mapping[str, Tensor], shape: tuple[int, int, int]) -> PatchTokenizer:
-        """The codebook that a model carries.
-
-        Raises:
-            UserError: its patches are of another size.
-        """
+        """The codebook that a model carries; raises `UserError` for another patch size."""
         canvas = PadToMultiple(shape, self.patch, self.patch)
         words = state.get("codebook")
         if words is None or words.shape[1] != canvas.padded_shape[0]:
@@ -162,11 +143,7 @@ class PatchTokenizer(Tokenizer):
     """Tokens of `Words`."""
 
     def __init__(self, words: Tensor, canvas: PadToMultiple) -> None:
-        """
-        Args:
-            words: uint8[V, D], distinct; D is channels times patch squared.
-            canvas: how images fall into patches.
-        """
+        """Has distinct words, uint8[V, D], D being channels times patch squared."""
         _, rows, columns = canvas.padded_shape
         self.words, self.canvas = words, canvas
         self.size, self.length = len(words), rows * columns

@@ -57,27 +57,15 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Logits of every token given those before it.
+    """Logits of each of V different tokens given those before it in a text of `length`.
 
     Positions are learned; the vectors that tokens are read by are also what logits are taken with
-    (Press & Wolf 2017). Weights start as GPT-2's do.
-
-    Attributes:
-        length: tokens of a text.
+    (Press & Wolf 2017). Weights start as GPT-2's do. A text may begin with any of `starts`.
     """
 
     def __init__(
         self, vocabulary: int, length: int, starts: int, width: int, layers: int, heads: int
     ) -> None:
-        """
-        Args:
-            vocabulary: V, different tokens.
-            length: T.
-            starts: what a text may begin with: one for each class, or a single one.
-            width: features of a token.
-            layers: blocks.
-            heads: attention heads of a block.
-        """
         super().__init__()
         self.length = length
         self.starts = nn.Embedding(starts, width)
@@ -93,14 +81,10 @@ class Transformer(nn.Module):
                 nn.init.normal_(weight, std=0.02 / ((2 * layers) ** 0.5 if residual else 1))
 
     def forward(self, starts: Tensor, tokens: Tensor) -> Tensor:
-        """Logits of whole texts at once.
+        """Logits of whole texts at once: int64[B] starts and int64[B, T] tokens => float32[B, T,
+        V].
 
-        Args:
-            starts: int64[B], what they begin with.
-            tokens: int64[B, T].
-
-        Returns:
-            float32[B, T, V]; row t depends on the start and the tokens before t alone.
+        Row t depends on the start and the tokens before t alone.
         """
         x = torch.cat([self.starts(starts)[:, None], self.tokens(tokens[:, :-1])], dim=1)
         x = x + self.positions.weight
@@ -113,14 +97,9 @@ class Transformer(nn.Module):
         return [KVCache(self.length) for _ in self.blocks]
 
     def read(self, past: list[KVCache], given: Tensor) -> Tensor:
-        """Read one more token and say what may follow.
+        """Logits of the next token, float32[B, V], after one more, `given`: int64[B].
 
-        Args:
-            past: what has been read; it grows by this token.
-            given: int64[B], the start if nothing has been read, else a token.
-
-        Returns:
-            float32[B, V], logits of the next token.
+        That is the start if nothing has been read. `past` grows by it.
         """
         at = past[0].length
         x = self.tokens(given) if at else self.starts(given)
@@ -136,21 +115,12 @@ class Transformer(nn.Module):
 def probabilities(
     logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
 ) -> Tensor:
-    """Returns the distribution that the next token is drawn from.
+    """Returns the distribution that the next token is drawn from: float[B, V] => float64[B, V].
 
     First the logits are divided by the temperature, then all but the `top_k` likeliest tokens are
     left out (Fan et al. 2018), then all but the smallest set of the likeliest of them that together
     have at least `top_p` (nucleus sampling, Holtzman et al. 2020). Of tokens that are equally
-    likely the one with the lower number goes first.
-
-    Args:
-        logits: float[B, V].
-        temperature: 0 takes the likeliest token.
-        top_k: at least 1; None leaves none out.
-        top_p: in (0, 1].
-
-    Returns:
-        float64[B, V], rows that sum to 1.
+    likely the one with the lower number goes first. A temperature of 0 takes the likeliest token.
     """
     if temperature == 0:
         return F.one_hot(logits.argmax(1), logits.shape[1]).double()
@@ -166,14 +136,10 @@ def probabilities(
 
 
 def sample_token(shares: Tensor, luck: Tensor) -> Tensor:
-    """Draws a token of each row by inverting the distribution function.
+    """Draws a token of each row by inverting the distribution function: int64[B].
 
-    Args:
-        shares: float64[B, V].
-        luck: float64[B] uniform in [0, 1).
-
-    Returns:
-        int64[B]; a token without a share is never drawn. Where shares are not finite, any token.
+    From float64[B, V] shares and float64[B] luck, uniform in [0, 1). A token without a share is
+    never drawn; where shares are not finite, any token.
     """
     rising = shares.cumsum(1)
     tokens = torch.searchsorted(rising, luck[:, None] * rising[:, -1:], right=True)[:, 0]

@@ -36,17 +36,11 @@ fused attention on a CPU, and a GPU takes them in the same order every time."""
 
 @dataclass(frozen=True)
 class PadToMultiple:
-    """Fits images to a network whose sides must be multiples of `multiple`.
+    """Fits images to a network whose sides must be multiples of `multiple`."""
 
-    Attributes:
-        shape: channels, height, width of an image.
-        multiple: what both sides are padded up to, by repeating the last row and column.
-        patch: side of the squares of pixels that are folded into channels (Shi et al. 2016).
-    """
-
-    shape: tuple[int, int, int]
-    multiple: int
-    patch: int
+    shape: tuple[int, int, int]  # channels, height, width of an image
+    multiple: int  # what both sides are padded up to, by repeating the last row and column
+    patch: int  # side of the squares of pixels that are folded into channels (Shi et al. 2016).
 
     @property
     def padded_shape(self) -> tuple[int, int, int]:
@@ -104,17 +98,11 @@ def unet(
 
 
 def optimize_network(network: UNet2DModel, places: int, device: Device, fuses: bool = True) -> None:
-    """Choose how a network attends and normalizes, and how its images lie in memory.
+    """Choose how a network attends, at H x W = `places`, and how its images lie in memory.
 
     On a CPU the backward pass of fused attention is slow where few places attend. On a GPU
     convolutions in bfloat16 want the channels last; on a CPU that gains nothing (docs/speed.md).
-
-    Args:
-        network: the UNet.
-        places: H x W where it attends.
-        device: where it runs.
-        fuses: whether its blocks may become those of fused.py: for steps that are replayed, and
-            not translated by torch.compile.
+    `fuses` allows the blocks of fused.py: for steps that are replayed, and not compiled.
     """
     if places <= SHORT:
         for layer in network.modules():

@@ -29,32 +29,24 @@ class VAE(Generator):
 
     Minimizes, per image, -log p(x|z) + beta KL(q(z|x) || N(0, I)) in nats. The defaults are the
     model-collapse setup of Shumailov et al. 2024: 647k weights at 28x28x1.
-
-    Attributes:
-        latent: dimensions of z.
-        width: channels after the first convolution; the second has twice as many.
-        epochs: the training takes epochs * n / batch steps, their batches drawn with replacement.
-        steps: optimizer steps, in place of `epochs`.
-        batch: images a step.
-        lr: Adam's step size.
-        weight_decay: L2 penalty.
-        beta: weight of the KL term (Higgins et al. 2017).
-        decode: draw each pixel's mean, or a black or white pixel with that mean.
-        temperature: standard deviation of the prior that images are drawn from.
     """
 
     supports_data_parallel = True
     kind: Literal["vae"] = "vae"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    latent: int = Field(default=20, ge=1)
+    latent: int = Field(default=20, ge=1)  # dimensions of z
+    # Channels after the first convolution; the second has twice as many
     width: int = Field(default=64, ge=1)
+    # The training takes epochs * n / batch steps, their batches drawn with replacement
     epochs: int = Field(default=30, ge=1)
-    steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=256, ge=1)
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-5, ge=0)
-    beta: float = Field(default=1.0, ge=0)
+    steps: int | None = Field(default=None, ge=1)  # optimizer steps, in place of `epochs`
+    batch: int = Field(default=256, ge=1)  # images a step
+    lr: float = Field(default=1e-3, gt=0)  # Adam's step size
+    weight_decay: float = Field(default=1e-5, ge=0)  # L2 penalty
+    beta: float = Field(default=1.0, ge=0)  # weight of the KL term (Higgins et al. 2017).
+    # Draw each pixel's mean, or a black or white pixel with that mean
     decode: Literal["mean", "sample"] = "mean"
+    # Standard deviation of the prior that images are drawn from
     temperature: float = Field(default=1.0, ge=0)
 
     def training_steps(self, images: int, warm: bool = False) -> int:
@@ -62,11 +54,7 @@ class VAE(Generator):
         return self.steps or math.ceil(self.epochs * images / self.batch)
 
     def fit(self, images: Images, context: RunContext, previous: Model | None = None) -> VAEModel:
-        """Train on `images`.
-
-        Raises:
-            UserError: there are none, or training diverges.
-        """
+        """Train on `images`; raises `UserError` where there are none, or training diverges."""
         with (context.seed / "init").seed_torch():
             network = self._network(images.shape)
         if self.warm_start and previous is not None:
@@ -86,11 +74,7 @@ class VAE(Generator):
         return VAEModel(self, network, context.device)
 
     def restore(self, state: dict[str, Tensor], context: RunContext) -> VAEModel:
-        """The model whose `state` was saved.
-
-        Raises:
-            UserError: it is another network's.
-        """
+        """The model whose `state` was saved."""
         with torch.random.fork_rng(devices=[]):
             network = self._network(context.shape).to(context.device.torch).eval()
         load_weights(network, state)

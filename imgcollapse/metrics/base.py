@@ -29,70 +29,52 @@ Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """Description of one metric in metrics.csv; report, comparison and `evaluate` iterate over it.
+    """Description of a metric in metrics.csv, by which report, comparison and `evaluate` show it."""
 
-    Attributes:
-        name: its name in metrics.csv.
-        label: its name in legends, tables and sentences.
-        title: of its chart; metrics with one title share a chart, and one without has none.
-        higher_is_better: whether larger values are better; None where neither is.
-        limits: the smallest and the largest value there can be.
-        has_floor: whether metrics.csv has the same metric between two sets of real images.
-        per_class: whether each class is measured too.
-        shows_real: whether generation 0 is drawn.
-        compared: whether the comparison of runs has a column and a chart for it.
-        sentinel: the rule by which it notices a change in the table of first detections: its
-            interval lies above its floor, or outside the band of the null model.
-        own_title: title of a chart of this metric alone; `title` where it is empty.
-        draws_floor: whether its floor is drawn where it has one.
-        full_axis: whether the axis of its chart spans `limits`.
-        has_chance: whether the null model gives a band, `<name>_chance`.
-        section: the section of the report that charts it.
-    """
-
-    name: str
-    label: str
-    title: str = ""
-    higher_is_better: bool | None = None
+    name: str  # its name in metrics.csv
+    label: str  # its name in legends, tables and sentences
+    title: str = ""  # of its chart; metrics with one title share a chart, and one without has none
+    higher_is_better: bool | None = None  # whether larger values are better; None where neither is
+    # The smallest and the largest value there can be
     limits: tuple[float, float] = (-math.inf, math.inf)
+    # Whether metrics.csv has the same metric between two sets of real images
     has_floor: bool = True
-    per_class: bool = False
-    shows_real: bool = True
-    compared: bool = False
+    per_class: bool = False  # whether each class is measured too
+    shows_real: bool = True  # whether generation 0 is drawn
+    compared: bool = False  # whether the comparison of runs has a column and a chart for it
+    # The rule by which it notices a change in the table of first detections: its interval lies
+    # above its floor, or outside the band of the null model
     sentinel: Literal["", "above-floor", "outside-chance"] = ""
-    own_title: str = ""
-    draws_floor: bool = True
-    full_axis: bool = False
-    has_chance: bool = False
+    own_title: str = ""  # title of a chart of this metric alone; `title` where it is empty
+    draws_floor: bool = True  # whether its floor is drawn where it has one
+    full_axis: bool = False  # whether the axis of its chart spans `limits`
+    has_chance: bool = False  # whether the null model gives a band, `<name>_chance`
+    # The section of the report that charts it
     section: Literal["metrics", "vocabulary"] = "metrics"
 
 
 class Metric(torchmetrics.Metric):
     """Base of every metric: `update` by batches, states that are put together across processes.
 
-    A subclass declares `infos` and `inputs`, adds states, and defines `update` and `compute`.
-    `compute` returns one `Estimate`, or one for each name in `infos`.
-
-    Attributes:
-        infos: descriptions of the values that it computes.
-        inputs: the argument of `update`: "images", float32[N, C, H, W] in [0, 1]; "features",
-            float[N, D] of the study's extractor; "nearest", float64[N], squared distances to the
-            nearest real training image; "words", int64[N, h, w]; "bits", float64[N], bits per
-            dimension of each image under a model.
-        two_sample: whether `update` has a second argument, `real`: the side of a batch.
-        equal_n: whether it is measured on as many samples as there are real images to compare with.
-        interval: whether `compute` gives an interval too; floors need none.
-        shuffle: whether samples are put in a random order by a hash of their bits, so that nothing
-            depends on the order of arrival; not needed where they arrive in random order.
+    A subclass declares `infos` and `inputs`, adds states, and defines `update` and `compute`, which
+    returns one `Estimate`, or one for each name in `infos`.
     """
 
     is_differentiable = False
     full_state_update = False
-    infos: ClassVar[tuple[MetricInfo, ...]] = ()
+    infos: ClassVar[tuple[MetricInfo, ...]] = ()  # descriptions of the values that it computes
+    # The argument of `update`: "images", float32[N, C, H, W] in [0, 1]; "features", float[N, D] of
+    # the study's extractor; "nearest", float64[N], squared distances to the nearest real training
+    # image; "words", int64[N, h, w]; "bits", float64[N], bits per dimension of each image under a
+    # model
     inputs: ClassVar[Inputs] = "images"
+    # Whether `update` has a second argument, `real`: the side of a batch
     two_sample: ClassVar[bool] = False
+    # Whether it is measured on as many samples as there are real images to compare with
     equal_n: ClassVar[bool] = True
-    interval = True
+    interval = True  # whether `compute` gives an interval too; floors need none
+    # Whether samples are put in a random order by a hash of their bits, so that nothing depends on
+    # the order of arrival; not needed where they arrive in random order
     shuffle = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

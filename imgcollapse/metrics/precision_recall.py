@@ -33,18 +33,13 @@ _BLOCK = 1 << 19
 
 
 class _Sides(NamedTuple):
-    """Membership of the points of each set in the balls of the other.
+    """Membership of the points of each set in the balls of the other."""
 
-    Attributes:
-        inside: int64[n], in how many real balls each generated image lies.
-        covered: bool[1 + G, m], whether each real image's ball holds a generated image; in row
-            1 + b only generated images outside block b are there.
-        recalled: bool[1 + G, m], whether each real image lies in a generated ball, likewise.
-    """
-
-    inside: Tensor
+    inside: Tensor  # int64[n], in how many real balls each generated image lies
+    # Bool[1 + G, m], whether each real image's ball holds a generated image; in row 1 + b only
+    # generated images outside block b are there
     covered: Tensor
-    recalled: Tensor
+    recalled: Tensor  # bool[1 + G, m], whether each real image lies in a generated ball, likewise
 
     def shares(self, k: int) -> dict[str, float]:
         """The four metrics by name."""

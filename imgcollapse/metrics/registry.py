@@ -155,27 +155,21 @@ def checked_metrics(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class MetricSettings(BaseModel):
-    """Settings of the comparison of generations with real images.
-
-    Attributes:
-        features: what the metrics see of an image.
-        neighbours: k of precision, recall, density and coverage.
-        splits: random halvings of the real images that a floor is taken from.
-        per_class: whether every class is measured too.
-        memorized_quantile: share of held-out real images that may be called memorized.
-        vocabulary: how images are written as words; none leaves the words out.
-        also: import paths `module:Class` of further metrics: `imgcollapse.metrics.Metric`s, or
-            torchmetrics that take images, such as `torchmetrics.image:TotalVariation`.
-    """
+    """Settings of the comparison of generations with real images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    features: AnyExtractor = OracleFeatures()
-    neighbours: Annotated[int, Field(ge=1)] = 5
+    features: AnyExtractor = OracleFeatures()  # what the metrics see of an image
+    neighbours: Annotated[int, Field(ge=1)] = 5  # k of precision, recall, density and coverage
+    # Random halvings of the real images that a floor is taken from
     splits: Annotated[int, Field(ge=2)] = 20
-    per_class: bool = True
+    per_class: bool = True  # whether every class is measured too
+    # Share of held-out real images that may be called memorized
     memorized_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    # How images are written as words; none leaves the words out
     vocabulary: Vocabulary | None = Vocabulary()
+    # Import paths `module:Class` of further metrics: `imgcollapse.metrics.Metric`s, or torchmetrics
+    # that take images, such as `torchmetrics.image:TotalVariation`
     also: Annotated[tuple[str, ...], AfterValidator(checked_metrics)] = ()
 
     @model_serializer(mode="wrap")

@@ -107,10 +107,7 @@ class Communicator:
 
 @contextmanager
 def connect(size: int) -> Iterator[Communicator]:
-    """Connects to the other processes of the job through accelerate.
-
-    Args:
-        size: the number of processes.
+    """Connects to the other processes of the job, `size` in all, through accelerate.
 
     Raises:
         UserError: accelerate is not installed, or torch has restarted the job in a way in which the

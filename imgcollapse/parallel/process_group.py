@@ -42,28 +42,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """A group of processes that run the same code; a single one by default.
+    """A group of processes that run the same code; a single one by default."""
 
-    Attributes:
-        rank: this process's number, 0 for the leader.
-        size: the number of processes.
-        communicator: connects them; None for a single one.
-    """
-
-    rank: int = 0
-    size: int = 1
-    communicator: Communicator | None = None
+    rank: int = 0  # this process's number, 0 for the leader
+    size: int = 1  # the number of processes
+    communicator: Communicator | None = None  # connects them; None for a single one
 
     def shard(self, n: int) -> slice:
         """Returns this process's rows of n; the shares differ by one row at most."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def broadcast(self, value: T) -> T:
-        """Returns the leader's value, in every process.
-
-        Raises:
-            ConnectionLost: another process has ended.
-        """
+        """Returns the leader's value everywhere; raises `ConnectionLost` for an ended process."""
         return value if self.communicator is None else self.communicator.broadcast(value)
 
     def all_gather(self, value: T) -> list[T]:
@@ -81,9 +71,7 @@ class ProcessGroup:
     def scatter_map(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
         """Yields the work's result for each part, in order; each process does every `size`-th.
 
-        Raises:
-            UserError: the work on a part raised it; then all processes do.
-            ConnectionLost: another process has ended.
+        A `UserError` of one part is raised by all processes; else raises as `broadcast`.
         """
         rest = iter(parts)
         while turn := list(islice(rest, self.size)):
@@ -111,14 +99,9 @@ def current_group() -> ProcessGroup:
 
 @contextmanager
 def on_all_processes(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Runs the block on the leader while the other processes run `work`.
+    """Runs the block on the leader while the other processes run `work`, which divides it likewise.
 
-    Args:
-        work: divides the same work in the same order.
-        arguments: pickled and sent to them; tensors are on the CPU.
-
-    Raises:
-        ConnectionLost: another process has ended.
+    The arguments are pickled and sent to them; tensors are on the CPU. Raises `ConnectionLost`.
     """
     if _world.communicator is None or _current is _world:
         yield

@@ -30,12 +30,10 @@ class BatchRNG:
     def __init__(
         self, seed: Seed, batch: int, device: torch.device | str = "cpu", part: slice = WHOLE
     ) -> None:
-        """
-        Args:
-            seed: names the draws of this batch.
-            batch: B, images of the whole batch.
-            device: the device the numbers are drawn on; another one gives other bits.
-            part: the b rows of the batch whose numbers are returned.
+        """Draws what `seed` names for a batch of B images, and returns the numbers of the rows
+        `part`.
+
+        Another device gives other bits.
         """
         self.batch, self.part = batch, part
         self.device = torch.device(device)
@@ -62,18 +60,10 @@ class BatchRNG:
 
 
 class ReplayedBatchRNG(BatchRNG):
-    """Draws step after step the same sequence of shapes, into the same memory.
-
-    The first step allocates it.
-    """
+    """Draws step after step the same sequence of shapes, into memory that the first allocates."""
 
     def __init__(self, seed: Seed, batch: int, device: torch.device | str = "cpu") -> None:
-        """
-        Args:
-            seed: names the draws of the first step.
-            batch: B, images of a batch.
-            device: the device the numbers are drawn on.
-        """
+        """`seed` names the draws of the first step."""
         super().__init__(seed, batch, device)
         self._drawn: list[tuple[Distribution, Tensor]] = []
         self._next = 0

@@ -14,25 +14,18 @@ from imgcollapse.io.checkpoints import CheckpointManager
 class RunContext:
     """Holds what one training, and the sampling from its model, share with their caller.
 
-    Attributes:
-        seed: names every random draw.
-        device: the device that networks run on.
-        shape: channels, height, width of the images.
-        classes: the number of classes; labels are below it.
-        progress: called with each stage's progress; by default nothing is reported.
-        checkpoints: saves unfinished work, and holds the metadata of the training; by default
-            nothing is saved.
-
     >>> context = RunContext(Seed((0,)), Device(torch.device("cpu"), torch.float32), (1, 8, 8), 10)
     >>> context.with_seed(context.seed / "sample").seed
     Seed(path=(0, 'sample'))
     """
 
-    seed: Seed
-    device: Device
-    shape: tuple[int, int, int]
-    classes: int
+    seed: Seed  # names every random draw
+    device: Device  # the device that networks run on
+    shape: tuple[int, int, int]  # channels, height, width of the images
+    classes: int  # the number of classes; labels are below it
+    # Called with each stage's progress; by default nothing is reported
     progress: ProgressCallback = field(default_factory=NullProgress)
+    # Saves unfinished work, and holds the metadata of the training; by default nothing is saved
     checkpoints: CheckpointManager = field(default_factory=CheckpointManager)
 
     def with_seed(self, seed: Seed) -> RunContext:

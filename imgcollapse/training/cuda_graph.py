@@ -41,13 +41,7 @@ def record_step(
 ) -> Gradient | None:
     """A step as one CUDA graph; None where that is not to be, or cannot be.
 
-    Args:
-        network: what the gradient is of.
-        config: how many images a step has, and whether it may be recorded.
-        loss_of: draws of a whole batch => mean loss over it.
-        seed: names the draws of the rehearsals.
-        device: where.
-        checkpoints: receives the reason as metadata.
+    `loss_of` takes the draws of a whole batch; the metadata of `checkpoints` gets the reason.
     """
     alone = current_group().size == 1 and MICRO_BATCH not in checkpoints.metadata
     if device.torch.type != "cuda" or not (config.replay and alone):

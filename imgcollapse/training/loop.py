@@ -116,11 +116,7 @@ def _run_steps(
 
 
 def check_images(images: Images, conditional: bool = False) -> None:
-    """Raises an error for a training set that no model can be trained on.
-
-    Raises:
-        UserError: it is empty, or a conditional model is given an image without a class.
-    """
+    """Raises `UserError` for no images, or for one without a class where `conditional`."""
     if not len(images):
         raise UserError("training set: it is empty; give the generator at least one image")
     if conditional and int(images.labels.min()) < 0:
@@ -131,11 +127,7 @@ def check_images(images: Images, conditional: bool = False) -> None:
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Puts saved weights into a network.
-
-    Raises:
-        UserError: they belong to a network of another shape.
-    """
+    """Puts saved weights into a network; raises `UserError` for one of another shape."""
     try:
         network.load_state_dict(cast(dict[str, Tensor], state))
     except RuntimeError:

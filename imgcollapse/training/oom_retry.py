@@ -36,8 +36,7 @@ def accumulate_gradients(
         Mean loss over the batch, without a gradient.
 
     Raises:
-        UserError: there is not memory enough for one image, or there are more processes than
-            images.
+        UserError: one image is too large, or there are more processes than images.
     """
     world = current_group()
     rows = range(batch)[world.shard(batch)]
@@ -68,13 +67,8 @@ def sample_with_oom_retry(
 ) -> Tensor:
     """Draws as many images as there is memory for, `size` at most.
 
-    Args:
-        size: how many are wanted.
-        draw: a number of images => that many.
-        checkpoints: hold the batch that fits in their metadata, once it is lowered.
-
-    Raises:
-        UserError: there is not memory enough for one image.
+    `checkpoints` hold the batch that fits in their metadata, once it is lowered. Raises `UserError`
+    where one image does not fit.
     """
     while True:
         fits = min(size, checkpoints.metadata.get(SAMPLE_BATCH, size))

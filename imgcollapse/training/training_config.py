@@ -27,41 +27,27 @@ def adamw(weights: list[Tensor], lr: float, weight_decay: float) -> Optimizer:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a training.
+    """The settings of a training."""
 
-    Attributes:
-        steps: optimizer steps.
-        batch: images in a step, drawn with replacement.
-        lr: the largest learning rate.
-        schedule: "warmup" rises to `lr` and stays; "cosine" then falls to 0 along half a cosine;
-            "one-cycle" is torch's OneCycleLR (Smith & Topin 2019) with its defaults.
-        warmup: steps over which the learning rate rises linearly from 0; not for one-cycle.
-        optimizer: makes the optimizer.
-        weight_decay: weight decay, as the optimizer defines it.
-        clip: largest norm of the gradient, or None.
-        ema: decay of the moving average of the weights, which are the result; 0 for none.
-        replay: whether a GPU may record a step and replay it (cuda_graph.py): where a loss depends
-            only on weights, images and draws.
-        cpu_rng: whether batches are drawn on the CPU whatever the device.
-        report_every: steps between two progress reports; None reports every half second.
-        stage: the name of its checkpoints.
-        setting: the part of the study that error messages name.
-    """
-
-    steps: int
-    batch: int
-    lr: float
+    steps: int  # optimizer steps
+    batch: int  # images in a step, drawn with replacement
+    lr: float  # the largest learning rate
+    # "warmup" rises to `lr` and stays; "cosine" then falls to 0 along half a cosine; "one-cycle" is
+    # torch's OneCycleLR (Smith & Topin 2019) with its defaults
     schedule: Literal["warmup", "cosine", "one-cycle"] = "warmup"
-    warmup: int = 0
-    optimizer: MakeOptimizer = fused_adam
-    weight_decay: float = 0.0
-    clip: float | None = None
-    ema: float = 0.0
+    warmup: int = 0  # steps over which the learning rate rises linearly from 0; not for one-cycle
+    optimizer: MakeOptimizer = fused_adam  # makes the optimizer
+    weight_decay: float = 0.0  # weight decay, as the optimizer defines it
+    clip: float | None = None  # largest norm of the gradient, or None
+    ema: float = 0.0  # decay of the moving average of the weights, which are the result; 0 for none
+    # Whether a GPU may record a step and replay it (cuda_graph.py): where a loss depends only on
+    # weights, images and draws
     replay: bool = False
-    cpu_rng: bool = False
+    cpu_rng: bool = False  # whether batches are drawn on the CPU whatever the device
+    # Steps between two progress reports; None reports every half second
     report_every: int | None = None
-    stage: str = "fit"
-    setting: str = "generator"
+    stage: str = "fit"  # the name of its checkpoints
+    setting: str = "generator"  # the part of the study that error messages name
 
     def hyperparameters(self, step: int) -> dict[str, Any]:
         """Returns the optimizer's settings for step 0, 1, ..."""

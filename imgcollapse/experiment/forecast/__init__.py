@@ -21,16 +21,11 @@ RECORD, EVENT, FILE = 12_000, 300, 130
 
 @dataclass(frozen=True)
 class Schedule:
-    """The training sets and optimizer steps of one lineage, counted without training anything.
+    """The training sets and optimizer steps of one lineage, counted without training anything."""
 
-    Attributes:
-        training: images in the training set of models 1 .. G.
-        runs: runs of consecutive rows that each training set is recorded as.
-        steps: optimizer steps of each model; None of a generator that takes none.
-    """
-
-    training: tuple[int, ...]
-    runs: tuple[int, ...]
+    training: tuple[int, ...]  # images in the training set of models 1 .. G.
+    runs: tuple[int, ...]  # runs of consecutive rows that each training set is recorded as
+    # Optimizer steps of each model; None of a generator that takes none
     steps: tuple[int | None, ...]
 
     @classmethod
@@ -51,29 +46,17 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The expected time, disk and memory of a study.
+    """The expected time, disk and memory of a study."""
 
-    Attributes:
-        study: its settings.
-        schedule: of each of its lineages.
-        profile: the measured costs.
-        oracle: seconds of preparation: real images, oracle, codebook, floors.
-        training: seconds of training, over all lineages; likewise `sampling` and `measuring`.
-        sampling: of drawing samples.
-        measuring: of classifying and measuring them.
-        disk: bytes of the run folder without report.html.
-        memory: bytes of the process; None where the system does not report it.
-    """
-
-    study: Study
-    schedule: Schedule
-    profile: CostProfile
-    oracle: float
-    training: float
-    sampling: float
-    measuring: float
-    disk: int
-    memory: int | None
+    study: Study  # its settings
+    schedule: Schedule  # of each of its lineages
+    profile: CostProfile  # the measured costs
+    oracle: float  # seconds of preparation: real images, oracle, codebook, floors
+    training: float  # seconds of training, over all lineages; likewise `sampling` and `measuring`
+    sampling: float  # of drawing samples
+    measuring: float  # of classifying and measuring them
+    disk: int  # bytes of the run folder without report.html
+    memory: int | None  # bytes of the process; None where the system does not report it
 
     @property
     def seconds(self) -> float:
@@ -97,11 +80,8 @@ def forecast(
 ) -> Forecast:
     """Estimates the cost of a study that has not begun.
 
-    Args:
-        study: its settings.
-        profile: of it, or of one that differs in nothing that costs time.
-        oracle_is_there: whether another study has the same oracle.
-        first_models_there: number of lineages whose first model another study has.
+    The profile is of it, or of one that differs in nothing that costs time. Another study may have
+    the same oracle, and the first models of some lineages.
     """
     schedule = Schedule.of(study, profile.real)
     n, lineages = study.samples or len(profile.real.train), study.lineages

@@ -50,45 +50,25 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class CostProfile:
-    """The measured costs of a study's stages.
+    """The measured costs of a study's stages."""
 
-    Attributes:
-        real: its real images.
-        device: its name.
-        took: seconds that the measurement took.
-        load: seconds to load the real images.
-        oracle: estimated seconds of the oracle's training.
-        once: seconds of what is made once: codebook, real features, floors, null model.
-        training: of one model.
-        sample: seconds to sample an image.
-        measure: seconds to measure a generation.
-        steps: optimizer steps that were timed.
-        drawn: images that were drawn.
-        shared: bytes of what a study keeps once.
-        model: bytes of a model.
-        generation: bytes of a generation, without samples, model and training set.
-        tables: bytes of a generation's rows in the tables.
-        memory: peak bytes of the process; None where the system does not report it.
-        gpu: peak bytes of GPU memory; None without a GPU.
-    """
-
-    real: RealData
-    device: str
-    took: float
-    load: float
-    oracle: float
-    once: float
-    training: TrainingCost
-    sample: float
-    measure: float
-    steps: int
-    drawn: int
-    shared: int
-    model: int
-    generation: int
-    tables: int
-    memory: int | None
-    gpu: int | None
+    real: RealData  # its real images
+    device: str  # its name
+    took: float  # seconds that the measurement took
+    load: float  # seconds to load the real images
+    oracle: float  # estimated seconds of the oracle's training
+    once: float  # seconds of what is made once: codebook, real features, floors, null model
+    training: TrainingCost  # of one model
+    sample: float  # seconds to sample an image
+    measure: float  # seconds to measure a generation
+    steps: int  # optimizer steps that were timed
+    drawn: int  # images that were drawn
+    shared: int  # bytes of what a study keeps once
+    model: int  # bytes of a model
+    generation: int  # bytes of a generation, without samples, model and training set
+    tables: int  # bytes of a generation's rows in the tables
+    memory: int | None  # peak bytes of the process; None where the system does not report it
+    gpu: int | None  # peak bytes of GPU memory; None without a GPU
 
 
 def measure_cost(study: Study) -> CostProfile:
@@ -157,10 +137,7 @@ def measure_cost(study: Study) -> CostProfile:
 def _try(part: Any, fit: Callable[[Any], Any], steps: int | None) -> tuple[Any, TrainingCost, int]:
     """Trains for one step, then for more; returns the model, its cost, and the steps.
 
-    A part without steps is trained as a whole.
-
-    Raises:
-        UserError: the part takes steps and has no setting for them.
+    A part without steps is trained as a whole; one that takes steps must have a setting for them.
     """
     if steps is None:
         at = time.perf_counter()

@@ -31,20 +31,15 @@ _BLOCK = 1 << 24
 
 
 class Vocabulary(BaseModel):
-    """Settings of the visual words.
-
-    Attributes:
-        words: size of the codebook at most; ten patches are needed for each.
-        patch: side of a patch in pixels; no larger than the image.
-        stride: pixels from one patch to the next.
-        tail: share of real occurrences that the rarest words, the tail, hold at most.
-    """
+    """Settings of the visual words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # Size of the codebook at most; ten patches are needed for each
     words: Annotated[int, Field(ge=1, le=4096)] = 256
-    patch: Annotated[int, Field(ge=1)] = 4
-    stride: Annotated[int, Field(ge=1)] = 2
+    patch: Annotated[int, Field(ge=1)] = 4  # side of a patch in pixels; no larger than the image
+    stride: Annotated[int, Field(ge=1)] = 2  # pixels from one patch to the next
+    # Share of real occurrences that the rarest words, the tail, hold at most
     tail: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     def fit(self, pixels: Tensor, seed: Seed) -> Codebook:
@@ -78,19 +73,12 @@ class Vocabulary(BaseModel):
 
 @dataclass(frozen=True)
 class Codebook:
-    """The words, from the commonest among held-out real images to the rarest.
+    """The words, from the commonest among held-out real images to the rarest."""
 
-    Attributes:
-        patches: uint8[V, C, p, p].
-        occurrences: int64[V], how often each occurs in the held-out real images.
-        stride: pixels from one patch to the next.
-        common: r, the number of words that are no part of the tail.
-    """
-
-    patches: Tensor
-    occurrences: Tensor
-    stride: int
-    common: int
+    patches: Tensor  # uint8[V, C, p, p]
+    occurrences: Tensor  # int64[V], how often each occurs in the held-out real images
+    stride: int  # pixels from one patch to the next
+    common: int  # r, the number of words that are no part of the tail
 
     def __len__(self) -> int:
         return len(self.patches)

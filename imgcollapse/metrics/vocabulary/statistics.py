@@ -25,17 +25,11 @@ MISS_PROBABILITY = 0.05
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Word counts of n images.
+    """Word counts of n images."""
 
-    Attributes:
-        counts: float64[..., V], occurrences of each word.
-        images: float64[..., V], images in which it occurs.
-        n: images.
-    """
-
-    counts: Tensor
-    images: Tensor
-    n: int
+    counts: Tensor  # float64[..., V], occurrences of each word
+    images: Tensor  # float64[..., V], images in which it occurs
+    n: int  # images
 
     @classmethod
     def of(cls, each: Tensor) -> WordCounts:

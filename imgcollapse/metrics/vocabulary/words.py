@@ -163,21 +163,14 @@ class WordMetrics(SampleMetric):
 
 @dataclass(frozen=True)
 class WordReference:
-    """The real images that the words of generations are compared with, computed once for a study.
+    """The real images that the words of generations are compared with, computed once for a study."""
 
-    Attributes:
-        codebook: the words.
-        base: int64[L, h, w], generation 0 as words, in random order.
-        held_out: int64[M, h, w], the reference likewise; with generation 0 it makes up the floors.
-        seed: names the random halvings of the floors.
-        splits: how many halvings.
-    """
-
-    codebook: Codebook
-    base: Tensor
+    codebook: Codebook  # the words
+    base: Tensor  # int64[L, h, w], generation 0 as words, in random order
+    # Int64[M, h, w], the reference likewise; with generation 0 it makes up the floors
     held_out: Tensor
-    seed: Seed
-    splits: int = 20
+    seed: Seed  # names the random halvings of the floors
+    splits: int = 20  # how many halvings
     _floors: FloorCache = field(default_factory=FloorCache)
 
     def size(self, samples: int) -> int:
