@@ -51,17 +51,14 @@ class CurationStage:
             self._wait_for(each, g)
         images, classes = self.lineage.samples(g), self.evaluator.real.classes
         predictions = self.evaluator.classify(images.pixels)
-        candidates = FilterInput(
-            g,
+        rows, held_out = (
             torch.arange(len(images), dtype=torch.int32),
-            classes,
-            images,
-            predictions.counted,
-            predictions.probabilities,
-            predictions.features,
-            predictions.atypicality,
-            self.evaluator.oracle.held_out.atypicality,
-            self.lineage.path,
+            self.evaluator.oracle.held_out,
+        )
+        candidates = FilterInput(
+            *(g, rows, classes, images, predictions.counted, predictions.probabilities),
+            *(predictions.features, predictions.atypicality),
+            *(held_out.atypicality, self.lineage.path),
         )
         files, selection = self.dependencies(g), curation.curate(self.filters, candidates, seed)
         while files != (now := self.dependencies(g)):  # a person may pick while they are read

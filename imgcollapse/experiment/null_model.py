@@ -32,18 +32,10 @@ def simulate_labels(
     `real` and `reserve` are the labels of the training set, int16[n], and of the fresh images in
     the order they are used, int16[R]. More generations leave the earlier ones as they are.
     """
-    return simulate(
-        study.regime,
-        study.labels.shares if study.generator.conditional else None,
-        real,
-        reserve,
-        study.samples or len(real),
-        generations,
-        int(real.max()) + 1,
-        Seed((study.seed, "chance")),
-        replicates,
-        curation=_curation(study),
-    )
+    asked = study.labels.shares if study.generator.conditional else None
+    sizes = study.samples or len(real), generations, int(real.max()) + 1
+    seed, curation = Seed((study.seed, "chance")), _curation(study)
+    return simulate(study.regime, asked, real, reserve, *sizes, seed, replicates, curation=curation)
 
 
 def simulate_images(
@@ -63,26 +55,13 @@ def simulate_images(
         return
     samples, seed = study.samples or n, Seed((study.seed, "chance", "images"))
     each = torch.arange(count, dtype=torch.int16)
-    asked = (
-        _ImageShares(study.labels, torch.cat([real, reserve]))
-        if study.generator.conditional
-        else None
-    )
+    policy = _ImageShares(study.labels, torch.cat([real, reserve]))
+    asked = policy if study.generator.conditional else None
     at_once = max(1, min(LINEAGES, AT_ONCE // count))
     for begin in range(0, LINEAGES, at_once):
-        lineages = min(at_once, LINEAGES - begin)
-        null = simulate(
-            study.regime,
-            asked,
-            each[:n],
-            each[n:],
-            samples,
-            generations,
-            count,
-            seed / begin,
-            lineages,
-            curation=_curation(study),
-        )
+        draws = seed / begin, min(at_once, LINEAGES - begin)
+        sizes, curation = (samples, generations, count), _curation(study)
+        null = simulate(study.regime, asked, each[:n], each[n:], *sizes, *draws, curation=curation)
         drawn = (null.shares * samples).round().astype(np.int64)
         drawn[:, 0] = np.arange(count) < n
         yield drawn

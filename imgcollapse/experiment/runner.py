@@ -17,32 +17,16 @@ from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.data import RealData
+from imgcollapse.experiment import setup
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
 from imgcollapse.experiment.loop import run_lineage
-from imgcollapse.experiment.setup import (
-    environment,
-    load_cached_null_model,
-    load_cached_reference,
-    load_real_data,
-    prepare_codebook,
-    prepare_oracle,
-    setup_device,
-)
 from imgcollapse.io import atomic
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.oracle import FrozenOracle
 from imgcollapse.parallel import process_group
-from imgcollapse.runs.run_dir import (
-    CHANCE,
-    ORACLE,
-    ORACLE_WORK,
-    REAL_SIDE,
-    RECORD,
-    SPLITS,
-    VOCABULARY,
-    Run,
-)
+from imgcollapse.runs import run_dir
+from imgcollapse.runs.run_dir import RECORD, Run
 
 
 def run(
@@ -105,28 +89,31 @@ def begin(
     Raises:
         UserError: the study, its data or the folder has a problem to be fixed first.
     """
-    with process_group.on_all_processes(setup_device, study):
-        device = setup_device(study)
+    with process_group.on_all_processes(setup.setup_device, study):
+        device = setup.setup_device(study)
     begun = Run.find(out, study.resolved())
     changes = _accepted_changes(begun, study, device, reporter, allow_env_change) if begun else {}
-    real = load_real_data(study, begun, reporter)
+    real = setup.load_real_data(study, begun, reporter)
     if begun is None:
         atomic.check_writable(out)
-    checkpoints = out / ORACLE_WORK
-    oracle = prepare_oracle(study, real, begun, device, reporter, sibling, checkpoints)
+    checkpoints = out / run_dir.ORACLE_WORK
+    oracle = setup.prepare_oracle(study, real, begun, device, reporter, sibling, checkpoints)
     evaluator = _evaluator(study, real, oracle, device, reporter, begun, sibling)
     derived: dict[str, Mapping[str, Tensor]] = {
-        SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
+        run_dir.SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
     }
-    finished = begun is not None and begun.changed_since(environment(device)) and not changes
+    finished = begun is not None and begun.changed_since(setup.environment(device)) and not changes
     identity: dict[str, Any] = {}
     if not finished:  # a finished run needs them no more, and here they would have other bits
-        derived |= {REAL_SIDE: evaluator.reference.state(), CHANCE: evaluator.null_model}
+        derived |= {
+            run_dir.REAL_SIDE: evaluator.reference.state(),
+            run_dir.CHANCE: evaluator.null_model,
+        }
         identity = {"features": evaluator.features_from}
     if begun is None:
-        fixed = {ORACLE: oracle.state()}
+        fixed = {run_dir.ORACLE: oracle.state()}
         if evaluator.codebook:
-            fixed[VOCABULARY] = evaluator.codebook.state()
+            fixed[run_dir.VOCABULARY] = evaluator.codebook.state()
         record = _record(study, real, oracle, device) | identity
         begun = Run.begin(out, record, fixed | derived)
     else:
@@ -144,13 +131,13 @@ def join(
 
     Writes nothing: what all lineages share is there already. Raises `UserError` where it is not.
     """
-    device = setup_device(study)
+    device = setup.setup_device(study)
     begun = Run.find(out, study.resolved())
     if begun is None:
         raise UserError(f"{out}: the study has not begun; begin it first")
     _accepted_changes(begun, study, device, reporter, allow_env_change)
-    real = load_real_data(study, begun, NullProgress())
-    oracle = prepare_oracle(study, real, begun, device, reporter)
+    real = setup.load_real_data(study, begun, NullProgress())
+    oracle = setup.prepare_oracle(study, real, begun, device, reporter)
     _set_environment(begun, device)
     return begun, _evaluator(study, real, oracle, device, reporter, begun)
 
@@ -169,7 +156,7 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
             "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             "confusion": oracle.confusion.tolist(),
         },
-        "made_with": environment(device),
+        "made_with": setup.environment(device),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -185,11 +172,11 @@ def _evaluator(
 ) -> Evaluator:
     """Builds the evaluator, reusing reference statistics cached by this run or a sibling."""
     cached = CachedFindings(
-        load_cached_reference(study, real, oracle, device, run, sibling),
-        load_cached_null_model(study, run, device),
-        _measured_rows(run, environment(device)) if run else (),
+        setup.load_cached_reference(study, real, oracle, device, run, sibling),
+        setup.load_cached_null_model(study, run, device),
+        _measured_rows(run, setup.environment(device)) if run else (),
     )
-    codebook = prepare_codebook(study, real, run)
+    codebook = setup.prepare_codebook(study, real, run)
     return Evaluator(study, real, oracle, device, reporter, codebook, cached)
 
 
@@ -207,7 +194,7 @@ def _measured_rows(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[s
 def _set_environment(run: Run, device: Device) -> None:
     """Has the manifests that are written from here on name this environment."""
     for lineage in run.lineages:
-        lineage.made_with = environment(device)
+        lineage.made_with = setup.environment(device)
 
 
 def _accepted_changes(
@@ -217,7 +204,7 @@ def _accepted_changes(
 
     Raises `UserError` for some that were not allowed.
     """
-    changes = run.changed_since(environment(device))
+    changes = run.changed_since(setup.environment(device))
     if not changes or all(lineage.generations > study.generations for lineage in run.lineages):
         return {}
     listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changes.items())

@@ -35,7 +35,7 @@ PACKAGES = (
 )
 DECIDES_NOTHING = (
     *("__main__.py", "cli", "tools", "sweeps", "report"),
-    *("experiment/forecast", "core/progress.py"),
+    *("experiment/forecast.py", "core/progress.py"),
 )
 """Files of this package that no generation's bits depend on: they start runs, or read them."""
 
@@ -170,13 +170,11 @@ def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) ->
         run = Run.open(sibling)
     except UserError:
         return None  # it has not begun; its own errors say why
-    mine, theirs = study.resolved(), run.record["study"]
-    same = (
-        all(mine[key] == theirs[key] for key in ("seed", "oracle"))
-        and run.record["data"]["sha256"] == real.digest
-        and run.record["made_with"] == environment(device)
-    )
-    return run if same else None
+    mine, record = study.resolved(), run.record
+    here = [mine["seed"], mine["oracle"], real.digest, environment(device)]
+    theirs = [record["study"]["seed"], record["study"]["oracle"]]
+    theirs += [record["data"]["sha256"], record["made_with"]]
+    return run if here == theirs else None
 
 
 def environment(device: Device) -> dict[str, str | int]:

@@ -101,42 +101,37 @@ class Autoregressive(Generator):
         check_images(images, self.conditional)
         handed = None if previous is None else _parts(previous.state())
         alphabet = (
-            self.tokens.restore(handed["alphabet"], images.shape)
-            if handed
-            else self.tokens.fit(images)
+            self.tokens.fit(images) if handed is None else self._alphabet(handed, images.shape)
         )
         with (context.seed / "init").seed_torch():
             model = self._model(alphabet, context)
         if self.warm_start and handed:
             load_weights(model.network, handed["network"])
-        plan = TrainingConfig(
-            steps=self.training_steps(len(images), handed is not None),
-            batch=self.batch,
-            lr=self.lr,
-            warmup=self.warmup,
-            schedule="cosine",
-            clip=1.0,
-            ema=self.ema,
-            replay=True,
+        steps = self.training_steps(len(images), handed is not None)
+        config = TrainingConfig.cosine(
+            steps, self.batch, self.lr, self.warmup, self.ema, replay=True
         )
         tokens = alphabet.encode(images.pixels)
-        train(model.network, images, model.loss, plan, context, tokens)
+        train(model.network, images, model.loss, config, context, tokens)
         return model
 
     def restore(self, state: dict[str, Tensor], context: RunContext) -> LanguageModel:
         """The model whose `state` was saved."""
         saved = _parts(state)
-        alphabet = self.tokens.restore(saved["alphabet"], context.shape)
         with torch.random.fork_rng(devices=[]):
-            model = self._model(alphabet, context)
+            model = self._model(self._alphabet(saved, context.shape), context)
         load_weights(model.network, saved["network"])
         return model
 
+    def _alphabet(
+        self, saved: dict[str, dict[str, Tensor]], shape: tuple[int, int, int]
+    ) -> Tokenizer:
+        return self.tokens.restore(saved["alphabet"], shape)
+
     def _model(self, alphabet: Tokenizer, context: RunContext) -> LanguageModel:
         starts, device = context.classes if self.conditional else 1, context.device
-        network = Transformer(
-            alphabet.size, alphabet.length, starts, self.width, self.layers, self.heads
-        )
+        sizes = starts, self.width, self.layers, self.heads
+        network = Transformer(alphabet.size, alphabet.length, *sizes)
         return LanguageModel(self, network.to(device.torch).eval(), alphabet, device)
 
 
@@ -193,9 +188,8 @@ class LanguageModel:
         """
         check_images(images, self.settings.conditional)
         nats, size = [], max(1, LOGITS // (self.tokenizer.length * self.tokenizer.size))
-        for pixels, labels in zip(
-            images.pixels.split(size), images.labels.long().split(size), strict=True
-        ):
+        parts = images.pixels.split(size), images.labels.long().split(size)
+        for pixels, labels in zip(*parts, strict=True):
             tokens = self.tokenizer.encode(pixels).to(self.device.torch)
             with self.device.autocast():
                 logits = self.network(self._starts(labels.to(self.device.torch)), tokens)
@@ -209,9 +203,7 @@ class LanguageModel:
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, and what is learned of the tokens."""
         parts = {"network": cpu_state(self.network), "alphabet": self.tokenizer.state()}
-        return {
-            f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()
-        }
+        return {f"{part}/{name}": t for part in parts for name, t in parts[part].items()}
 
 
 def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -122,26 +122,21 @@ class DDPM(Generator):
             model = self._model(images.shape, context)
         if self.warm_start and previous is not None:
             load_weights(model.network, previous.state())
-        plan = TrainingConfig(
-            steps=self.training_steps(len(images), previous is not None),
-            batch=self.batch,
-            lr=self.lr,
-            warmup=self.warmup,
-            schedule="cosine",
-            clip=1.0,
-            ema=self.ema,
-            replay=self.compile != "off",
+        steps, replay = (
+            self.training_steps(len(images), previous is not None),
+            self.compile != "off",
         )
-        self._train(model, images, plan, context)
+        config = TrainingConfig.cosine(steps, self.batch, self.lr, self.warmup, self.ema, replay)
+        self._train(model, images, config, context)
         return model
 
     def _train(
-        self, model: DiffusionModel, images: Images, plan: TrainingConfig, context: RunContext
+        self, model: DiffusionModel, images: Images, config: TrainingConfig, context: RunContext
     ) -> list[float]:
         if model.device.torch.type == "cuda" and self._fuses:
             context.checkpoints.add_metadata("fused", fusion_obstacle(model.device.torch) or "yes")
         loss_of = self._learner(model, images, context).loss
-        return train(model.network, images, loss_of, plan, context)
+        return train(model.network, images, loss_of, config, context)
 
     def _learner(
         self, model: DiffusionModel, images: Images, context: RunContext
@@ -153,12 +148,10 @@ class DDPM(Generator):
         where = model.device.torch
         model.network.train()
         draws = BatchRNG(context.seed / "compile", self.batch, where)
-        rows = draws.integers(len(images)).to("cpu")
-        pixels, labels = (t.to(where) for t in (images.pixels[rows], images.labels[rows].long()))
+        shown = images[draws.integers(len(images)).to("cpu")]
+        pixels, labels = to_float(shown.pixels.to(where)), shown.labels.long().to(where)
         with model.device.deterministic():  # as it is trained: what is translated depends on it
-            why = compile_error(
-                lambda: learner.loss(to_float(pixels), labels, draws), model.network
-            )
+            why = compile_error(lambda: learner.loss(pixels, labels, draws), model.network)
         if why:
             raise UserError(f"generator.compile: cannot be done here ({why}); use auto or off")
         context.checkpoints.add_metadata("compiled", "yes")

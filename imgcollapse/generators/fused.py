@@ -68,9 +68,8 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """float[N, C, H, W] => float[N, C', 2H, 2W], or of another `size`."""
-        fits = (
-            4 * x.numel() < 2**31
-        )  # with more, and channels last, torch loses count (its #141831)
+        # With 2^31 numbers, and channels last, torch loses count (its #141831).
+        fits = 4 * x.numel() < 2**31
         x = x.contiguous(memory_format=FUSED_CHANNELS_LAST if fits else torch.contiguous_format)
         with torch.autocast(x.device.type, enabled=False):  # it would make float32 of them first
             x = F.interpolate(x, size, None if size else 2.0)
@@ -131,9 +130,8 @@ class _Norm(torch.autograd.Function):
         dx = torch.empty_like(x)
         sums = _numbers(x, 3, *x.shape[:2])  # of every image
         grid, sizes = _divided(x, ctx.groups)
-        kernels.norm_backward[grid](
-            x, dy, shift, scale, offset, *moments, dx, *sums, **sizes, **FUSION
-        )
+        given = x, dy, shift, scale, offset, *moments
+        kernels.norm_backward[grid](*given, dx, *sums, **sizes, **FUSION)
         of_scale, of_offset = sums[:2].sum(1)
         of_shift = None if shift is None else sums[2].to(shift.dtype)
         return dx, of_shift, of_scale, of_offset, None, None
@@ -187,17 +185,10 @@ def _divided(x: Tensor, groups: int) -> tuple[tuple[int, int], dict[str, int]]:
     padded = triton.next_power_of_2(each)
     # The fastest on an H100 of 32 to 128 lanes and 64 to 256 rows, before loads were widened.
     lanes, rows = (LANES, 128) if padded == each else (2 * LANES, 64)
-    together = max(1, lanes // padded)
-    sizes = {
-        "places": height * width,
-        "groups": groups,
-        "EACH": each,
-        "PADDED": padded,
-        "TOGETHER": together,
-        "ROWS": min(
-            rows, max(1, HELD // (padded * together)), triton.next_power_of_2(height * width)
-        ),
-    }
+    together, places = max(1, lanes // padded), height * width
+    rows = min(rows, max(1, HELD // (padded * together)), triton.next_power_of_2(places))
+    sizes = {"places": places, "groups": groups, "EACH": each, "PADDED": padded}
+    sizes |= {"TOGETHER": together, "ROWS": rows}
     return (len(x), triton.cdiv(groups, together)), sizes
 
 

@@ -76,27 +76,19 @@ class NoiseSchedule:
         """
         answer = "epsilon" if self.prediction == "epsilon" else "v_prediction"
         settings = {**self._settings, "prediction_type": "sample" if of_clean else answer}
-        if name == "ddpm":
-            scheduler = DDPMScheduler(**settings)
-        elif name == "ddim":
-            scheduler = DDIMScheduler(**settings)
+        if name in ("ddpm", "ddim"):
+            scheduler = (DDPMScheduler if name == "ddpm" else DDIMScheduler)(**settings)
         else:
-            scheduler = _dpm_solver(settings, clips=not of_clean, stochastic=name == "sde-dpm++")
+            scheduler = DPMSolverMultistepScheduler(
+                **settings,
+                algorithm_type="sde-dpmsolver++" if name == "sde-dpm++" else "dpmsolver++",
+                # The cosine schedule ends at a log-SNR where the solver is unstable.
+                lambda_min_clipped=-5.1,
+                # With this maximum, thresholding is plain clipping to [-1, 1].
+                thresholding=not of_clean,
+                sample_max_value=1.0,
+            )
         # The solver hands tensors to numpy 2 in a way that numpy will one day refuse.
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
             scheduler.set_timesteps(steps)
         return scheduler
-
-
-def _dpm_solver(
-    settings: dict[str, Any], clips: bool, stochastic: bool
-) -> DPMSolverMultistepScheduler:
-    return DPMSolverMultistepScheduler(
-        **settings,
-        algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
-        # The cosine schedule ends at a log-SNR where the solver is unstable.
-        lambda_min_clipped=-5.1,
-        # With this maximum, thresholding is plain clipping to [-1, 1].
-        thresholding=clips,
-        sample_max_value=1.0,
-    )

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.context import RunContext
 from imgcollapse.training.oom_retry import sample_with_oom_retry
@@ -44,8 +43,15 @@ def sample_in_batches(
         for first in range(done, n, batch):
             yield first, torch.stack([luck() for _ in range(first, min(first + batch, n))])
 
-    def draw_all(some: tuple[int, Tensor]) -> Tensor:
-        return _draw_all(*some, draw, checkpoints)
+    def draw_all(batch: tuple[int, Tensor]) -> Tensor:
+        """Draws a batch, in one go where memory allows."""
+        row, lucks = batch
+        drawn = list[Tensor]()
+        while len(lucks):
+            some = partial(_draw_first, lucks, row, draw)
+            drawn.append(sample_with_oom_retry(len(lucks), some, checkpoints))
+            row, lucks = row + len(drawn[-1]), lucks[len(drawn[-1]) :]
+        return torch.cat(drawn)
 
     for part in current_group().scatter_map(draw_all, batches()):
         parts.append(part)
@@ -54,22 +60,6 @@ def sample_in_batches(
         if checkpoints.should_save(ends=done == n):
             checkpoints.save(STAGE, done, {"pixels": torch.cat(parts)})
             signals.raise_if_stop_requested()
-    return torch.cat(parts)
-
-
-def _draw_all(
-    first: int,
-    lucks: Tensor,
-    draw: Callable[[Tensor, slice], Tensor],
-    checkpoints: CheckpointManager,
-) -> Tensor:
-    """The images that have these lucks, row `first` and after, in one go where memory allows."""
-    parts = list[Tensor]()
-    while len(lucks):
-        row = first + sum(map(len, parts))
-        some = partial(_draw_first, lucks, row, draw)
-        parts.append(sample_with_oom_retry(len(lucks), some, checkpoints))
-        lucks = lucks[len(parts[-1]) :]
     return torch.cat(parts)
 
 

@@ -21,10 +21,8 @@ class KVCache:
             batch, heads, _, features = keys.shape
             self.keys = keys.new_empty(batch, heads, self.room, features)
             self.values = torch.empty_like(self.keys)
-        self.keys[:, :, self.length], self.values[:, :, self.length] = (
-            keys[:, :, 0],
-            values[:, :, 0],
-        )
+        self.keys[:, :, self.length] = keys[:, :, 0]
+        self.values[:, :, self.length] = values[:, :, 0]
         self.length += 1
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
@@ -41,9 +39,8 @@ class Block(nn.Module):
         self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.asked = nn.Linear(width, 3 * width)
         self.answered = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
+        wide = 4 * width
+        self.mlp = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, width))
 
     def forward(self, x: Tensor, past: KVCache | None = None) -> Tensor:
         """[B, T, width] => the same; with a `past`, T is 1 and follows all that is in it."""

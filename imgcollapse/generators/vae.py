@@ -63,14 +63,9 @@ class VAE(Generator):
         def loss(pixels: Tensor, _labels: Tensor, draws: BatchRNG) -> Tensor:
             return negative_elbo(network, pixels, self.beta, draws)
 
-        plan = TrainingConfig(
-            steps=self.training_steps(len(images)),
-            batch=self.batch,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            replay=True,
-        )
-        train(network, images, loss, plan, context)
+        steps, decay = self.training_steps(len(images)), self.weight_decay
+        config = TrainingConfig(steps, self.batch, self.lr, weight_decay=decay, replay=True)
+        train(network, images, loss, config, context)
         return VAEModel(self, network, context.device)
 
     def restore(self, state: dict[str, Tensor], context: RunContext) -> VAEModel:
@@ -150,11 +145,8 @@ class VAEModel:
     def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many images as there are `labels`; nobody has named them."""
         n = len(labels)
-        latent = (n, self.settings.latent)
-        z = (
-            torch.randn(latent, generator=(context.seed / "latent").torch())
-            * self.settings.temperature
-        )
+        z = torch.randn(n, self.settings.latent, generator=(context.seed / "latent").torch())
+        z = z * self.settings.temperature
         uniform, parts, done = (context.seed / "pixels").torch(), [], 0
         for means in current_group().scatter_map(self._means, z.split(BATCH)):
             if self.settings.decode == "sample":

@@ -29,7 +29,7 @@ Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """Description of a metric in metrics.csv, by which report, comparison and `evaluate` show it."""
+    """Description of a metric, by which metrics.csv, report, comparison and evaluation show it."""
 
     name: str  # its name in metrics.csv
     label: str  # its name in legends, tables and sentences

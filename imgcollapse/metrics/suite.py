@@ -62,17 +62,17 @@ class RealReference:
 
     features: Tensor  # float32[M, D] of the held-out reference, in random order
     labels: Tensor  # int16[M]
-    # Float32[L, D] of the real training set, in random order; with the reference it makes up the
+    # float32[L, D] of the real training set, in random order; with the reference it makes up the
     # floors
     training_features: Tensor
     training_labels: Tensor  # int16[L]
     seed: Seed  # names the floors' random halvings
     settings: MetricSettings = field(default_factory=MetricSettings)  # the study's
     extractor: str = "oracle"  # the identity of what made the features
-    # Uint8[M, C, H, W], or none: then metrics of pixels are undefined
+    # uint8[M, C, H, W], or none: then metrics of pixels are undefined
     reference_pixels: Tensor | None = None
     training_pixels: Tensor | None = None  # uint8[L, C, H, W], or none
-    # Float64[M], `nearest` of the reference images; none computes them when needed
+    # float64[M], `nearest` of the reference images; none computes them when needed
     distances: Tensor | None = None
     _known: dict[tuple[int | None, str, int], tuple[Tensor, dict[type, Metric]]] = field(
         default_factory=dict

@@ -49,6 +49,13 @@ class TrainingConfig:
     stage: str = "fit"  # the name of its checkpoints
     setting: str = "generator"  # the part of the study that error messages name
 
+    @classmethod
+    def cosine(
+        cls, steps: int, batch: int, lr: float, warmup: int, ema: float, replay: bool
+    ) -> TrainingConfig:
+        """Adam with a cosine schedule and gradients of norm 1 at most."""
+        return cls(steps, batch, lr, "cosine", warmup, clip=1.0, ema=ema, replay=replay)
+
     def hyperparameters(self, step: int) -> dict[str, Any]:
         """Returns the optimizer's settings for step 0, 1, ..."""
         if self.schedule == "one-cycle":

@@ -8,7 +8,7 @@ import torch
 import imgcollapse as ic
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.progress import NullProgress
-from imgcollapse.experiment import null_model, runner, setup
+from imgcollapse.experiment import null_model, setup
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
 from imgcollapse.metrics import WordReference, suite
@@ -144,8 +144,7 @@ def elsewhere(monkeypatch):
         return replace(answers, features=answers.features * (1 + 1e-6))
 
     monkeypatch.setattr(FrozenOracle, "predict", other)
-    for module in (setup, runner):
-        monkeypatch.setattr(module, "environment", lambda device: here(device) | {"torch": "99.0"})
+    monkeypatch.setattr(setup, "environment", lambda device: here(device) | {"torch": "99.0"})
 
 
 def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):

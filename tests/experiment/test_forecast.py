@@ -19,7 +19,7 @@ GENERATORS = {
 @pytest.fixture(autouse=True)
 def _briefly(monkeypatch):
     """Nobody looks at the time that is foreseen."""
-    monkeypatch.setattr("imgcollapse.experiment.forecast.profile.BUDGET", 0.02)
+    monkeypatch.setattr("imgcollapse.experiment.forecast.BUDGET", 0.02)
 
 
 class Counted:

@@ -163,11 +163,11 @@ class WordMetrics(SampleMetric):
 
 @dataclass(frozen=True)
 class WordReference:
-    """The real images that the words of generations are compared with, computed once for a study."""
+    """The real images that words of generations are compared with, computed once for a study."""
 
     codebook: Codebook  # the words
     base: Tensor  # int64[L, h, w], generation 0 as words, in random order
-    # Int64[M, h, w], the reference likewise; with generation 0 it makes up the floors
+    # int64[M, h, w], the reference likewise; with generation 0 it makes up the floors
     held_out: Tensor
     seed: Seed  # names the random halvings of the floors
     splits: int = 20  # how many halvings

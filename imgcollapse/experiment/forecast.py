@@ -1,11 +1,12 @@
-"""Measures the cost of a study: a little of each of its stages, on its own data.
+"""Estimates a study's time, disk and memory before it starts.
 
-Nothing is written.
+The costs are measured: a few steps, one batch of samples and one evaluation. Nothing is written.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcollapse.config.study import Study
+from imgcollapse.config.study import Keep, Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress
@@ -29,6 +30,8 @@ from imgcollapse.runs.lineage_dir import sample_grid
 from imgcollapse.runs.tables import Tables
 from imgcollapse.training.context import RunContext
 
+RECORD, EVENT, FILE = 12_000, 300, 130
+"""Bytes of run.json, of an event, and of a file's entry in a manifest, about."""
 BUDGET = 1.5
 """Seconds of training that are measured, about, and as many again before."""
 
@@ -86,16 +89,15 @@ def measure_cost(study: Study) -> CostProfile:
     def fit_oracle(part: Any) -> Any:
         return part.fit(real.oracle, real.calibration, context)
 
+    def fit(part: Any) -> Any:
+        return part.checked_model("fit", part.fit(real.train, context))
+
     oracle_steps = study.oracle.training_steps(len(real.oracle))
     oracle, oracle_cost, _ = _try(study.oracle, fit_oracle, oracle_steps)
     at = time.perf_counter()
     codebook = prepare_codebook(study, real, None)
     evaluator = Evaluator(study, real, oracle, device, NullProgress(), codebook)
     once = _since(at)
-
-    def fit(part: Any) -> Any:
-        return part.checked_model("fit", part.fit(real.train, context))
-
     steps = study.generator.training_steps(len(real.train))
     model, training, tried = _try(study.generator, fit, steps)
     n = study.samples or len(real.train)
@@ -199,3 +201,113 @@ def _most_memory() -> int | None:
 
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held if sys.platform == "darwin" else held * 1024
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The training sets and optimizer steps of one lineage, counted without training anything."""
+
+    training: tuple[int, ...]  # images in the training set of models 1 .. G.
+    runs: tuple[int, ...]  # runs of consecutive rows that each training set is recorded as
+    # Optimizer steps of each model; None of a generator that takes none
+    steps: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, study: Study, real: RealData) -> Schedule:
+        """Asks the regime for every training set, and the generator for its steps."""
+        seed, needed = Seed((study.seed, "course")), study.generator.training_steps
+        sets = list(study.planned_training_sets(real, seed, study.generations))
+        sizes = tuple(map(len, sets))
+        runs = tuple(len(chosen.runs()["count"]) for chosen in sets)
+        return cls(sizes, runs, tuple(needed(n, warm=g > 0) for g, n in enumerate(sizes)))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The expected time, disk and memory of a study."""
+
+    study: Study  # its settings
+    schedule: Schedule  # of each of its lineages
+    profile: CostProfile  # the measured costs
+    oracle: float  # seconds of preparation: real images, oracle, codebook, floors
+    training: float  # seconds of training, over all lineages; likewise `sampling` and `measuring`
+    sampling: float  # of drawing samples
+    measuring: float  # of classifying and measuring them
+    disk: int  # bytes of the run folder without report.html
+    memory: int | None  # bytes of the process; None where the system does not report it
+
+    @property
+    def seconds(self) -> float:
+        """The time of all lineages, one after another."""
+        return self.oracle + self.training + self.sampling + self.measuring
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of all lineages; None of a generator that takes none."""
+        known = [steps for steps in self.schedule.steps if steps is not None]
+        return self.study.lineages * sum(known) if known else None
+
+    @property
+    def samples(self) -> int:
+        """Samples of a generation."""
+        return self.study.samples or len(self.profile.real.train)
+
+
+def forecast(
+    study: Study, profile: CostProfile, oracle_is_there: bool = False, first_models_there: int = 0
+) -> Forecast:
+    """Estimates the cost of a study that has not begun.
+
+    The profile is of it, or of one that differs in nothing that costs time. Another study may have
+    the same oracle, and the first models of some lineages.
+    """
+    schedule = Schedule.of(study, profile.real)
+    n, lineages = study.samples or len(profile.real.train), study.lineages
+    first = _fitted(profile, schedule, 0)
+    lineage = math.fsum(_fitted(profile, schedule, g) for g in range(study.generations))
+    return Forecast(
+        study,
+        schedule,
+        profile,
+        profile.load + profile.once + (0.0 if oracle_is_there else profile.oracle),
+        lineages * lineage - min(first_models_there, lineages) * first,
+        lineages * study.generations * n * profile.sample,
+        lineages * (study.generations + 1) * profile.measure,
+        _disk(study, profile, schedule, n),
+        _memory(study, profile, schedule),
+    )
+
+
+def _fitted(profile: CostProfile, schedule: Schedule, g: int) -> float:
+    """Seconds to train model g + 1; the part before its steps grows with the training set."""
+    grown = schedule.training[g] / max(schedule.training[0], 1)
+    return profile.training.setup * grown + profile.training.step * (schedule.steps[g] or 0)
+
+
+def _disk(study: Study, profile: CostProfile, schedule: Schedule, n: int) -> int:
+    """Bytes of the run folder."""
+    pixels = math.prod(profile.real.train.shape)
+    kept, models = study.retention.samples, study.retention.models
+    real = len(profile.real.train) * (pixels + 4) + profile.generation + 3 * FILE
+    generations = (
+        _latest(kept, study.generations) * n * (pixels + 4)
+        + _latest(models, study.generations) * profile.model
+        + study.generations * (profile.generation + 5 * FILE + EVENT)
+        + 10 * sum(schedule.runs)
+    )
+    tables = (study.generations + 1) * profile.tables
+    # Several lineages have tables of their own, and one over all.
+    copies = 2 if study.lineages > 1 else 1
+    return profile.shared + RECORD + study.lineages * (real + generations + copies * tables)
+
+
+def _latest(keep: Keep, generations: int) -> int:
+    return generations if keep == "all" else min(keep, generations)
+
+
+def _memory(study: Study, profile: CostProfile, schedule: Schedule) -> int | None:
+    """Bytes at most: those of the profile, and the largest training set beyond the first."""
+    if profile.memory is None or study.generator.stores_training_set:
+        return profile.memory
+    grown = max(schedule.training) - schedule.training[0]
+    return profile.memory + max(grown, 0) * math.prod(profile.real.train.shape)
