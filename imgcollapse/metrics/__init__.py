@@ -4,8 +4,9 @@ base.py                 base classes, and the description that tables and charts
 registry.py             all metrics of a study, built-in and by import path, and their settings
 suite.py                every metric of a generation and of each class, beside its floor
 floors.py               each metric between two sets of real images, and the rows of metrics.csv
-features.py             feature extractors: the base class, and the study's own oracle
-pretrained_features.py  torchvision networks, the Inception of the FID literature, DINOv2
+features.py             feature extractors: the study's oracle, torchvision's networks, the
+                        Inception of the FID literature, DINOv2
+features.py  torchvision networks, the Inception of the FID literature, DINOv2
 frechet.py              Fréchet distance (FID), exact, with a low-rank path; FID-infinity
 kernel_distance.py      kernel distance (KID)
 precision_recall.py     precision, recall, density, coverage
@@ -18,13 +19,12 @@ jackknife.py            an order that does not depend on arrival; the jackknife
 
 from imgcollapse.core.estimate import Estimate
 from imgcollapse.metrics.base import Metric, MetricInfo, SampleMetric
-from imgcollapse.metrics.features import Extractor
+from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity, fid, fid_infinity
 from imgcollapse.metrics.kernel_distance import KernelDistance, kid
 from imgcollapse.metrics.likelihood import BitsPerDim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.precision_recall import PrecisionRecall, prdc
-from imgcollapse.metrics.pretrained_features import AnyExtractor
 from imgcollapse.metrics.registry import MetricSettings, metric_infos, study_metrics
 from imgcollapse.metrics.suite import (
     COLUMNS,

@@ -34,11 +34,7 @@ class FloorCache:
     def load(
         self, rows: Iterable[Mapping[str, Any]], features: str, labels: Mapping[str, int | None]
     ) -> None:
-        """Take over the floors in rows of metrics.csv, made by the same software on the same
-        machine.
-
-        Rows by other `features`, or of other classes than the `labels` by name, are left out.
-        """
+        """Take over the floors in rows of metrics.csv that have these features and labels."""
         for row in rows:
             ours = row["features"] == features and row["class"] in labels
             if ours and row["metric"].endswith(FLOOR):
@@ -64,8 +60,7 @@ def halvings(
             one, other = (as_input(metric, pool[rows]) for rows in (chosen[:n], chosen[n : 2 * n]))
             # A metric of one set is that of the first half.
             sides = (one, other) if metric.two_sample else (other, one)
-            values = metric.between(*sides)
-            for name, value in values.items():
+            for name, value in metric.between(*sides).items():
                 if value.value is not None:
                     found.setdefault(name, []).append(value.value)
             metric.reset()

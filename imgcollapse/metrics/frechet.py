@@ -121,11 +121,8 @@ def _product_spectrum(real: Gaussian, generated: Gaussian) -> Tensor:
 def fid(real: Tensor | Gaussian, generated: Tensor) -> Estimate:
     """Fréchet distance of float[n, D] generated features with a 95% interval, the real side fixed.
 
-    The interval is that of the value at this n, with its bias, which the floor beside it shares.
-
-    Args:
-        real: float[m, D] features, or the Gaussian fitted to them.
-        generated: float[n, D].
+    `real` are float[m, D] features, or the Gaussian fitted to them. The interval is that of the
+    value at this n, with its bias, which the floor beside it shares.
     """
     if len(generated) < 2 or (isinstance(real, Tensor) and len(real) < 2):
         return undefined(TOO_FEW)
@@ -133,7 +130,7 @@ def fid(real: Tensor | Gaussian, generated: Tensor) -> Estimate:
         return undefined(reason)
     real = Gaussian.of(real) if isinstance(real, Tensor) else real
     value, error = influence(real, generated)
-    return t_interval(value, error, len(generated) - 1, (0.0, torch.inf))
+    return t_interval(value, error, len(generated) - 1, NONNEGATIVE)
 
 
 def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
@@ -164,11 +161,8 @@ def influence(real: Gaussian, generated: Tensor) -> tuple[float, float]:
 class FrechetDistance(SampleMetric):
     """Fréchet distance of streamed features: FID, where the features are Inception's.
 
-    |m_r - m_g|^2 + tr C_r + tr C_g - 2 tr (C_r C_g)^{1/2}, Heusel et al. 2017, arXiv:1706.08500.
-
     The interval needs every feature vector. With `interval` set to False before the first batch,
-    only the sums of features and of their products are kept, in memory that does not grow with the
-    number of images.
+    only sums of features and of their products are kept, in memory that does not grow with n.
 
     >>> import torch
     >>> metric = FrechetDistance()
@@ -180,9 +174,7 @@ class FrechetDistance(SampleMetric):
 
     infos: ClassVar = (
         MetricInfo(
-            "fid",
-            "FID",
-            "FID to real images",
+            *("fid", "FID", "FID to real images"),
             higher_is_better=False,
             limits=NONNEGATIVE,
             per_class=True,
@@ -286,9 +278,6 @@ def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Esti
 class FrechetInfinity(SampleMetric):
     """`fid_infinity` of streamed features; equal n on both sides, the rest is left out.
 
-    The intercept of a line through (1/n, Fréchet distance at n): Chong & Forsyth 2020,
-    arXiv:1911.07023.
-
     >>> import torch
     >>> real, other = torch.randn(2, 400, 16, generator=torch.Generator().manual_seed(0))
     >>> metric = FrechetInfinity()
@@ -302,9 +291,7 @@ class FrechetInfinity(SampleMetric):
     # Its floor is about 0 and would cover that of the FID in the same chart.
     infos: ClassVar = (
         MetricInfo(
-            "fid_infinity",
-            "FID∞",
-            "FID to real images",
+            *("fid_infinity", "FID∞", "FID to real images"),
             higher_is_better=False,
             own_title="FID∞ to real images",
             draws_floor=False,

@@ -88,9 +88,6 @@ def kid(
 class KernelDistance(SampleMetric):
     """Kernel distance of streamed features: KID, where the features are Inception's.
 
-    The unbiased squared maximum mean discrepancy under (x·y / D + 1)^3: Bińkowski et al. 2018,
-    arXiv:1801.01401.
-
     >>> import torch
     >>> metric = KernelDistance()
     >>> metric.update(torch.tensor([[0.0], [0.0]]), real=True)

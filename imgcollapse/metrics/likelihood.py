@@ -25,9 +25,7 @@ class BitsPerDim(SampleMetric):
 
     infos: ClassVar = (
         MetricInfo(
-            "bits_per_dim",
-            "bits per dimension",
-            "Bits per dimension of held-out real images",
+            *("bits_per_dim", "bits per dimension", "Bits per dimension of held-out real images"),
             higher_is_better=False,
             limits=NONNEGATIVE,
             has_floor=False,

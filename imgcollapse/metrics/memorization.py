@@ -82,9 +82,6 @@ class Copies:
 class MemorizedShare(SampleMetric):
     """Memorized share of streamed images, given as distances to their nearest training image.
 
-    The share of samples that lie nearer to a training image than all but a `quantile` of held-out
-    real images: `Copies`, with Wilson's interval.
-
     >>> import torch
     >>> training = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)
     >>> metric = MemorizedShare()
@@ -98,9 +95,7 @@ class MemorizedShare(SampleMetric):
     # Generation 0 is the training set itself.
     infos: ClassVar = (
         MetricInfo(
-            "memorized",
-            "memorized share",
-            "Memorized share of samples",
+            *("memorized", "memorized share", "Memorized share of samples"),
             higher_is_better=False,
             limits=SHARE,
             per_class=True,

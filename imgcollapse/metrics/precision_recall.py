@@ -27,6 +27,7 @@ from imgcollapse.metrics.jackknife import BLOCKS, jackknife
 if TYPE_CHECKING:
     from imgcollapse.metrics.registry import MetricSettings
 
+RECALL = "Recall of real images"
 NAMES = ("precision", "recall", "density", "coverage")
 _BLOCK = 1 << 19
 """Distances at a time: 4 MiB, which stay near the core while they are looked at."""
@@ -62,14 +63,8 @@ def prdc(
     """The four metrics by name with 95% intervals, the real side fixed.
 
     Precision has Wilson's interval, density Student's t over generated images, recall and coverage
-    a delete-a-block jackknife over them.
-
-    Args:
-        real: float[m, D].
-        generated: float[n, D] in random order: its blocks are runs of rows.
-        k: the neighbor a ball reaches out to.
-        reaches: `reach(real, k)`, where it is known already.
-        interval: whether to compute the intervals too.
+    a delete-a-block jackknife over them: so float[n, D] generated features are in random order.
+    `reaches` is `reach(real, k)`, where it is known already.
     """
     m, n = len(real), len(generated)
     if min(m, n) <= k:
@@ -85,9 +80,9 @@ def prdc(
     if blocks:
         error = float(sides.inside.double().std() / (k * n**0.5))
         answers["precision"] = wilson_interval(int((sides.inside > 0).sum()), n)
-        answers["density"] = t_interval(values["density"], error, n - 1, (0.0, torch.inf))
+        answers["density"] = t_interval(values["density"], error, n - 1, NONNEGATIVE)
         for name, whether in (("recall", sides.recalled), ("coverage", sides.covered)):
-            answers[name] = jackknife(values[name], whether[1:].double().mean(1), (0.0, 1.0))
+            answers[name] = jackknife(values[name], whether[1:].double().mean(1), SHARE)
     return answers
 
 
@@ -97,9 +92,6 @@ def _info(name: str, title: str, limits: tuple[float, float] = SHARE, **rest: An
 
 class PrecisionRecall(SampleMetric):
     """Precision, recall, density and coverage of streamed features.
-
-    Shares of images inside the other side's balls, which reach out to the k-th neighbor:
-    Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797.
 
     >>> import torch
     >>> metric = PrecisionRecall(k=1)
@@ -111,12 +103,7 @@ class PrecisionRecall(SampleMetric):
 
     infos: ClassVar = (
         _info("precision", "Precision and recall", own_title="Precision", full_axis=True),
-        _info(
-            *("recall", "Precision and recall"),
-            compared=True,
-            own_title="Recall of real images",
-            full_axis=True,
-        ),
+        _info("recall", "Precision and recall", own_title=RECALL, full_axis=True, compared=True),
         _info("density", "Density and coverage", limits=NONNEGATIVE, own_title="Density"),
         _info("coverage", "Density and coverage", own_title="Coverage"),
     )
@@ -148,7 +135,8 @@ def _sides(
     # Distances from products lose what the features have in common; so take it off first.
     centre = real.double().mean(0)
     x, y = real.double() - centre, generated.double() - centre
-    runs = _runs(len(y), blocks)
+    parts = torch.arange(len(y)).tensor_split(blocks) if blocks else ()
+    runs = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
     theirs = reach(real, k) if reaches is None else reaches
     radii = _radii(y, k, runs)
     inside, covered, recalled = torch.zeros_like(y[:, 0], dtype=torch.int64), [], []
@@ -158,12 +146,6 @@ def _sides(
         covered.append(_without_each(within, runs))
         recalled.append(_recalled(apart, radii, runs))
     return _Sides(inside, torch.cat(covered, 1), torch.cat(recalled, 1))
-
-
-def _runs(n: int, blocks: int) -> list[slice]:
-    """The blocks of a jackknife as runs of n rows."""
-    parts = torch.arange(n).tensor_split(blocks) if blocks else ()
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:

@@ -10,24 +10,18 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
 import torch
 import torchmetrics
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from imgcollapse.core.components import import_class
+from imgcollapse.core.components import complete, import_class
 from imgcollapse.core.estimate import Estimate, undefined
 from imgcollapse.metrics.base import (
     CHANCE,
@@ -38,14 +32,13 @@ from imgcollapse.metrics.base import (
     SampleMetric,
     has_no_parts,
 )
-from imgcollapse.metrics.features import OracleFeatures
+from imgcollapse.metrics.features import AnyExtractor, OracleFeatures
 from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife, without_blocks
 from imgcollapse.metrics.kernel_distance import KernelDistance
 from imgcollapse.metrics.likelihood import BitsPerDim
 from imgcollapse.metrics.memorization import MemorizedShare
 from imgcollapse.metrics.precision_recall import PrecisionRecall
-from imgcollapse.metrics.pretrained_features import AnyExtractor
 from imgcollapse.metrics.vendi_score import Vendi
 from imgcollapse.metrics.vocabulary import Vocabulary, WordMetrics
 
@@ -53,14 +46,8 @@ BATCH = 128
 _NAME = re.compile("[a-z][a-z0-9_]*")
 
 BUILT_IN: tuple[type[Metric], ...] = (
-    FrechetDistance,
-    FrechetInfinity,
-    KernelDistance,
-    PrecisionRecall,
-    Vendi,
-    BitsPerDim,
-    MemorizedShare,
-    WordMetrics,
+    *(FrechetDistance, FrechetInfinity, KernelDistance, PrecisionRecall, Vendi),
+    *(BitsPerDim, MemorizedShare, WordMetrics),
 )
 
 
@@ -128,7 +115,7 @@ def import_metric(path: str) -> type[Metric]:
     if issubclass(found, Metric):
         if not found.infos:
             raise PydanticCustomError("metric", "declares no infos; see docs/extending.md")
-        return found
+        return complete(found)
     _, *arguments = inspect.signature(found.update).parameters.values()
     needed = [one.name for one in arguments if one.default is one.empty]
     if len(needed) != 1:
@@ -173,7 +160,7 @@ class MetricSettings(BaseModel):
     also: Annotated[tuple[str, ...], AfterValidator(checked_metrics)] = ()
 
     @model_serializer(mode="wrap")
-    def _without_empty_also(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_also(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
         """Leave `also` out where it is empty: run.json of most studies does not know it."""
         found: dict[str, Any] = handler(self)
         if not self.also:
@@ -182,8 +169,7 @@ class MetricSettings(BaseModel):
 
 
 def study_metrics(settings: MetricSettings, *inputs: Inputs) -> list[type[Metric]]:
-    """The metrics of a study in display order, built-in ones first; of `inputs` alone if there are
-    any.
+    """The metrics of a study in display order, of all inputs or of these alone.
 
     Metrics of words are left out where the study has no vocabulary.
     """

@@ -43,8 +43,7 @@ def metric_row(
 def likelihood_rows(
     generation: int, bits: Tensor, dimensions: str, settings: MetricSettings
 ) -> list[dict[str, Any]]:
-    """Rows of the metrics of a model's likelihood, from float64[N] bits per dimension of real
-    images.
+    """Rows of the metrics of a model's likelihood: float64[N] bits per dimension of real images.
 
     `dimensions` says what they are bits of: values compare where it is the same.
     """
@@ -74,9 +73,7 @@ class RealReference:
     training_pixels: Tensor | None = None  # uint8[L, C, H, W], or none
     # float64[M], `nearest` of the reference images; none computes them when needed
     distances: Tensor | None = None
-    _known: dict[tuple[int | None, str, int], tuple[Tensor, dict[type, Metric]]] = field(
-        default_factory=dict
-    )
+    _known: dict[Any, tuple[Tensor, dict[type, Metric]]] = field(default_factory=dict)
     _floors: FloorCache = field(default_factory=FloorCache)
 
     def state(self) -> dict[str, Tensor]:
@@ -92,8 +89,7 @@ class RealReference:
         counted: Tensor,
         classes: Sequence[str],
     ) -> Iterator[dict[str, Any]]:
-        """All metrics of one generation, for all samples and for each class, with the keys
-        `COLUMNS`.
+        """All metrics of a generation, for all samples and for each class, as `COLUMNS`.
 
         Most metrics are between n generated and n reference images, n being the smallest of the two
         sets and the training set: so there are always the 2 n real images that a floor takes, and n
@@ -101,12 +97,8 @@ class RealReference:
         followed by its floor, `<metric>_floor`: the mean and the central 95% over random halvings
         of the real images. One that is not has no value, and a note that says why.
 
-        Args:
-            generation: its number.
-            features: float32[N, D] of the samples, in random order.
-            pixels: uint8[N, C, H, W].
-            counted: int16[N], the class the oracle names, or -1.
-            classes: K names.
+        The samples, in random order, are given as float32[N, D] features, uint8[N, C, H, W] pixels
+        and int16[N] classes that the oracle names, or -1.
         """
         samples = {"features": features, "images": pixels, "nearest": self._nearest(pixels)}
         for label, name in [(None, ""), *enumerate(classes if self.settings.per_class else ())]:
@@ -213,8 +205,7 @@ def _of(label: int | None, of_images: Tensor, labels: Tensor) -> Tensor:
 
 
 def degenerate(pixels: Tensor, before: Tensor) -> str | None:
-    """A warning where uint8[N, C, H, W] samples are all one image, or only black and white; else
-    None.
+    """A warning where samples are all one image, or only black and white; else None.
 
     Late collapse looks so, and a broken training as well, so it is logged and is no error. There is
     none where the generation `before` was so already.

@@ -49,9 +49,6 @@ def vendi(features: Tensor) -> Estimate:
 class Vendi(SampleMetric):
     """Vendi score of streamed features: the effective number of different images.
 
-    exp of the entropy of the eigenvalues of K / n, K the cosine similarities: Friedman & Dieng
-    2023, arXiv:2210.02410.
-
     >>> import torch
     >>> metric = Vendi()
     >>> metric.update(torch.eye(3))
@@ -61,9 +58,7 @@ class Vendi(SampleMetric):
 
     infos: ClassVar = (
         MetricInfo(
-            "vendi",
-            "Vendi score",
-            "Vendi score: effective number of samples",
+            *("vendi", "Vendi score", "Vendi score: effective number of samples"),
             higher_is_better=True,
             limits=(1.0, math.inf),
             per_class=True,

@@ -11,12 +11,12 @@ from imgcollapse.core import device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics import MetricSettings
-from imgcollapse.metrics.features import OracleFeatures
-from imgcollapse.metrics.pretrained_features import (
+from imgcollapse.metrics.features import (
     AnyExtractor,
     BackboneFeatures,
     DINOv2Features,
     InceptionFeatures,
+    OracleFeatures,
 )
 
 CPU = device.choose_device("cpu", "float32")

@@ -26,52 +26,36 @@ from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics.base import NONNEGATIVE, SHARE, MetricInfo, SampleMetric
 from imgcollapse.metrics.floors import FloorCache, halvings, rows_of
 from imgcollapse.metrics.jackknife import BLOCKS, hash_order, jackknife_variance, without_blocks
+from imgcollapse.metrics.vocabulary import statistics
 from imgcollapse.metrics.vocabulary.codebook import Codebook
-from imgcollapse.metrics.vocabulary.statistics import (
-    WordCounts,
-    bigram_perplexity,
-    chao2,
-    detectable,
-    entropy,
-    lost,
-    mass,
-    per_image,
-    perplexity,
-    total_variation,
-    unigram,
-    unseen_mass,
-)
+from imgcollapse.metrics.vocabulary.statistics import WordCounts, detectable, lost, per_image
 
 
-def _info(name: str, label: str, has_chance: bool = True, **rest: Any) -> MetricInfo:
-    return MetricInfo(name, label, has_chance=has_chance, section="vocabulary", **rest)
+def _info(name: str, label: str, title: str = "", **rest: Any) -> MetricInfo:
+    return MetricInfo(name, label, title, section="vocabulary", **{"has_chance": True} | rest)
 
 
 TAIL_MASS = _info(
-    "vocab_tail_mass",
-    "share of the rare words",
-    title="Share of the rare words",
+    *("vocab_tail_mass", "share of the rare words", "Share of the rare words"),
     limits=SHARE,
     sentinel="outside-chance",
 )
 WORDS_LOST = _info(
-    "vocab_words_lost",
-    "words lost",
-    title="Words lost",
-    higher_is_better=False,
-    limits=NONNEGATIVE,
+    *("vocab_words_lost", "words lost", "Words lost"), higher_is_better=False, limits=NONNEGATIVE
 )
+_WORSE: Any = {"higher_is_better": False}
+_BIGRAM: Any = {"higher_is_better": False, "has_chance": False}
 WORD_METRICS = (
     TAIL_MASS,
     WORDS_LOST,
     _info("vocab_entropy", "entropy of the words", limits=NONNEGATIVE),
     _info("vocab_unseen_mass", "share of unseen words", limits=SHARE),
     _info("vocab_chao2", "words seen and unseen", limits=(1.0, math.inf)),
-    _info("vocab_tv", "total variation of the words", higher_is_better=False),
-    _info("vocab_perplexity", "perplexity of the words", higher_is_better=False),
-    _info("vocab_perplexity_reverse", "perplexity of the real words", higher_is_better=False),
-    _info("vocab_bigram", "bigram perplexity", False, higher_is_better=False),
-    _info("vocab_bigram_reverse", "bigram perplexity, reverse", False, higher_is_better=False),
+    _info("vocab_tv", "total variation of the words", **_WORSE),
+    _info("vocab_perplexity", "perplexity of the words", **_WORSE),
+    _info("vocab_perplexity_reverse", "perplexity of the real words", **_WORSE),
+    _info("vocab_bigram", "bigram perplexity", **_BIGRAM),
+    _info("vocab_bigram_reverse", "bigram perplexity, reverse", **_BIGRAM),
 )
 AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
 BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
@@ -139,13 +123,13 @@ class WordMetrics(SampleMetric):
             )
         found, vocabulary = {}, len(self.codebook)
         for name, words, model in zip(BIGRAMS, (written, real), (real, written), strict=True):
-            value, variance = bigram_perplexity(words, model, vocabulary), 0.0
+            value, variance = statistics.bigram_perplexity(words, model, vocabulary), 0.0
             if len(words) >= BLOCKS and self.interval:
                 for pairs in (
                     [(words[kept], model) for kept in without_blocks(len(words))],
                     [(words, model[kept]) for kept in without_blocks(len(model))],
                 ):
-                    without = [bigram_perplexity(*pair, vocabulary) for pair in pairs]
+                    without = [statistics.bigram_perplexity(*pair, vocabulary) for pair in pairs]
                     variance += jackknife_variance(torch.tensor(without, dtype=torch.float64))
             found[name] = self._estimate(name, value, variance, BLOCKS - 1)
         return found
@@ -226,11 +210,8 @@ class WordReference:
     ) -> dict[str, Tensor]:
         """Metrics of words under the null model, which draws the words of an image together.
 
-        Args:
-            lineages: int64[S, G+1, L+R], how often each real image is among the samples of a
-                generation of each of S lineages of a perfect learner; several such.
-            reserve: R fresh real images, read if there is a lineage.
-            samples: N, samples of a generation, of which the first n count.
+        Each of several `lineages` says how often each real image, R fresh ones of the `reserve`
+        among them, is among the N samples of a generation: int64[S, G+1, L+R]. The first n count.
 
         Returns:
             By metric float64[G, 3], from generation 1 on: mean and central 95% over lineages;
@@ -273,14 +254,16 @@ def unigram_values(
     `base` counts the real images; `expected`, bool[V], are words that they would have shown.
     """
     return {
-        TAIL_MASS.name: mass(counts.counts)[..., codebook.common :].sum(-1),
+        TAIL_MASS.name: statistics.mass(counts.counts)[..., codebook.common :].sum(-1),
         WORDS_LOST.name: lost(counts, expected).double().sum(-1),
-        "vocab_entropy": entropy(counts.counts),
-        "vocab_unseen_mass": unseen_mass(counts),
-        "vocab_chao2": chao2(counts),
-        "vocab_tv": total_variation(counts.counts, base.counts),
-        "vocab_perplexity": perplexity(counts.counts, unigram(base.counts)),
-        "vocab_perplexity_reverse": perplexity(base.counts, unigram(counts.counts)),
+        "vocab_entropy": statistics.entropy(counts.counts),
+        "vocab_unseen_mass": statistics.unseen_mass(counts),
+        "vocab_chao2": statistics.chao2(counts),
+        "vocab_tv": statistics.total_variation(counts.counts, base.counts),
+        "vocab_perplexity": statistics.perplexity(counts.counts, statistics.unigram(base.counts)),
+        "vocab_perplexity_reverse": statistics.perplexity(
+            base.counts, statistics.unigram(counts.counts)
+        ),
     }
 
 
