@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from imgcollapse.core.device import Device
@@ -37,29 +37,21 @@ class Autoregressive(Generator):
     supports_data_parallel = True
     kind: Literal["autoregressive"] = "autoregressive"
     conditional: bool = False  # whether the first thing it reads is the class it writes
-    # What an image is written in: quantized pixels, or words for patches of them
-    tokens: AnyTokens = PixelTokens()
-    width: int = Field(default=64, ge=1)  # features of a token; a multiple of `heads`
-    layers: int = Field(default=3, ge=1)  # blocks
-    heads: int = Field(default=4, ge=1)  # attention heads of a block
-    # The training takes epochs * n / batch steps, their batches drawn with replacement
-    epochs: int = Field(default=30, ge=1)
-    steps: int | None = Field(default=None, ge=1)  # optimizer steps, in place of `epochs`
-    # Optimizer steps from the previous model, with `warm_start`; none is as many as from scratch
-    warm_steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=64, ge=1)  # images a step
-    lr: float = Field(default=2e-3, gt=0)  # Adam's largest step size
+    tokens: AnyTokens = PixelTokens()  # quantized pixels, or words for patches of them
+    width: PositiveInt = 64  # features of a token; a multiple of `heads`
+    layers: PositiveInt = 3  # blocks
+    heads: PositiveInt = 4  # attention heads of a block
+    epochs: PositiveInt = 30  # makes epochs * n / batch steps
+    steps: PositiveInt | None = None  # optimizer steps, in place of `epochs`
+    warm_steps: PositiveInt | None = None  # from the previous model; none is as from scratch
+    batch: PositiveInt = 64  # images a step
+    lr: PositiveFloat = 2e-3  # Adam's largest step size
     warmup: int = Field(default=50, ge=0)  # steps over which it is reached
-    # Decay of the moving average of the weights that draws; 0 draws with the last weights
-    ema: float = Field(default=0.99, ge=0, lt=1)
-    # Divides the logits when images are drawn; 0 writes the likeliest tokens
-    temperature: float = Field(default=1.0, ge=0)
-    # Tokens that may be drawn, the likeliest; none is all of them
-    top_k: int | None = Field(default=None, ge=1)
-    # The least share that the tokens which may be drawn have together
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    # Images drawn at once; the draws do not depend on it
-    sample_batch: int = Field(default=64, ge=1)
+    ema: float = Field(default=0.99, ge=0, lt=1)  # decay of the averaged weights that draw
+    temperature: NonNegativeFloat = 1.0  # divides the logits; 0 writes the likeliest tokens
+    top_k: PositiveInt | None = None  # tokens that may be drawn, the likeliest; none is all of them
+    top_p: float = Field(default=1.0, gt=0, le=1)  # least share of those that may be drawn
+    sample_batch: PositiveInt = 64  # images drawn at once; the draws do not depend on it
 
     @model_validator(mode="after")
     def _agree(self) -> Autoregressive:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
@@ -43,40 +43,31 @@ class DDPM(Generator):
     exports_to_diffusers = True
     kind: Literal["ddpm"] = "ddpm"
     conditional: bool = False  # whether the network gets the class as input
-    # Features of each UNet level, finest first; each level halves the size
-    channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)
-    layers: int = Field(default=1, ge=1)  # residual blocks a level
+    channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)  # features of each level
+    layers: PositiveInt = 1  # residual blocks a level
     attention: bool = True  # whether the coarsest level attends
-    # Side of the squares of pixels folded into channels before the UNet. 2 costs a quarter of the
-    # time; no export.
+    # Side of the squares folded into channels; 2 costs a quarter of the time; no export
     patch: int = Field(default=1, ge=1, le=8)
-    steps: int = Field(default=2000, ge=1)  # optimizer steps from scratch
-    # Optimizer steps from the previous model, with `warm_start`; none is `steps`
-    warm_steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=64, ge=1)  # images a step
-    lr: float = Field(default=1e-3, gt=0)  # Adam's largest step size
-    warmup: int = Field(default=50, ge=0)  # steps over which it is reached
-    # Decay of the moving average of the weights that draws; 0 draws with the last weights
-    ema: float = Field(default=0.999, ge=0, lt=1)
-    # How noise grows: linear (Ho et al. 2020) or cosine (Nichol & Dhariwal 2021).
-    schedule: Literal["cosine", "linear"] = "cosine"
+    steps: PositiveInt = 2000  # optimizer steps from scratch
+    warm_steps: PositiveInt | None = None  # from the previous model; none is `steps`
+    batch: PositiveInt = 64  # images a step
+    lr: PositiveFloat = 1e-3  # Adam's largest step size
+    warmup: NonNegativeInt = 50  # steps over which it is reached
+    ema: float = Field(default=0.999, ge=0, lt=1)  # decay of the averaged weights that draw
+    schedule: Literal["cosine", "linear"] = "cosine"  # Nichol & Dhariwal 2021; Ho et al. 2020
     timesteps: int = Field(default=1000, ge=50)  # noise levels T
-    # What the network predicts: the noise, or v (Salimans & Ho 2022), which stays well-posed at
-    # pure noise
+    # The noise, or v (Salimans & Ho 2022), which stays well-posed at pure noise
     prediction: Literal["epsilon", "v"] = "v"
     # ddpm (ancestral), ddim (Song et al. 2021), dpm++ or sde-dpm++ (2M, Lu et al. 2022). sde-dpm++
     # adds noise on the way, and comes nearer to real images; it takes 50 steps to leave the class
     # shares alone, dpm++ 20 (docs/speed.md).
     sampler: Sampler = "dpm++"
-    # Noise levels visited when an image is drawn; too few favor common classes
-    sample_steps: int = Field(default=20, ge=1)
-    # Images drawn at once. The noise that a sampler adds depends on it.
-    sample_batch: int = Field(default=500, ge=1)
+    sample_steps: PositiveInt = 20  # noise levels visited; too few favor common classes
+    sample_batch: PositiveInt = 500  # images at once; the noise that a sampler adds depends on it
     # Classifier-free guidance (Ho & Salimans 2021), the weight w of the conditional prediction in w
     # * conditional + (1 - w) * unconditional; 1 is none
     guidance: float = Field(default=1.0, ge=1)
-    # Share of labels hidden in training, for the unconditional prediction
-    label_dropout: float = Field(default=0.1, ge=0, lt=1)
+    label_dropout: float = Field(default=0.1, ge=0, lt=1)  # share of labels hidden in training
     # auto records a training step on a GPU and replays it; on has torch.compile translate the
     # network as well, on a CPU too; off does neither (docs/speed.md)
     compile: Compile = "auto"

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import NonNegativeFloat, PositiveInt
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -30,10 +30,10 @@ class DensityGenerator(Generator):
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     warm_start: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     # Principal components kept, at most; None keeps all. What the others explain is lost.
-    pca: int | None = Field(default=None, ge=1)
+    pca: PositiveInt | None = None
     # The sampling bias lambda of Alemohammad et al. 2023: every covariance is multiplied by it when
     # images are drawn. 1 is unbiased, 0 draws the means.
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: NonNegativeFloat = 1.0
 
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
@@ -93,10 +93,10 @@ class Mixture(DensityGenerator):
     """A mixture of Gaussians by expectation-maximization (scikit-learn's GaussianMixture)."""
 
     kind: Literal["mixture"] = "mixture"
-    pca: int | None = Field(default=32, ge=1)
+    pca: PositiveInt | None = 32
     # How many Gaussians. Each variance gets scikit-learn's ridge of 1e-6, in units of [-1, 1]
     # pixels squared, so that a Gaussian on a single image still has one.
-    components: int = Field(default=10, ge=1)
+    components: PositiveInt = 10
 
     def _components(
         self, axes: PCA, coordinates: np.ndarray, seed: Seed

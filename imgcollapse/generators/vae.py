@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from imgcollapse.core.device import Device
@@ -34,20 +34,16 @@ class VAE(Generator):
     supports_data_parallel = True
     kind: Literal["vae"] = "vae"
     conditional: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    latent: int = Field(default=20, ge=1)  # dimensions of z
-    # Channels after the first convolution; the second has twice as many
-    width: int = Field(default=64, ge=1)
-    # The training takes epochs * n / batch steps, their batches drawn with replacement
-    epochs: int = Field(default=30, ge=1)
-    steps: int | None = Field(default=None, ge=1)  # optimizer steps, in place of `epochs`
-    batch: int = Field(default=256, ge=1)  # images a step
-    lr: float = Field(default=1e-3, gt=0)  # Adam's step size
-    weight_decay: float = Field(default=1e-5, ge=0)  # L2 penalty
-    beta: float = Field(default=1.0, ge=0)  # weight of the KL term (Higgins et al. 2017).
-    # Draw each pixel's mean, or a black or white pixel with that mean
-    decode: Literal["mean", "sample"] = "mean"
-    # Standard deviation of the prior that images are drawn from
-    temperature: float = Field(default=1.0, ge=0)
+    latent: PositiveInt = 20  # dimensions of z
+    width: PositiveInt = 64  # channels after the first convolution; the second has twice as many
+    epochs: PositiveInt = 30  # makes epochs * n / batch steps
+    steps: PositiveInt | None = None  # optimizer steps, in place of `epochs`
+    batch: PositiveInt = 256  # images a step
+    lr: PositiveFloat = 1e-3  # Adam's step size
+    weight_decay: NonNegativeFloat = 1e-5  # L2 penalty
+    beta: NonNegativeFloat = 1.0  # weight of the KL term (Higgins et al. 2017).
+    decode: Literal["mean", "sample"] = "mean"  # sample: black or white pixels with that mean
+    temperature: NonNegativeFloat = 1.0  # standard deviation of the prior that is drawn from
 
     def training_steps(self, images: int, warm: bool = False) -> int:
         """`steps`, or epochs * n / batch."""

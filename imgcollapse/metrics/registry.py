@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 import torchmetrics
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_serializer
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
@@ -147,7 +147,7 @@ class MetricSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     features: AnyExtractor = OracleFeatures()  # what the metrics see of an image
-    neighbours: Annotated[int, Field(ge=1)] = 5  # k of precision, recall, density and coverage
+    neighbours: PositiveInt = 5  # k of precision, recall, density and coverage
     # Random halvings of the real images that a floor is taken from
     splits: Annotated[int, Field(ge=2)] = 20
     per_class: bool = True  # whether every class is measured too

@@ -23,9 +23,8 @@ class RunContext:
     device: Device  # the device that networks run on
     shape: tuple[int, int, int]  # channels, height, width of the images
     classes: int  # the number of classes; labels are below it
-    # Called with each stage's progress; by default nothing is reported
-    progress: ProgressCallback = field(default_factory=NullProgress)
-    # Saves unfinished work, and holds the metadata of the training; by default nothing is saved
+    progress: ProgressCallback = field(default_factory=NullProgress)  # by default reports nothing
+    # Holds the metadata of the training; by default it saves nothing
     checkpoints: CheckpointManager = field(default_factory=CheckpointManager)
 
     def with_seed(self, seed: Seed) -> RunContext:

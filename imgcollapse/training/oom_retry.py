@@ -25,15 +25,7 @@ def accumulate_gradients(
 
     The batch stays what it is: its gradient is the sum over the parts', to float rounding. Where
     several processes are here each takes its rows, and all have the whole batch's gradient.
-
-    Args:
-        network: what the gradient is of.
-        batch: B, images of the batch.
-        loss_of: rows of it => mean loss over them.
-        checkpoints: hold the micro-batch in their metadata, once it is lowered.
-
-    Returns:
-        Mean loss over the batch, without a gradient.
+    `loss_of` gives the mean loss over rows of the batch; the mean over all is returned.
 
     Raises:
         UserError: one image is too large, or there are more processes than images.
@@ -45,19 +37,19 @@ def accumulate_gradients(
             f"generator.batch: {batch} images cannot be divided over {world.size} processes; "
             "raise it, or start fewer"
         )
-    while True:
+
+    def descend(size: int) -> Tensor:
         network.zero_grad()
-        size = min(checkpoints.metadata.get(MICRO_BATCH, batch), len(rows))
-        try:
-            loss = _descend(rows, batch, size, loss_of)
-            break
-        except torch.OutOfMemoryError:
-            pass  # what it holds of the batch is free only after this line
-        _halve(MICRO_BATCH, size, checkpoints)
-        checkpoints.log(
-            f"out of memory: going on with {checkpoints.metadata[MICRO_BATCH]} images at a time; "
-            f"a step is still over {batch}"
-        )
+        losses = []
+        for first in rows[::size]:
+            part = slice(first, min(first + size, rows.stop))
+            loss = loss_of(part) * ((part.stop - part.start) / batch)
+            loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum().float()
+
+    said = "going on with {} images at a time; a step is still over " + str(batch)
+    loss = _halving(MICRO_BATCH, len(rows), descend, checkpoints, said)
     world.all_reduce_sum([loss, *(w.grad for w in network.parameters() if w.grad is not None)])
     return loss
 
@@ -65,40 +57,27 @@ def accumulate_gradients(
 def sample_with_oom_retry(
     size: int, draw: Callable[[int], Tensor], checkpoints: CheckpointManager
 ) -> Tensor:
-    """Draws as many images as there is memory for, `size` at most.
+    """Draws as many images as there is memory for, `size` at most; `UserError` if not even one."""
+    said = "drawing {} images at a time; they may differ from those of an undisturbed run"
+    return _halving(SAMPLE_BATCH, size, draw, checkpoints, said)
 
-    `checkpoints` hold the batch that fits in their metadata, once it is lowered. Raises `UserError`
-    where one image does not fit.
-    """
+
+def _halving(
+    key: str, most: int, work: Callable[[int], Tensor], checkpoints: CheckpointManager, said: str
+) -> Tensor:
+    """Works with `most` images at a time, or with what the metadata say that memory allows."""
     while True:
-        fits = min(size, checkpoints.metadata.get(SAMPLE_BATCH, size))
+        size = min(most, checkpoints.metadata.get(key, most))
         try:
-            return draw(fits)
+            return work(size)
         except torch.OutOfMemoryError:
-            pass
-        _halve(SAMPLE_BATCH, fits, checkpoints)
-        checkpoints.log(
-            f"out of memory: drawing {checkpoints.metadata[SAMPLE_BATCH]} images at a time; they "
-            "may differ from those of an undisturbed run"
-        )
-
-
-def _descend(rows: range, batch: int, size: int, loss_of: Callable[[slice], Tensor]) -> Tensor:
-    losses = []
-    for first in rows[::size]:
-        part = slice(first, min(first + size, rows.stop))
-        loss = loss_of(part) * ((part.stop - part.start) / batch)
-        loss.backward()
-        losses.append(loss.detach())
-    return torch.stack(losses).sum().float()
-
-
-def _halve(fact: str, size: int, checkpoints: CheckpointManager) -> None:
-    if size == 1:
-        raise UserError(
-            "device: it has not memory enough for one image at a time; use a smaller network, "
-            "smaller images, or device=cpu"
-        )
-    checkpoints.add_metadata(fact, size // 2)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # so that larger pieces can be made of the free ones
+            pass  # what it holds of the batch is free only after this line
+        if size == 1:
+            raise UserError(
+                "device: it has not memory enough for one image at a time; use a smaller network, "
+                "smaller images, or device=cpu"
+            )
+        checkpoints.add_metadata(key, size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # so that larger pieces can be made of the free ones
+        checkpoints.log(f"out of memory: {said.format(size // 2)}")

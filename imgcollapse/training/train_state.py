@@ -99,20 +99,17 @@ class TrainState:
                 f"{metadata[RETRIED]['from_step']} on {why}; lower lr ({config.lr:g}), or use "
                 "precision float32"
             )
-        self._restore_start()
-        self._restore_latest()
-        del self.losses[max(0, self.step - self._joined) :]
-        self._joined = min(self._joined, self.step)
-        self.checkpoints.add_metadata(RETRIED, {"from_step": self.step, "why": why})
-        self.checkpoints.log(f"{why}: going on from step {self.step} with other batches")
-
-    def _restore_start(self) -> None:
         self.network.load_state_dict(self._start)
         with torch.no_grad():
             for mean, weight in zip(self.ema, self.weights, strict=False):
                 mean.copy_(weight)
         self.optimizer.state.clear()
         self.step = 0
+        self._restore_latest()
+        del self.losses[max(0, self.step - self._joined) :]
+        self._joined = min(self._joined, self.step)
+        self.checkpoints.add_metadata(RETRIED, {"from_step": self.step, "why": why})
+        self.checkpoints.log(f"{why}: going on from step {self.step} with other batches")
 
     def _restore_latest(self) -> None:
         if kept := self.checkpoints.load_latest(self.config.stage):

@@ -40,12 +40,10 @@ class TrainingConfig:
     weight_decay: float = 0.0  # weight decay, as the optimizer defines it
     clip: float | None = None  # largest norm of the gradient, or None
     ema: float = 0.0  # decay of the moving average of the weights, which are the result; 0 for none
-    # Whether a GPU may record a step and replay it (cuda_graph.py): where a loss depends only on
-    # weights, images and draws
+    # Whether a GPU may replay a step: where a loss depends only on weights, images and draws
     replay: bool = False
     cpu_rng: bool = False  # whether batches are drawn on the CPU whatever the device
-    # Steps between two progress reports; None reports every half second
-    report_every: int | None = None
+    report_every: int | None = None  # steps between progress reports; None: half a second
     stage: str = "fit"  # the name of its checkpoints
     setting: str = "generator"  # the part of the study that error messages name
 
@@ -58,9 +56,7 @@ class TrainingConfig:
 
     def hyperparameters(self, step: int) -> dict[str, Any]:
         """Returns the optimizer's settings for step 0, 1, ..."""
-        if self.schedule == "one-cycle":
-            return self._one_cycle(step)
-        return {"lr": self._warmup(step)}
+        return self._one_cycle(step) if self.schedule == "one-cycle" else {"lr": self._warmup(step)}
 
     def ema_decay(self, step: int) -> float:
         """Returns a step's EMA decay: small at first, so that the random start is soon left."""

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -37,8 +37,8 @@ class Vocabulary(BaseModel):
 
     # Size of the codebook at most; ten patches are needed for each
     words: Annotated[int, Field(ge=1, le=4096)] = 256
-    patch: Annotated[int, Field(ge=1)] = 4  # side of a patch in pixels; no larger than the image
-    stride: Annotated[int, Field(ge=1)] = 2  # pixels from one patch to the next
+    patch: PositiveInt = 4  # side of a patch in pixels; no larger than the image
+    stride: PositiveInt = 2  # pixels from one patch to the next
     # Share of real occurrences that the rarest words, the tail, hold at most
     tail: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
