@@ -55,9 +55,8 @@ def sample(generator: Generator, model: Model, labels: Tensor, context: RunConte
     """Draws one image for each int16[N] label, batches in turn if the generator supports it."""
     if not _divides(generator):
         return generator.checked_sample(model, labels, context)
-    with process_group.on_all_processes(
-        _sample, generator, model.state(), labels, _shared(context)
-    ):
+    work = _sample, generator, model.state(), labels, _shared(context)
+    with process_group.on_all_processes(*work):
         return generator.checked_sample(model, labels, context)
 
 

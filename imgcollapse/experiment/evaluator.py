@@ -52,9 +52,8 @@ class Evaluator:
         self.device, self.reporter, self.codebook = device, reporter, codebook
         self._known = known or CachedFindings()
         self._last: tuple[Tensor, Predictions] | None = None
-        self.held_out = census.HeldOut(
-            oracle.labels, oracle.held_out.counted, oracle.held_out.probabilities
-        )
+        held_out = oracle.held_out
+        self.held_out = census.HeldOut(oracle.labels, held_out.counted, held_out.probabilities)
 
     @property
     def features_from(self) -> str:
@@ -65,10 +64,8 @@ class Evaluator:
     def reference(self) -> metrics.RealReference:
         """Features and distances of the real images that generations are compared with."""
         study, real, known = self.study, self.real, self._known.seen
-        seen = known or {
-            "reference": self._features(real.reference.pixels),
-            "train": self._features(real.train.pixels),
-        }
+        sides = {"reference": real.reference, "train": real.train}
+        seen = known or {name: self._features(side.pixels) for name, side in sides.items()}
         reference = metrics.RealReference(
             features=seen["reference"],
             labels=real.reference.labels,
@@ -89,11 +86,9 @@ class Evaluator:
         """The words of the real images; None where the study leaves words out."""
         if self.codebook is None:
             return None
-        base, held_out = (
-            self.codebook.write(x.pixels) for x in (self.real.train, self.real.reference)
-        )
+        sides = [self.codebook.write(x.pixels) for x in (self.real.train, self.real.reference)]
         seed, splits = Seed((self.study.seed, "words")), self.study.metrics.splits
-        words = metrics.WordReference(self.codebook, base, held_out, seed, splits)
+        words = metrics.WordReference(self.codebook, *sides, seed, splits)
         words.load_cached(self._floors)
         return words
 

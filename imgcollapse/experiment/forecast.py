@@ -32,11 +32,9 @@ from imgcollapse.training.context import RunContext
 
 RECORD, EVENT, FILE = 12_000, 300, 130
 """Bytes of run.json, of an event, and of a file's entry in a manifest, about."""
-BUDGET = 1.5
-"""Seconds of training that are measured, about, and as many again before."""
+BUDGET = 1.5  # seconds of training that are measured, about, and as many again before
 
-DRAWN = 500
-"""Most samples that are drawn."""
+DRAWN = 500  # most samples that are drawn
 
 
 @dataclass(frozen=True)

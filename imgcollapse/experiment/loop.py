@@ -13,7 +13,7 @@ from torch import Tensor
 from imgcollapse import metrics
 from imgcollapse.core import signals
 from imgcollapse.core.errors import Diverged, UserError
-from imgcollapse.core.images import UNKNOWN, class_shares
+from imgcollapse.core.images import UNKNOWN, Images, class_shares
 from imgcollapse.core.lineage_images import LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
 from imgcollapse.experiment import data_parallel
@@ -61,8 +61,9 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         _check_size(lineage, g, training_set)
         context = _context(evaluator, lineage, g, images, training_set)
         with _marking_divergence(lineage, g, context.checkpoints):
-            model = _sibling_model(evaluator, images, training_set, context, sibling, g)
-            model = model or _fit(evaluator, lineage, g, images, training_set, context)
+            first = sibling if g == 1 else None
+            model = first and _sibling_model(evaluator, images, training_set, context, first)
+            model = model or _fit(evaluator, lineage, g, images.gather(training_set), context)
             clock.lap("fit")
             labels = _labels_to_ask(evaluator, images, training_set, seed / "labels")
             sampling = context.with_seed(seed / "sample")
@@ -118,25 +119,14 @@ def _context(
         ),
         "after": lineage.manifest(g - 1)["files"],
     }
-    return RunContext(
-        Seed((study.seed, lineage.number, g)),
-        evaluator.device,
-        real.train.shape,
-        len(real.classes),
-        reporter,
-        CheckpointManager(
-            lineage.checkpoint_folder(g), study.checkpoint_seconds, key, reporter.log
-        ),
-    )
+    folder, seconds = lineage.checkpoint_folder(g), study.checkpoint_seconds
+    checkpoints = CheckpointManager(folder, seconds, key, reporter.log)
+    seed, classes = Seed((study.seed, lineage.number, g)), len(real.classes)
+    return RunContext(seed, evaluator.device, real.train.shape, classes, reporter, checkpoints)
 
 
 def _fit(
-    evaluator: Evaluator,
-    lineage: Lineage,
-    g: int,
-    images: LineageImages,
-    training_set: TrainingSet,
-    context: RunContext,
+    evaluator: Evaluator, lineage: Lineage, g: int, images: Images, context: RunContext
 ) -> Model:
     """Trains the g-th model, from the previous one if the generator needs it."""
     generator, previous = evaluator.study.generator, None
@@ -144,7 +134,7 @@ def _fit(
         restored = generator.restore(lineage.model(g - 1), context)
         previous = generator.checked_model("restore", restored)
     training = context.with_seed(context.seed / "fit")
-    return data_parallel.fit(generator, images.gather(training_set), training, previous)
+    return data_parallel.fit(generator, images, training, previous)
 
 
 def _sibling_model(
@@ -152,12 +142,11 @@ def _sibling_model(
     images: LineageImages,
     training_set: TrainingSet,
     context: RunContext,
-    sibling: Lineage | None,
-    g: int,
+    sibling: Lineage,
 ) -> Model | None:
     """The sibling's first model, if it was trained on the same images and labels."""
     generator, real = evaluator.study.generator, evaluator.real
-    if sibling is None or sibling.generations < 2 or g > 1 or generator.stores_training_set:
+    if sibling.generations < 2 or generator.stores_training_set:
         return None
     theirs, their_images = sibling.training_set(1), LineageImages(real.train, real.reserve)
     if (selection := sibling.selection(0)) is not None:

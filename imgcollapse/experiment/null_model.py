@@ -16,12 +16,9 @@ from imgcollapse.curation import simulated_selection
 from imgcollapse.drift import NullModel, SelectionModel, simulate
 from imgcollapse.label_policy import LabelPolicy
 
-LINEAGES = 200
-"""Replicates in which every image is followed."""
-MOST_IMAGES = 2**15
-"""Each image is a label of its own, and a label has 16 bits."""
-AT_ONCE = 2_000_000
-"""Images over all replicates that are simulated at a time, about."""
+LINEAGES = 200  # replicates in which every image is followed
+MOST_IMAGES = 2**15  # each image is a label of its own, and a label has 16 bits
+AT_ONCE = 2_000_000  # images over all replicates that are simulated at a time, about
 
 
 def simulate_labels(

@@ -23,8 +23,8 @@ from imgcollapse.generators.base import Generator
 from imgcollapse.generators.ddpm import DDPM, DiffusionModel
 from imgcollapse.generators.diffusers_export import export_pipeline
 from imgcollapse.generators.gaussian import FittedMixture, Gaussian, Mixture
-from imgcollapse.generators.resample import Resample, StoredSet
-from imgcollapse.generators.vae import VAE, VAEModel
+from imgcollapse.generators.resample import Resample
+from imgcollapse.generators.vae import VAE
 
 AnyGenerator = Annotated[
     Generator, ComponentUnion(VAE, DDPM, Autoregressive, Gaussian, Mixture, Resample)
@@ -42,7 +42,5 @@ __all__ = [
     "LanguageModel",
     "Mixture",
     "Resample",
-    "StoredSet",
-    "VAEModel",
     "export_pipeline",
 ]

@@ -23,8 +23,7 @@ from imgcollapse.training.context import RunContext
 from imgcollapse.training.loop import check_images, cpu_state, load_weights, train
 from imgcollapse.training.training_config import TrainingConfig
 
-LOGITS = 2**22
-"""Logits held at once when likelihoods are taken: 32 MB."""
+LOGITS = 2**22  # logits held at once when likelihoods are taken: 32 MB
 
 
 class Autoregressive(Generator):

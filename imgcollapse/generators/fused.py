@@ -168,14 +168,11 @@ class _Sum(torch.autograd.Function):
 
 FUSION: Any = {"enable_fp_fusion": True}
 """A product and a sum are rounded once: bits shall not depend on what triton takes for usual."""
-LANES = 32
-"""Channels that a program holds."""
+LANES = 32  # channels that a program holds
 HELD = 4096
 """Numbers that a program of a norm holds of each kind: with more of them its registers spill."""
-SPAN = 1024
-"""Numbers that a program adds up."""
-STRETCH = 1024
-"""Pixels over which a program sums a channel."""
+SPAN = 1024  # numbers that a program adds up
+STRETCH = 1024  # pixels over which a program sums a channel
 
 
 def _divided(x: Tensor, groups: int) -> tuple[tuple[int, int], dict[str, int]]:

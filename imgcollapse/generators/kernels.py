@@ -194,11 +194,8 @@ def _channel_sums(
     tl.store(to, tl.sum(sums, axis=0), mask=channel < channels)
 
 
-norm: Any = triton.jit(_norm)
-"""silu(group_norm(x + shift)), and each group's mean and 1 / sd."""
+norm: Any = triton.jit(_norm)  # silu(group_norm(x + shift)), and each group's mean and 1 / sd
 norm_backward: Any = triton.jit(_norm_backward)
 """The gradient of that, and what each image adds to those of scale, offset and shift."""
-add: Any = triton.jit(_add)
-"""Two images and a bias."""
-channel_sums: Any = triton.jit(_channel_sums)
-"""What stretches of pixels add to each channel's sum."""
+add: Any = triton.jit(_add)  # two images and a bias
+channel_sums: Any = triton.jit(_channel_sums)  # what stretches of pixels add to each channel's sum

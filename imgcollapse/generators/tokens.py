@@ -18,8 +18,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
 from imgcollapse.generators.unet import PadToMultiple
 
-PATCHES = 50_000
-"""Patches that a codebook is fitted to, at most."""
+PATCHES = 50_000  # patches that a codebook is fitted to, at most
 
 
 class Tokenizer(ABC):

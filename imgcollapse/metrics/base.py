@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FLOOR, CHANCE = "_floor", "_chance"
 """Endings of the names of rows with a metric's floor, and its band under the null model."""
-SHARE, NONNEGATIVE = (0.0, 1.0), (0.0, math.inf)
-"""Limits of metrics."""
+SHARE, NONNEGATIVE = (0.0, 1.0), (0.0, math.inf)  # limits of metrics
 Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 

@@ -49,11 +49,8 @@ class Extractor(Component, ABC):
     def features(self, pixels: Tensor, oracle: Tensor, device: Device) -> Tensor:
         """The features of uint8[N, C, H, W] images, gray or RGB: float32[N, D] on the CPU.
 
-        `oracle` has the features that the study's oracle sees, float32[N, E]; networks run on
-        `device`.
-
-        Raises:
-            UserError: the weights are not there, or not what they should be.
+        `oracle` has those of the study's oracle, float32[N, E]. Raises `UserError` where weights
+        are not there, or not what they should be.
         """
 
     @abstractmethod

@@ -12,8 +12,7 @@ from imgcollapse.core.estimate import Estimate, percentile_interval
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics.base import CHANCE, FLOOR, Metric, MetricInfo
 
-Key = tuple[int | None, int]
-"""A class, or None for all of them, and n."""
+Key = tuple[int | None, int]  # a class, or None for all of them, and n
 
 
 class FloorCache:

@@ -241,10 +241,8 @@ def _above_rounding(eigenvalues: Tensor) -> Tensor:
     return torch.where(eigenvalues > limit, eigenvalues, 0)
 
 
-POINTS = 15
-"""Sizes at which the distance is taken, as in the paper."""
-PER_DIMENSION = 2
-"""Images a dimension at the smallest size: below, the bias is not linear in 1/n."""
+POINTS = 15  # sizes at which the distance is taken, as in the paper
+PER_DIMENSION = 2  # images a dimension at the smallest size: below, the bias is not linear in 1/n
 
 
 def fid_infinity(real: Tensor, generated: Tensor, interval: bool = True) -> Estimate:

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, t_interval
 
-BLOCKS = 10
-"""Blocks of a delete-a-block jackknife, so 9 degrees of freedom."""
+BLOCKS = 10  # blocks of a delete-a-block jackknife, so 9 degrees of freedom
 
 _ODD = 0x9E3779B97F4A7C15 - (1 << 64)
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from imgcollapse.core.estimate import Estimate, nonfinite_reason, t_interval, undefined
 from imgcollapse.metrics.base import MetricInfo, SampleMetric
 
-_BLOCK = 1 << 19
-"""Kernel entries at a time: 4 MiB, which stay near the core while they are summed."""
+_BLOCK = 1 << 19  # kernel entries at a time: 4 MiB, which stay near the core while they are summed
 
 
 class Gram(NamedTuple):

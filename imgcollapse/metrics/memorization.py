@@ -10,8 +10,6 @@ of a class near.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -37,46 +35,6 @@ def nearest(pixels: Tensor, training: Tensor) -> Tensor:
     size, step = y.square().sum(1), max(1, _BLOCK // len(y))
     parts = [(size - 2 * part @ y.T).min(1).values for part in x.split(step)] if len(x) else [x[:0]]
     return torch.cat(parts).flatten() + x.square().sum(1)
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Thresholds of distance below which a sample counts as memorized.
-
-    Of `held_out` real images, float64[M], squared distances to their nearest training image, a
-    share of `quantile` may be called memorized.
-    """
-
-    held_out: Tensor
-    quantile: float = 0.01
-
-    @cached_property
-    def rank(self) -> int:
-        """j = the whole part of quantile x (M + 1); rounded first, as 0.29 x 100 is 28.999..."""
-        return int(round(self.quantile * (len(self.held_out) + 1), 9))
-
-    @property
-    def too_few(self) -> str:
-        """Why there is no threshold; empty where there is one."""
-        needed = -(-1 // self.quantile) - 1
-        return "" if self.rank else f"needs {needed:.0f} held-out real images"
-
-    @cached_property
-    def threshold(self) -> float:
-        """The j-th smallest held-out distance, squared."""
-        return float(self.held_out.sort().values[self.rank - 1])
-
-    def share(self, distances: Tensor) -> Estimate:
-        """Share of float64[n] squared distances that are memorized, with Wilson's 95% interval."""
-        if self.too_few or not len(distances):
-            return undefined(self.too_few or "needs an image")
-        return wilson_interval(int((distances <= self.threshold).sum()), len(distances))
-
-    def expected(self, n: int) -> Estimate:
-        """The share among n real images and its central 95%: beta-binomial, exact but for ties."""
-        j, rest = self.rank, len(self.held_out) + 1 - self.rank
-        low, high = betabinom.ppf([0.025, 0.975], n, j, rest) / n
-        return Estimate(j / (j + rest), float(low), float(high))
 
 
 class MemorizedShare(SampleMetric):
@@ -117,12 +75,25 @@ class MemorizedShare(SampleMetric):
         return cls(settings.memorized_quantile)
 
     def compute(self) -> Estimate:
-        """The share with its 95% interval."""
-        return self._copies().share(dim_zero_cat(self.generated))
+        """The share, with Wilson's 95% interval."""
+        held_out, distances = dim_zero_cat(self.real), dim_zero_cat(self.generated)
+        rank = self._rank(len(held_out))
+        if not rank:
+            needed = -(-1 // self.quantile) - 1
+            return undefined(f"needs {needed:.0f} held-out real images")
+        if not len(distances):
+            return undefined("needs an image")
+        threshold = float(held_out.sort().values[rank - 1])
+        return wilson_interval(int((distances <= threshold).sum()), len(distances))
 
     def floor(self, n: int) -> Mapping[str, Estimate]:
-        """The share among n real images."""
-        return {self.infos[0].name: self._copies().expected(n)}
+        """The share among n real images and its central 95%: beta-binomial, exact but for ties."""
+        held_out = len(dim_zero_cat(self.real))
+        j = self._rank(held_out)
+        rest = held_out + 1 - j
+        low, high = betabinom.ppf([0.025, 0.975], n, j, rest) / n
+        return {self.infos[0].name: Estimate(j / (j + rest), float(low), float(high))}
 
-    def _copies(self) -> Copies:
-        return Copies(dim_zero_cat(self.real), self.quantile)
+    def _rank(self, held_out: int) -> int:
+        """j = the whole part of quantile x (M + 1); rounded first, as 0.29 x 100 is 28.999..."""
+        return int(round(self.quantile * (held_out + 1), 9))

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 RECALL = "Recall of real images"
 NAMES = ("precision", "recall", "density", "coverage")
-_BLOCK = 1 << 19
-"""Distances at a time: 4 MiB, which stay near the core while they are looked at."""
+_BLOCK = 1 << 19  # distances at a time: 4 MiB, which stay near the core while they are looked at
 
 
 class _Sides(NamedTuple):

@@ -25,12 +25,10 @@ T = TypeVar("T")
 END, LEAVE, CALL, FLAG, OBJECT = range(5)
 """Messages: the job ends, the leader left the work, a call for work, a bool, any object."""
 
-NO_TIMEOUT = timedelta(days=365)
-"""The time limit of messages."""
+NO_TIMEOUT = timedelta(days=365)  # the time limit of messages
 START_TIMEOUT = timedelta(minutes=5)
 """The time limit of a sum over GPUs; all processes are there when it begins."""
-BUCKET_SIZE = 2**24
-"""Numbers summed at a time: 64 MB of float32 beside the tensors themselves."""
+BUCKET_SIZE = 2**24  # numbers summed at a time: 64 MB of float32 beside the tensors themselves
 
 
 class ConnectionLost(Stopped):

@@ -108,7 +108,7 @@ def on_all_processes(work: Callable[..., Any], *arguments: Any) -> Iterator[None
         return
     _world.communicator.send(CALL, (work, arguments))
     try:
-        with _current_set_to(_world):
+        with _set_to(_world, _world):
             yield
     except ConnectionLost:
         raise
@@ -133,7 +133,7 @@ def join_process_group() -> Iterator[bool]:
     if size == 1:
         yield True
         return
-    with connect(size) as communicator, _world_set_to(communicator):
+    with connect(size) as communicator, _set_to(_joined(communicator), _ALONE):
         if communicator.rank == 0:
             try:
                 yield True
@@ -171,7 +171,7 @@ def _follow(communicator: Communicator) -> None:
 
 def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | None:
     try:
-        with _current_set_to(_world), suppress(LeaderLeft):
+        with _set_to(_world, _world), suppress(LeaderLeft):
             work(*arguments)
     except UserError as error:
         return error
@@ -179,24 +179,18 @@ def _failed(work: Callable[..., Any], arguments: Iterable[Any]) -> UserError | N
 
 
 @contextmanager
-def _world_set_to(communicator: Communicator) -> Iterator[None]:
-    global _world
-    before = _world
-    _world = ProcessGroup(communicator.rank, communicator.size, communicator)
+def _set_to(world: ProcessGroup, current: ProcessGroup) -> Iterator[None]:
+    global _world, _current
+    before = _world, _current
+    _world, _current = world, current
     try:
         yield
     finally:
-        _world = before
+        _world, _current = before
 
 
-@contextmanager
-def _current_set_to(group: ProcessGroup) -> Iterator[None]:
-    global _current
-    before, _current = _current, group
-    try:
-        yield
-    finally:
-        _current = before
+def _joined(communicator: Communicator) -> ProcessGroup:
+    return ProcessGroup(communicator.rank, communicator.size, communicator)
 
 
 def _outcome(work: Callable[[P], R], part: P) -> R | UserError:

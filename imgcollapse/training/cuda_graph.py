@@ -22,8 +22,7 @@ from imgcollapse.training.batch_rng import BatchRNG, ReplayedBatchRNG
 from imgcollapse.training.oom_retry import MICRO_BATCH
 from imgcollapse.training.training_config import TrainingConfig
 
-REPLAYED = "replayed"
-"""Fact: whether the steps were, or why not."""
+REPLAYED = "replayed"  # fact: whether the steps were, or why not
 WARMUP_STEPS = 3
 """Steps before the one that is recorded: libraries set themselves up in the first ones."""
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -135,7 +134,7 @@ def test_parts_are_the_whole_and_differ_by_one_row_at_most(n):
 
 def test_a_batch_with_fewer_images_than_processes_is_refused():
     with (
-        process_group._current_set_to(process_group.ProcessGroup(0, 3)),
+        process_group._set_to(process_group.ProcessGroup(0, 3), process_group.ProcessGroup(0, 3)),
         pytest.raises(UserError, match=r"generator\.batch: 2 images"),
     ):
         accumulate_gradients(torch.nn.Linear(1, 1), 2, torch.ones, CheckpointManager())
@@ -144,7 +143,7 @@ def test_a_batch_with_fewer_images_than_processes_is_refused():
 def test_one_gpu_cannot_be_named_for_several_processes():
     study = Study.model_validate(job.STUDY | {"generator": "resample", "device": "cuda:1"})
     with (
-        process_group._world_set_to(SimpleNamespace(rank=0, size=2)),
+        process_group._set_to(process_group.ProcessGroup(0, 2), process_group.ProcessGroup()),
         pytest.raises(UserError, match="use device=cuda"),
     ):
         setup_device(study)

@@ -2,7 +2,7 @@ import torch
 
 from imgcollapse.core.seeds import Seed
 from imgcollapse.metrics import MemorizedShare
-from imgcollapse.metrics.memorization import Copies, nearest
+from imgcollapse.metrics.memorization import nearest
 
 
 def images(name, n):
@@ -19,16 +19,17 @@ def test_distances_are_exact():
 
 def test_the_share_among_real_images_is_the_quantile():
     training, held_out = images("training", 50), images("held out", 199)
-    copies = Copies(nearest(held_out, training), quantile=0.05)
-    expected = copies.expected(100)
+    metric = MemorizedShare(quantile=0.05)
+    metric.update(nearest(held_out, training), real=True)
+    expected = metric.floor(100)["memorized"]
     assert expected.value == 10 / 200
     # The threshold is drawn too, so the mean is over both: 300 times 199 held out and 100 new.
     pool = nearest(images("pool", 20000), training)
     shares = []
     for i in range(300):
         chosen = torch.randperm(len(pool), generator=Seed(("real", i)).torch())
-        copies = Copies(pool[chosen[:199]], quantile=0.05)
-        shares.append(copies.share(pool[chosen[199:299]]).value)
+        found = metric.between(pool[chosen[:199]], pool[chosen[199:299]])
+        shares.append(found["memorized"].value)
     found = torch.tensor(shares, dtype=torch.float64)
     assert abs(found.mean() - expected.value) < 4 * found.std() / 300**0.5
     inside = ((found >= expected.low) & (found <= expected.high)).double().mean()

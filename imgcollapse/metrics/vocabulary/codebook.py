@@ -21,9 +21,7 @@ from torch import Tensor
 
 from imgcollapse.core.seeds import Seed
 
-LEARNED_FROM = 20_000
-"""Patches that a codebook is learned from at most."""
-
+LEARNED_FROM = 20_000  # patches that a codebook is learned from at most
 PATCHES_A_WORD = 10
 """Patches that a word stands for on average at least; of fewer images fewer words are learned."""
 
@@ -51,14 +49,10 @@ class Vocabulary(BaseModel):
         found = _patches(pixels, side, self.stride).flatten(0, 2)
         chosen = torch.randperm(len(found), generator=(seed / "patches").torch())[:LEARNED_FROM]
         patches, times = found[chosen].unique(dim=0, return_counts=True)
-        means = MiniBatchKMeans(
-            min(self.words, max(1, len(found) // PATCHES_A_WORD), len(patches)),
-            max_iter=50,
-            batch_size=2048,
-            random_state=int(seed / "k-means") % 2**32,
-        )
-        # Several threads add up in any order.
-        with threadpool_limits(1):
+        words = min(self.words, max(1, len(found) // PATCHES_A_WORD), len(patches))
+        state = int(seed / "k-means") % 2**32
+        means = MiniBatchKMeans(words, max_iter=50, batch_size=2048, random_state=state)
+        with threadpool_limits(1):  # several threads add up in any order
             means.fit(patches.double().numpy(), sample_weight=times.numpy())
         centres = torch.from_numpy(means.cluster_centers_).round().to(torch.uint8).unique(dim=0)
         centres = centres.unflatten(1, (pixels.shape[1], side, side))
@@ -91,12 +85,8 @@ class Codebook:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that is needed to restore it, as named tensors."""
-        return {
-            "patches": self.patches,
-            "occurrences": self.occurrences,
-            "stride": torch.tensor(self.stride),
-            "common": torch.tensor(self.common),
-        }
+        numbers = {"stride": torch.tensor(self.stride), "common": torch.tensor(self.common)}
+        return {"patches": self.patches, "occurrences": self.occurrences, **numbers}
 
     @cached_property
     def identity(self) -> str:

@@ -84,11 +84,10 @@ def chao2(tally: WordCounts) -> Tensor:
     S + (n-1)/n Q1 (Q1 - 1) / (2 (Q2 + 1)), Qk the words that are in k images: Chao 1987,
     doi:10.2307/2531532, her lower bound on images instead of individuals, bias-corrected.
     """
-    seen, once, twice = (
-        here.double().sum(-1) for here in (tally.images > 0, tally.images == 1, tally.images == 2)
-    )
+    images = tally.images
+    seen, once, twice = (x.double().sum(-1) for x in (images > 0, images == 1, images == 2))
     unseen = (tally.n - 1) / tally.n * once * (once - 1) / (2 * (twice + 1))
-    return (seen + unseen).clamp(max=tally.images.shape[-1])
+    return (seen + unseen).clamp(max=images.shape[-1])
 
 
 def detectable(real: WordCounts, n: int) -> Tensor:
@@ -130,9 +129,8 @@ def bigram_perplexity(words: Tensor, model: Tensor, vocabulary: int) -> float:
     alone = unigram(model.flatten().bincount(minlength=vocabulary).double())
     pairs = _pairs(model, vocabulary).bincount(minlength=vocabulary**2).double()
     after = _smoothed(pairs.view(vocabulary, vocabulary), alone)
-    read = (
-        alone[words[:, :, 0]].log().sum() + after.flatten()[_pairs(words, vocabulary)].log().sum()
-    )
+    first, others = alone[words[:, :, 0]], after.flatten()[_pairs(words, vocabulary)]
+    read = first.log().sum() + others.log().sum()
     return float((-read / words.numel()).exp())
 
 

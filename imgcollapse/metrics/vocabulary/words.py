@@ -59,8 +59,7 @@ WORD_METRICS = (
 )
 AGAINST_REAL = "vocab_tv", "vocab_perplexity", "vocab_perplexity_reverse"
 BIGRAMS = "vocab_bigram", "vocab_bigram_reverse"
-_NOTHING = 1e-12
-"""A standard error of rounding alone."""
+_NOTHING = 1e-12  # a standard error of rounding alone
 
 
 class WordMetrics(SampleMetric):
