@@ -119,10 +119,8 @@ class Evaluator:
         asked = study.labels.shares(real.shares, real.shares)
         expected = asked if study.generator.conditional else real.shares
         without_loss = [real.shares] + [expected] * study.generations
-        return [
-            census.Expectation(shares.tolist(), low[g].tolist(), high[g].tolist())
-            for g, shares in enumerate(without_loss)
-        ]
+        bands = zip(without_loss, low, high, strict=True)
+        return [census.Expectation(*(part.tolist() for part in band)) for band in bands]
 
     def classify(self, pixels: Tensor) -> Predictions:
         """The oracle's predictions of uint8[N, C, H, W] images.
@@ -146,8 +144,7 @@ class Evaluator:
         expectation: census.Expectation | None = None,
         features: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Classes of generation g's samples, int16[N], and findings: "census", "metrics" and
-        "words".
+        """Classes of generation g's samples, int16[N], and findings: census, metrics and words.
 
         The `expectation` of their class shares is this study's for generation g unless given;
         `features`, float32[N, D], are computed unless given.
@@ -155,10 +152,9 @@ class Evaluator:
         classes, pixels, answers = self.real.classes, samples.pixels, self.classify(samples.pixels)
         counted, shares = answers.counted, expectation or self.expectations[g]
         features = self._features(pixels) if features is None else features
+        given = counted, answers.probabilities, samples.labels, classes, shares, self.held_out
         findings: dict[str, Any] = {
-            "census": census.count(
-                g, counted, answers.probabilities, samples.labels, classes, shares, self.held_out
-            ),
+            "census": census.count(g, *given),
             "metrics": list(self.reference.rows(g, features, pixels, counted, classes)),
         }
         if self.words:
@@ -194,11 +190,8 @@ class Evaluator:
         return {info.name for info in metrics.metric_infos(self.study.metrics) if info.has_chance}
 
     def _chance(self, g: int) -> dict[str, metrics.Estimate]:
-        return {
-            name: metrics.Estimate(*of_generations[g - 1].tolist())
-            for name, of_generations in self.null_model.items()
-            if name in self._with_chance
-        }
+        bands, names = self.null_model, self.null_model.keys() & self._with_chance
+        return {name: metrics.Estimate(*bands[name][g - 1].tolist()) for name in names}
 
     def _features(self, pixels: Tensor) -> Tensor:
         """float32[N, D] features of uint8[N, C, H, W] images, by the study's extractor."""

@@ -93,19 +93,15 @@ def prepare_oracle(
     if same:
         return study.oracle.build(context).load(same.oracle())
     reporter.start_generation(0, 0, study)
-    key = {
-        "seed": study.seed,
-        "oracle": study.oracle.model_dump(mode="json"),
-        "data": real.digest,
-        "made_with": environment(device),
-    }
+    key = {"seed": study.seed, "oracle": study.oracle.model_dump(mode="json")}
+    key |= {"data": real.digest, "made_with": environment(device)}
     checkpoints = CheckpointManager(work, study.checkpoint_seconds, key, reporter.log)
     context = replace(context, checkpoints=checkpoints)
     return study.oracle.fit(real.oracle, real.calibration, context)
 
 
 def prepare_codebook(study: Study, real: RealData, begun: Run | None) -> Codebook | None:
-    """Loads the run's codebook of visual words; without one, or for other settings, learns it.
+    """Loads the run's codebook of visual words; learns it anew for other settings.
 
     Returns None if the study does not measure visual words.
     """
@@ -157,11 +153,8 @@ def _known_code(part: Component) -> bool:
 def _fits(found: Mapping[str, Tensor], real: RealData) -> bool:
     """Whether there are features of every image."""
     reference, train, nearest = found["reference"], found["train"], found["nearest"]
-    return (
-        len(reference) == len(nearest) == len(real.reference)
-        and len(train) == len(real.train)
-        and train.shape[1] == reference.shape[1]
-    )
+    held_out = len(reference) == len(nearest) == len(real.reference)
+    return held_out and train.shape == (len(real.train), reference.shape[1])
 
 
 def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) -> Run | None:

@@ -83,25 +83,19 @@ class Autoregressive(Generator):
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
     ) -> LanguageModel:
-        """Train on `images`; learned tokens are those of the `previous` model, if there is one.
-
-        Raises:
-            UserError: there are none, training diverges, or a conditional model meets an image
-                without a class.
-        """
+        """Train on `images`; learned tokens are those of the `previous` model, if there is one."""
         check_images(images, self.conditional)
         handed = None if previous is None else _parts(previous.state())
-        alphabet = (
-            self.tokens.fit(images) if handed is None else self._alphabet(handed, images.shape)
-        )
+        if handed is None:
+            alphabet = self.tokens.fit(images)
+        else:
+            alphabet = self.tokens.restore(handed["alphabet"], images.shape)
         with (context.seed / "init").seed_torch():
             model = self._model(alphabet, context)
         if self.warm_start and handed:
             load_weights(model.network, handed["network"])
         steps = self.training_steps(len(images), handed is not None)
-        config = TrainingConfig.cosine(
-            steps, self.batch, self.lr, self.warmup, self.ema, replay=True
-        )
+        config = TrainingConfig.cosine(steps, self.batch, self.lr, self.warmup, self.ema)
         tokens = alphabet.encode(images.pixels)
         train(model.network, images, model.loss, config, context, tokens)
         return model
@@ -109,15 +103,11 @@ class Autoregressive(Generator):
     def restore(self, state: dict[str, Tensor], context: RunContext) -> LanguageModel:
         """The model whose `state` was saved."""
         saved = _parts(state)
+        alphabet = self.tokens.restore(saved["alphabet"], context.shape)
         with torch.random.fork_rng(devices=[]):
-            model = self._model(self._alphabet(saved, context.shape), context)
+            model = self._model(alphabet, context)
         load_weights(model.network, saved["network"])
         return model
-
-    def _alphabet(
-        self, saved: dict[str, dict[str, Tensor]], shape: tuple[int, int, int]
-    ) -> Tokenizer:
-        return self.tokens.restore(saved["alphabet"], shape)
 
     def _model(self, alphabet: Tokenizer, context: RunContext) -> LanguageModel:
         starts, device = context.classes if self.conditional else 1, context.device

@@ -102,22 +102,16 @@ class DDPM(Generator):
     def fit(
         self, images: Images, context: RunContext, previous: Model | None = None
     ) -> DiffusionModel:
-        """Train on `images`.
-
-        Raises:
-            UserError: there are none, training diverges, a conditional model meets an image without
-                a class, or the network cannot be compiled as asked.
-        """
+        """Train on `images`; raises `UserError` where the network cannot be compiled as asked."""
         check_images(images, self.conditional)
         with (context.seed / "init").seed_torch():
             model = self._model(images.shape, context)
         if self.warm_start and previous is not None:
             load_weights(model.network, previous.state())
-        steps, replay = (
-            self.training_steps(len(images), previous is not None),
-            self.compile != "off",
+        steps = self.training_steps(len(images), previous is not None)
+        config = TrainingConfig.cosine(
+            steps, self.batch, self.lr, self.warmup, self.ema, replay=self.compile != "off"
         )
-        config = TrainingConfig.cosine(steps, self.batch, self.lr, self.warmup, self.ema, replay)
         self._train(model, images, config, context)
         return model
 
@@ -162,13 +156,14 @@ class DDPM(Generator):
 
     def _model(self, shape: tuple[int, int, int], context: RunContext) -> DiffusionModel:
         device = context.device
-        canvas = PadToMultiple(shape, self.patch * 2 ** (len(self.channels) - 1), self.patch)
+        halvings = len(self.channels) - 1
+        canvas = PadToMultiple(shape, self.patch * 2**halvings, self.patch)
         # The last condition is "any class".
         conditions = context.classes + 1 if self.conditional else None
         network = unet(canvas.padded_shape, self.channels, self.layers, self.attention, conditions)
         cast(nn.Module, network).to(device.torch).eval()
         _, height, width = canvas.padded_shape
-        places = height * width // 4 ** (len(self.channels) - 1)
+        places = height * width // 4**halvings
         optimize_network(network, places, device, self._fuses)
         process = NoiseSchedule(self.schedule, self.timesteps, self.prediction)
         return DiffusionModel(self, network, canvas, process, device)
@@ -224,9 +219,8 @@ class DiffusionModel:
 
     def _draw(self, x: Tensor, labels: Tensor, ancestral: torch.Generator) -> Tensor:
         # diffusers annotates timesteps as int, and takes tensors.
-        sampler: Any = self.schedule.sampler(
-            self.settings.sampler, self.settings.sample_steps, of_clean=True
-        )
+        name, steps = self.settings.sampler, self.settings.sample_steps
+        sampler: Any = self.schedule.sampler(name, steps, of_clean=True)
         for t in sampler.timesteps:
             answer = self._guided(x, t.to(x.device).expand(len(x)), labels)
             clean = self.schedule.clean(x, answer, t)

@@ -49,7 +49,7 @@ class TrainingConfig:
 
     @classmethod
     def cosine(
-        cls, steps: int, batch: int, lr: float, warmup: int, ema: float, replay: bool
+        cls, steps: int, batch: int, lr: float, warmup: int, ema: float, replay: bool = True
     ) -> TrainingConfig:
         """Adam with a cosine schedule and gradients of norm 1 at most."""
         return cls(steps, batch, lr, "cosine", warmup, clip=1.0, ema=ema, replay=replay)
