@@ -82,9 +82,7 @@ class CurationStage:
         """Returns a model's samples as they are published: watermarked if a filter does so."""
         return curation.mark(self.filters, drawn, seed)
 
-    def metric_rows(
-        self, g: int, drawn: Images, samples: Images, seed: Seed
-    ) -> list[dict[str, Any]]:
+    def metric_rows(self, g: int, drawn: Images, samples: Images, seed: Seed) -> list[metrics.Row]:
         """Returns the filters' own metrics of generation g, as rows of metrics.csv."""
         return [
             metrics.metric_row(g, name, value, n)

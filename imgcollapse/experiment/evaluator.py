@@ -28,7 +28,7 @@ class CachedFindings(NamedTuple):
     # `Evaluator.null_model`, or none; computed again where its generations differ
     chance: Mapping[str, Tensor] | None = None
     # Of metrics.csv, whose floors are taken over; read when the first is needed
-    rows: Iterable[Mapping[str, Any]] = ()
+    rows: Iterable[metrics.Row] = ()
 
 
 class Evaluator:
@@ -164,13 +164,13 @@ class Evaluator:
             findings["words"] = self.words.counts(written)
         return counted, findings
 
-    def likelihood_metrics(self, g: int, model: Model) -> list[dict[str, Any]]:
+    def likelihood_metrics(self, g: int, model: Model) -> list[metrics.Row]:
         """Metric rows about the likelihood of held-out real images under generation g's model."""
         likelihood = self.study.generator.likelihood(model, self.real.reference)
         return metrics.likelihood_rows(g, *likelihood, self.study.metrics) if likelihood else []
 
     @cached_property
-    def _floors(self) -> list[Mapping[str, Any]]:
+    def _floors(self) -> list[metrics.Row]:
         return list(self._known.rows)
 
     def _is_of_this_study(self, found: Mapping[str, Tensor]) -> bool:

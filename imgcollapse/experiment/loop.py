@@ -43,6 +43,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         Stopped: a signal asked for it; what is done is kept.
     """
     study, real, reporter = evaluator.study, evaluator.real, evaluator.reporter
+    generator = study.generator
     curation = CurationStage(evaluator, lineage)
     images = curation.restore(LineageImages(real.train, real.reserve))
     _raise_if_diverged(lineage, study.generations)
@@ -67,7 +68,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
             clock.lap("fit")
             labels = _labels_to_ask(evaluator, images, training_set, seed / "labels")
             sampling = context.with_seed(seed / "sample")
-            drawn = data_parallel.sample(study.generator, model, labels, sampling)
+            drawn = data_parallel.sample(generator, model, labels, sampling)
         samples = curation.watermark(drawn, seed / "mark")
         clock.lap("sample")
 
@@ -84,9 +85,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         }
 
         reporter("commit", 0, 1, 0)
-        state = (
-            None if study.generator.stores_training_set else study.generator.checked_state(model)
-        )
+        state = None if generator.stores_training_set else generator.checked_state(model)
         lineage.commit(g, samples, counted, findings, training_set, state, selection)
         context.checkpoints.delete()
         prune(lineage, study.retention, expired(study.retention, g))
@@ -111,12 +110,11 @@ def _context(
 ) -> RunContext:
     """Context of generation g; its checkpoints are keyed by everything its training depends on."""
     study, real, reporter = evaluator.study, evaluator.real, evaluator.reporter
+    trained_on = {**vars(training_set), "labels": images.labels(training_set)}
     key = {
         "seed": [study.seed, lineage.number, g],
         "generator": study.generator.model_dump(mode="json"),
-        "training_set": sha256_of_tensors(
-            {**vars(training_set), "labels": images.labels(training_set)}
-        ),
+        "training_set": sha256_of_tensors(trained_on),
         "after": lineage.manifest(g - 1)["files"],
     }
     folder, seconds = lineage.checkpoint_folder(g), study.checkpoint_seconds

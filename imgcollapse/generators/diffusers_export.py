@@ -50,9 +50,8 @@ def without_classes(model: DiffusionModel, label: int | None) -> UNet2DModel:
         embedding = state.pop("class_embedding.weight")[condition]
         # diffusers adds the class embedding to the time embedding, whose last layer is this one.
         state["time_embedding.linear_2.bias"] = state["time_embedding.linear_2.bias"] + embedding
+    inside, levels = model.padding.padded_shape, settings.channels
     with torch.random.fork_rng(devices=[]):
-        network = unet(
-            model.padding.padded_shape, settings.channels, settings.layers, settings.attention, None
-        )
+        network = unet(inside, levels, settings.layers, settings.attention, None)
     network.load_state_dict(state)
     return network.eval()

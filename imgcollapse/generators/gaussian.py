@@ -106,9 +106,8 @@ class Mixture(DensityGenerator):
                 f"generator.components: {self.components} Gaussians need as many training images,"
                 f" and there are {len(coordinates)}; lower it"
             )
-        mixture = GaussianMixture(
-            self.components, max_iter=200, random_state=int(seed / "mixture") % 2**32
-        )
+        state = int(seed / "mixture") % 2**32
+        mixture = GaussianMixture(self.components, max_iter=200, random_state=state)
         # A collapsed training set has fewer distinct images than Gaussians: expected here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

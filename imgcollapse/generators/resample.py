@@ -46,10 +46,9 @@ class StoredSet:
 
     def sample(self, labels: Tensor, context: RunContext) -> Images:
         """Draw as many training images as there are `labels`; each keeps the label it has."""
-        rows = torch.randint(
-            len(self.images), (len(labels),), generator=context.seed.torch(), dtype=torch.int64
-        )
-        context.progress("sample", 1, 1, len(rows))
+        n, draws = len(labels), context.seed.torch()
+        rows = torch.randint(len(self.images), (n,), generator=draws, dtype=torch.int64)
+        context.progress("sample", 1, 1, n)
         return self.images[rows]
 
     def state(self) -> dict[str, Tensor]:

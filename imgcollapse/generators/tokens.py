@@ -153,9 +153,8 @@ class PatchTokenizer(Tokenizer):
         """The word nearest to each patch, the first of several that are equally near."""
         words, patches = self.words.double(), _patches(self.canvas, pixels.cpu())
         # Whole numbers in float64: the products are exact, and so is which word is nearest.
-        nearest = [
-            (words.square().sum(1) - 2 * part @ words.T).argmin(1) for part in patches.split(2**14)
-        ]
+        size = words.square().sum(1)
+        nearest = [(size - 2 * part @ words.T).argmin(1) for part in patches.split(2**14)]
         return torch.cat(nearest).view(-1, self.length)
 
     def decode(self, tokens: Tensor) -> Tensor:

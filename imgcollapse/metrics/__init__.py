@@ -18,7 +18,7 @@ jackknife.py            an order that does not depend on arrival; the jackknife
 """
 
 from imgcollapse.core.estimate import Estimate
-from imgcollapse.metrics.base import Metric, MetricInfo, SampleMetric
+from imgcollapse.metrics.base import Metric, MetricInfo, Row, SampleMetric
 from imgcollapse.metrics.features import AnyExtractor, Extractor
 from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity, fid, fid_infinity
 from imgcollapse.metrics.kernel_distance import KernelDistance, kid
@@ -61,6 +61,7 @@ __all__ = [
     "MetricSettings",
     "PrecisionRecall",
     "RealReference",
+    "Row",
     "SampleMetric",
     "Vendi",
     "Vocabulary",

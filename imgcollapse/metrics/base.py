@@ -23,6 +23,8 @@ T = TypeVar("T")
 FLOOR, CHANCE = "_floor", "_chance"
 """Endings of the names of rows with a metric's floor, and its band under the null model."""
 SHARE, NONNEGATIVE = (0.0, 1.0), (0.0, math.inf)  # limits of metrics
+Row = dict[str, Any]  # of metrics.csv
+Estimates = Mapping[str, Estimate]  # by the metric's name
 Inputs = Literal["features", "images", "nearest", "words", "bits"]
 
 
@@ -87,7 +89,7 @@ class Metric(torchmetrics.Metric):
         """The metric with the settings of a study; one without settings need not override it."""
         return cls()
 
-    def estimates(self) -> Mapping[str, Estimate]:
+    def estimates(self) -> Estimates:
         """Returns the estimates of `compute`, by the names in `infos`."""
         found = self.compute()
         named = found if isinstance(found, Mapping) else {self.infos[0].name: found}
@@ -99,7 +101,7 @@ class Metric(torchmetrics.Metric):
                 )
         return named
 
-    def between(self, real: Tensor, generated: Tensor) -> Mapping[str, Estimate]:
+    def between(self, real: Tensor, generated: Tensor) -> Estimates:
         """The metric of two whole sets; of the generated one alone where it is not `two_sample`."""
         self.reset()
         self.distributed_available_fn = has_no_parts
@@ -110,7 +112,7 @@ class Metric(torchmetrics.Metric):
             self.update(generated)
         return self.estimates()
 
-    def floor(self, n: int) -> Mapping[str, Estimate] | None:
+    def floor(self, n: int) -> Estimates | None:
         """The exact floors at n images, where a formula gives them; None takes random halvings."""
         return None
 

@@ -112,13 +112,10 @@ class Network(Extractor, ABC):
         return f"{self.kind} {sha256_of_file(self.source().find_file())[:12]} {self.resize()}"
 
 
-def weights_of_features(
-    named: Path | None, published: Sequence[str], url: str
-) -> PretrainedWeights:
+def _weights(named: Path | None, published: Sequence[str], url: str) -> PretrainedWeights:
     """Weights that `metrics.features` asks for."""
-    return PretrainedWeights(
-        "metrics.features.weights", named, published, url, "metrics.features=oracle"
-    )
+    setting, instead = "metrics.features.weights", "metrics.features=oracle"
+    return PretrainedWeights(setting, named, published, url, instead)
 
 
 class Prepare(nn.Module):
@@ -159,7 +156,7 @@ class BackboneFeatures(Network):
     def source(self) -> PretrainedWeights:
         """The named file, or the cached one of torchvision's default weights."""
         url = models.get_model_weights(self.name)["DEFAULT"].url
-        return weights_of_features(self.weights, [url.rsplit("/", 1)[-1]], url)
+        return _weights(self.weights, [url.rsplit("/", 1)[-1]], url)
 
     def build(self) -> nn.Module:
         """The network without its classifier."""
@@ -199,7 +196,7 @@ class InceptionFeatures(Network):
 
     def source(self) -> PretrainedWeights:
         """The named file, or the cached one under either of its names; its hash is checked."""
-        source = weights_of_features(self.weights, _NAMES, _URL)
+        source = _weights(self.weights, _NAMES, _URL)
         path = source.find_file()
         if sha256_of_file(path) != self.sha256:
             raise UserError(
@@ -261,7 +258,7 @@ class DINOv2Features(Network):
         """The named file, or the one torch.hub caches."""
         name = f"dinov2_{self.name}_pretrain.pth"
         url = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{self.name}/{name}"
-        return weights_of_features(self.weights, [name], url)
+        return _weights(self.weights, [name], url)
 
     def build(self) -> nn.Module:
         """The transformer without a classifier."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, percentile_interval
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.base import CHANCE, FLOOR, Metric, MetricInfo
+from imgcollapse.metrics.base import CHANCE, FLOOR, Estimates, Metric, MetricInfo, Row
 
 Key = tuple[int | None, int]  # a class, or None for all of them, and n
 
@@ -21,18 +20,14 @@ class FloorCache:
     def __init__(self) -> None:
         self._found: dict[Key, dict[str, Estimate]] = {}
 
-    def get(
-        self, key: Key, metric: str, compute: Callable[[], Mapping[str, Estimate]]
-    ) -> Estimate | None:
+    def get(self, key: Key, metric: str, compute: Callable[[], Estimates]) -> Estimate | None:
         """The floor of a metric, if a halving defines it; `compute` gives all at this key."""
         found = self._found.setdefault(key, {})
         if metric not in found:
             found |= compute()
         return found.get(metric)
 
-    def load(
-        self, rows: Iterable[Mapping[str, Any]], features: str, labels: Mapping[str, int | None]
-    ) -> None:
+    def load(self, rows: Iterable[Row], features: str, labels: Mapping[str, int | None]) -> None:
         """Take over the floors in rows of metrics.csv that have these features and labels."""
         for row in rows:
             ours = row["features"] == features and row["class"] in labels
@@ -44,7 +39,7 @@ class FloorCache:
 
 def halvings(
     metrics: Sequence[tuple[Metric, Tensor]], n: int, seed: Seed, splits: int
-) -> dict[str, Estimate]:
+) -> Estimates:
     """Floors by name: mean, 2.5% and 97.5% points over `splits` random halvings, n images a side.
 
     Each metric comes with the real images, in the form its `update` takes, all of one length.
@@ -75,12 +70,12 @@ def as_input(metric: Metric | type[Metric], rows: Tensor) -> Tensor:
 
 
 def rows_of(
-    row: Mapping[str, Any],
+    row: Row,
     infos: Iterable[MetricInfo],
-    values: Mapping[str, Estimate],
+    values: Estimates,
     floor: Callable[[str], Estimate | None],
-    chance: Mapping[str, Estimate] | None = None,
-) -> Iterator[dict[str, Any]]:
+    chance: Estimates | None = None,
+) -> Iterator[Row]:
     """Rows of metrics.csv: each value, followed by its floor and its band under the null model.
 
     `row` has the columns that all share; `floor` is asked where a value is defined.

@@ -9,7 +9,6 @@ of a class near.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.estimate import Estimate, undefined, wilson_interval
-from imgcollapse.metrics.base import SHARE, MetricInfo, SampleMetric
+from imgcollapse.metrics.base import SHARE, Estimates, MetricInfo, SampleMetric
 
 if TYPE_CHECKING:
     from imgcollapse.metrics.registry import MetricSettings
@@ -86,7 +85,7 @@ class MemorizedShare(SampleMetric):
         threshold = float(held_out.sort().values[rank - 1])
         return wilson_interval(int((distances <= threshold).sum()), len(distances))
 
-    def floor(self, n: int) -> Mapping[str, Estimate]:
+    def floor(self, n: int) -> Estimates:
         """The share among n real images and its central 95%: beta-binomial, exact but for ties."""
         held_out = len(dim_zero_cat(self.real))
         j = self._rank(held_out)

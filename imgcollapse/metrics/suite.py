@@ -7,7 +7,7 @@ disjoint sets of real images of that size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from imgcollapse.core.estimate import Estimate, undefined
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.base import FLOOR, Metric
+from imgcollapse.metrics.base import FLOOR, Estimates, Metric, Row
 from imgcollapse.metrics.floors import FloorCache, as_input, halvings, rows_of
 from imgcollapse.metrics.memorization import nearest
 from imgcollapse.metrics.registry import BUILT_IN, MetricSettings, study_metrics
@@ -29,9 +29,7 @@ COLUMNS = (
 _NO_IMAGES = "the images themselves are not there"
 
 
-def metric_row(
-    generation: int, metric: str, value: Estimate, n: int, features: str = ""
-) -> dict[str, Any]:
+def metric_row(generation: int, metric: str, value: Estimate, n: int, features: str = "") -> Row:
     """A metric of a whole generation, over n images, as a row with the keys `COLUMNS`.
 
     `features` names what saw the images, where anything but their pixels was looked at.
@@ -42,7 +40,7 @@ def metric_row(
 
 def likelihood_rows(
     generation: int, bits: Tensor, dimensions: str, settings: MetricSettings
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Rows of the metrics of a model's likelihood: float64[N] bits per dimension of real images.
 
     `dimensions` says what they are bits of: values compare where it is the same.
@@ -88,7 +86,7 @@ class RealReference:
         pixels: Tensor | None,
         counted: Tensor,
         classes: Sequence[str],
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Row]:
         """All metrics of a generation, for all samples and for each class, as `COLUMNS`.
 
         Most metrics are between n generated and n reference images, n being the smallest of the two
@@ -115,7 +113,7 @@ class RealReference:
         own = metric in self._own
         return self._floors.get((label, n), metric, lambda: self._halved(label, n, own))
 
-    def load_cached(self, rows: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> None:
+    def load_cached(self, rows: Iterable[Row], classes: Sequence[str]) -> None:
         """Take over the floors in rows that this study has had before, but not of users' metrics.
 
         `rows` gave them, by the same software on the same machine.
@@ -126,11 +124,11 @@ class RealReference:
 
     def _rows(
         self,
-        row: Mapping[str, Any],
+        row: Row,
         label: int | None,
         kind: type[Metric],
         generated: Tensor | None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Row]:
         """Rows of one metric of a class, or of all; `generated` are the samples of that class."""
         infos = [info for info in kind.infos if label is None or info.per_class]
         row = {**row, "features": "" if kind.inputs == "images" else self.extractor}
@@ -154,7 +152,7 @@ class RealReference:
         floor = exact.get if exact else partial(self.floor, label, n)
         yield from rows_of(row | {"n": n, "reference_n": len(real)}, infos, values, floor)
 
-    def _halved(self, label: int | None, n: int, own: bool) -> dict[str, Estimate]:
+    def _halved(self, label: int | None, n: int, own: bool) -> Estimates:
         metrics = []
         for kind in self._metrics:
             held_out, training = self._real[kind.inputs]

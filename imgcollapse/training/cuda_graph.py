@@ -46,9 +46,8 @@ def record_step(
     if device.torch.type != "cuda" or not (config.replay and alone):
         return None
     try:
-        step = _Recording(
-            network, ReplayedBatchRNG(seed / "rehearsal", config.batch, device.torch), loss_of
-        )
+        draws = ReplayedBatchRNG(seed / "rehearsal", config.batch, device.torch)
+        step = _Recording(network, draws, loss_of)
     except (RuntimeError, AssertionError) as error:  # out of memory is one, too
         network.zero_grad()
         checkpoints.add_metadata(REPLAYED, f"failed: {first_line(error)}")

@@ -9,7 +9,7 @@ Esty's interval (1983, doi:10.1214/aos/1176346256), of a number of words that of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from torchmetrics.utilities import dim_zero_cat
 from imgcollapse.core.estimate import Estimate, t_interval, undefined
 from imgcollapse.core.images import ImageSet
 from imgcollapse.core.seeds import Seed
-from imgcollapse.metrics.base import NONNEGATIVE, SHARE, MetricInfo, SampleMetric
+from imgcollapse.metrics.base import NONNEGATIVE, SHARE, Estimates, MetricInfo, Row, SampleMetric
 from imgcollapse.metrics.floors import FloorCache, halvings, rows_of
 from imgcollapse.metrics.jackknife import BLOCKS, hash_order, jackknife_variance, without_blocks
 from imgcollapse.metrics.vocabulary import statistics
@@ -161,8 +161,8 @@ class WordReference:
         return min(samples, len(self.base), len(self.held_out))
 
     def rows(
-        self, generation: int, written: Tensor, chance: Mapping[str, Estimate] | None = None
-    ) -> Iterator[dict[str, Any]]:
+        self, generation: int, written: Tensor, chance: Estimates | None = None
+    ) -> Iterator[Row]:
         """Rows of metrics.csv about the words of one generation, each value followed by its floor.
 
         Of its samples as words, int64[N, h, w] in random order, the first n count. `chance` has the
@@ -188,19 +188,19 @@ class WordReference:
             "lost": (gone if n else torch.zeros_like(gone)).to(torch.uint8),
         }
 
-    def values(self, written: Tensor) -> dict[str, Estimate]:
+    def values(self, written: Tensor) -> Estimates:
         """Every metric of int64[n, h, w] words beside the first n of generation 0."""
-        return dict(WordMetrics(self.codebook).between(self.base[: len(written)], written))
+        return WordMetrics(self.codebook).between(self.base[: len(written)], written)
 
     def floor(self, n: int, metric: str) -> Estimate | None:
         """A metric between two disjoint sets of n real images: mean, 2.5% and 97.5% points."""
         return self._floors.get((None, n), metric, lambda: self._halved(n))
 
-    def load_cached(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def load_cached(self, rows: Iterable[Row]) -> None:
         """Take over floors in rows that the same software gave on the same machine."""
         self._floors.load(rows, self.codebook.identity, {"": None})
 
-    def _halved(self, n: int) -> dict[str, Estimate]:
+    def _halved(self, n: int) -> Estimates:
         metric, pool = WordMetrics(self.codebook), torch.cat([self.held_out, self.base])
         return halvings([(metric, pool)], n, self.seed, self.splits)
 
