@@ -86,9 +86,10 @@ class Evaluator:
         """The words of the real images; None where the study leaves words out."""
         if self.codebook is None:
             return None
-        sides = [self.codebook.write(x.pixels) for x in (self.real.train, self.real.reference)]
+        sides = self.real.train, self.real.reference
+        base, held_out = (self.codebook.write(side.pixels) for side in sides)
         seed, splits = Seed((self.study.seed, "words")), self.study.metrics.splits
-        words = metrics.WordReference(self.codebook, *sides, seed, splits)
+        words = metrics.WordReference(self.codebook, base, held_out, seed, splits)
         words.load_cached(self._floors)
         return words
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import torch
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from imgcollapse.core.errors import Stopped, UserError
 
+P = TypeVar("P")
+R = TypeVar("R")
 T = TypeVar("T")
 END, LEAVE, CALL, FLAG, OBJECT = range(5)
 """Messages: the job ends, the leader left the work, a call for work, a bool, any object."""
@@ -39,16 +42,58 @@ class LeaderLeft(Exception):  # noqa: N818
     """The leader has left the work that this process was called for."""
 
 
-class Communicator:
-    """Sends and receives messages and sums between this process and the others of its job.
+class ProcessGroup:
+    """A group of processes that run the same code; a single one unless it is a `Communicator`."""
 
-    Attributes:
-        rank: its number, 0 for the leader.
-        size: the number of processes.
-    """
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        """Process `rank`, 0 for the leader, of `size`."""
+        self.rank, self.size = rank, size
+
+    def shard(self, n: int) -> slice:
+        """Returns this process's rows of n; the shares differ by one row at most."""
+        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
+
+    def broadcast(self, value: T) -> T:
+        """Returns the leader's value everywhere; raises `ConnectionLost` for an ended process."""
+        return value
+
+    def all_gather(self, value: T) -> list[T]:
+        """Returns all processes' values by rank, in every process; raises as `broadcast`."""
+        return [value]
+
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
+        """Replaces tensors of one type and device by their sums, of the same bits everywhere.
+
+        Raises as `broadcast`.
+        """
+
+    def scatter_map(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
+        """Yields the work's result for each part, in order; each process does every `size`-th.
+
+        A `UserError` of one part is raised by all processes; else raises as `broadcast`.
+        """
+
+        def outcome(part: P) -> R | UserError:
+            try:
+                return work(part)
+            except UserError as error:
+                return error
+
+        rest = iter(parts)
+        while turn := list(islice(rest, self.size)):
+            mine = turn[self.rank :][:1]
+            for results in self.all_gather([outcome(part) for part in mine]):
+                for result in results:
+                    if isinstance(result, UserError):
+                        raise result
+                    yield result
+
+
+class Communicator(ProcessGroup):
+    """Sends and receives messages and sums between this process and the others of its job."""
 
     def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        super().__init__(dist.get_rank(), dist.get_world_size())
         self._gloo = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=NO_TIMEOUT))
 
     def send(self, kind: int, content: Any = None) -> None:

@@ -15,76 +15,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
-
-from torch import Tensor
+from typing import Any
 
 from imgcollapse.core import signals
 from imgcollapse.core.errors import UserError
-from imgcollapse.parallel.communicator import (
-    CALL,
-    END,
-    LEAVE,
-    Communicator,
-    ConnectionLost,
-    LeaderLeft,
-    connect,
-)
-
-P = TypeVar("P")
-R = TypeVar("R")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ProcessGroup:
-    """A group of processes that run the same code; a single one by default."""
-
-    rank: int = 0  # this process's number, 0 for the leader
-    size: int = 1  # the number of processes
-    communicator: Communicator | None = None  # connects them; None for a single one
-
-    def shard(self, n: int) -> slice:
-        """Returns this process's rows of n; the shares differ by one row at most."""
-        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
-
-    def broadcast(self, value: T) -> T:
-        """Returns the leader's value everywhere; raises `ConnectionLost` for an ended process."""
-        return value if self.communicator is None else self.communicator.broadcast(value)
-
-    def all_gather(self, value: T) -> list[T]:
-        """Returns all processes' values by rank, in every process; raises as `broadcast`."""
-        return [value] if self.communicator is None else self.communicator.all_gather(value)
-
-    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replaces tensors of one type and device by their sums over all processes.
-
-        The sums have the same bits everywhere; raises as `broadcast`.
-        """
-        if self.communicator is not None:
-            self.communicator.all_reduce_sum(tensors)
-
-    def scatter_map(self, work: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
-        """Yields the work's result for each part, in order; each process does every `size`-th.
-
-        A `UserError` of one part is raised by all processes; else raises as `broadcast`.
-        """
-        rest = iter(parts)
-        while turn := list(islice(rest, self.size)):
-            mine = turn[self.rank :][:1]
-            for outcome in self.all_gather([_outcome(work, part) for part in mine]):
-                for result in outcome:
-                    if isinstance(result, UserError):
-                        raise result
-                    yield result
-
+from imgcollapse.parallel import communicator as messages
+from imgcollapse.parallel.communicator import Communicator, ConnectionLost, LeaderLeft, ProcessGroup
 
 _ALONE = ProcessGroup()
-_world = _current = _ALONE
+_world: ProcessGroup = _ALONE
+_current: ProcessGroup = _ALONE
 
 
 def world_group() -> ProcessGroup:
@@ -103,18 +45,19 @@ def on_all_processes(work: Callable[..., Any], *arguments: Any) -> Iterator[None
 
     The arguments are pickled and sent to them; tensors are on the CPU. Raises `ConnectionLost`.
     """
-    if _world.communicator is None or _current is _world:
+    world = _world
+    if not isinstance(world, Communicator) or _current is world:
         yield
         return
-    _world.communicator.send(CALL, (work, arguments))
+    world.send(messages.CALL, (work, arguments))
     try:
-        with _set_to(_world, _world):
+        with _set_to(world, world):
             yield
     except ConnectionLost:
         raise
     except BaseException:
         with suppress(ConnectionLost):
-            _world.communicator.send(LEAVE)
+            world.send(messages.LEAVE)
         raise
 
 
@@ -133,7 +76,7 @@ def join_process_group() -> Iterator[bool]:
     if size == 1:
         yield True
         return
-    with connect(size) as communicator, _set_to(_joined(communicator), _ALONE):
+    with messages.connect(size) as communicator, _set_to(communicator, _ALONE):
         if communicator.rank == 0:
             try:
                 yield True
@@ -141,9 +84,9 @@ def join_process_group() -> Iterator[bool]:
                 raise
             except BaseException:
                 with suppress(ConnectionLost):
-                    communicator.send(END)
+                    communicator.send(messages.END)
                 raise
-            communicator.send(END)
+            communicator.send(messages.END)
         else:
             for number in signals.SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
@@ -156,12 +99,12 @@ def _follow(communicator: Communicator) -> None:
     failed: UserError | None = None
     while True:
         kind, content = communicator.receive()
-        if kind == END:
+        if kind == messages.END:
             return
-        if kind == CALL:
+        if kind == messages.CALL:
             work, arguments = content
             failed = _failed(work, arguments)
-        elif kind == LEAVE:
+        elif kind == messages.LEAVE:
             failed = None  # the leader has the same error, and reports it
         else:
             # The leader waits for work that has failed, or ended, only here.
@@ -187,14 +130,3 @@ def _set_to(world: ProcessGroup, current: ProcessGroup) -> Iterator[None]:
         yield
     finally:
         _world, _current = before
-
-
-def _joined(communicator: Communicator) -> ProcessGroup:
-    return ProcessGroup(communicator.rank, communicator.size, communicator)
-
-
-def _outcome(work: Callable[[P], R], part: P) -> R | UserError:
-    try:
-        return work(part)
-    except UserError as error:
-        return error

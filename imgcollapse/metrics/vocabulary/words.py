@@ -31,8 +31,10 @@ from imgcollapse.metrics.vocabulary.codebook import Codebook
 from imgcollapse.metrics.vocabulary.statistics import WordCounts, detectable, lost, per_image
 
 
-def _info(name: str, label: str, title: str = "", **rest: Any) -> MetricInfo:
-    return MetricInfo(name, label, title, section="vocabulary", **{"has_chance": True} | rest)
+def _info(
+    name: str, label: str, title: str = "", has_chance: bool = True, **rest: Any
+) -> MetricInfo:
+    return MetricInfo(name, label, title, has_chance=has_chance, section="vocabulary", **rest)
 
 
 TAIL_MASS = _info(
