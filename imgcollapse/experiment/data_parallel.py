@@ -30,11 +30,7 @@ State = dict[str, Tensor]
 def fit(
     generator: Generator, images: Images, context: RunContext, previous: Model | None = None
 ) -> Model:
-    """Trains a model, on all processes if the generator supports it.
-
-    Raises:
-        UserError: as `generator.fit`, or the processes ended with different weights.
-    """
+    """Trains a model, on all processes if the generator supports it, to the same weights."""
     if not _divides(generator):
         return generator.checked_model("fit", generator.fit(images, context, previous))
     images = Images(images.pixels, images.labels)  # read once, wherever they are

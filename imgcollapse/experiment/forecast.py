@@ -73,11 +73,7 @@ class CostProfile:
 
 
 def measure_cost(study: Study) -> CostProfile:
-    """Loads a study's images, and times a few steps of its oracle, generator and evaluator.
-
-    Raises:
-        UserError: the study cannot begin, or its generator cannot be trained for a few steps.
-    """
+    """Loads a study's images, and times a few steps of its oracle, generator and evaluator."""
     began = time.perf_counter()
     device = setup_device(study)
     real = load_real_data(study, None, NullProgress())

@@ -31,11 +31,8 @@ from imgcollapse.training.context import RunContext
 def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None = None) -> None:
     """Runs one lineage from its last committed generation to the end of the study.
 
-    Args:
-        evaluator: study, real images and oracle, shared with the study's other lineages.
-        lineage: its folder; no other process may work in it meanwhile.
-        sibling: the same lineage of a study that does not differ in anything the first model is
-            trained on; that model is reused if the training set is the same.
+    No other process may work in it meanwhile. The first model of `sibling`, the same lineage of a
+    study that differs in nothing it is trained on, is reused if the training set is the same.
 
     Raises:
         UserError: no image is left to train on, or a filter cannot run.
@@ -62,8 +59,9 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         _check_size(lineage, g, training_set)
         context = _context(evaluator, lineage, g, images, training_set)
         with _marking_divergence(lineage, g, context.checkpoints):
-            first = sibling if g == 1 else None
-            model = first and _sibling_model(evaluator, images, training_set, context, first)
+            model = None
+            if sibling and g == 1:
+                model = _sibling_model(evaluator, images, training_set, context, sibling)
             model = model or _fit(evaluator, lineage, g, images.gather(training_set), context)
             clock.lap("fit")
             labels = _labels_to_ask(evaluator, images, training_set, seed / "labels")

@@ -41,11 +41,7 @@ DECIDES_NOTHING = (
 
 
 def setup_device(study: Study) -> Device:
-    """Returns the study's device; sets the threads of torch and linear algebra.
-
-    Raises:
-        UserError: the device is not there, or several processes would share it.
-    """
+    """Returns the study's device; sets the threads of torch and linear algebra."""
     if process_group.world_group().size > 1 and ":" in study.device:
         kind = study.device.partition(":")[0]
         raise UserError(

@@ -187,8 +187,7 @@ class DiffusionModel:
     def loss(self, pixels: Tensor, labels: Tensor, draws: BatchRNG) -> Tensor:
         """Mean squared error of the answer at random timesteps (Ho et al. 2020, equation 14).
 
-        Of float32[B, C, H, W] pixels in [-1, 1] and int64[B] labels; timesteps, noise and hidden
-        labels come from `draws`.
+        Of float32[B, C, H, W] pixels in [-1, 1] and int64[B] labels, some of which are hidden.
         """
         clean = self.padding.pad(pixels)
         t = draws.integers(self.settings.timesteps)

@@ -19,10 +19,8 @@ def export_pipeline(model: DiffusionModel, folder: Path, label: int | None = Non
 
     A class, `label`, is baked into the time embedding, so the folder holds an ordinary
     unconditional network; it draws without guidance. None is any class. Images whose sides the
-    network pads come out padded.
-
-    Raises:
-        UserError: the model folds patches, or has no such class.
+    network pads come out padded. Raises `UserError` where the model folds patches, or has no such
+    class.
     """
     settings = model.settings
     if settings.patch != 1:

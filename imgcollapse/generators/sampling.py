@@ -26,12 +26,8 @@ def sample_in_batches(
 ) -> Tensor:
     """Draw n images, or what is left of them; processes that are here take a batch each.
 
-    Args:
-        n: how many.
-        batch: images at a time.
-        luck: the next image's random numbers. Image i has the i-th, in a batch of any size.
-        draw: luck of b images, and their rows among the n => uint8[b, C, H, W].
-        context: progress, and checkpoints of the images drawn so far.
+    `luck` gives the next image's random numbers: image i has the i-th, in a batch of any size.
+    `draw` takes the luck of b images, and their rows among the n => uint8[b, C, H, W].
     """
     checkpoints = context.checkpoints
     kept = checkpoints.load_latest(STAGE)

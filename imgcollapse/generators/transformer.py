@@ -133,10 +133,11 @@ def probabilities(
 
 
 def sample_token(shares: Tensor, luck: Tensor) -> Tensor:
-    """Draws a token of each row by inverting the distribution function: int64[B].
+    """Draws a token of each row of float64[B, V] shares by inverting the distribution function:
+    int64[B].
 
-    From float64[B, V] shares and float64[B] luck, uniform in [0, 1). A token without a share is
-    never drawn; where shares are not finite, any token.
+    A token without a share is never drawn; where shares are not finite, any token. The luck is
+    float64[B], uniform in [0, 1).
     """
     rising = shares.cumsum(1)
     tokens = torch.searchsorted(rising, luck[:, None] * rising[:, -1:], right=True)[:, 0]

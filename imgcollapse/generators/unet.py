@@ -72,12 +72,8 @@ def unet(
 ) -> UNet2DModel:
     """A diffusers UNet with one level for each of `channels`, each half the size of the one above.
 
-    Args:
-        inside: channels, height, width of its input.
-        channels: features of each level, finest first; multiples of 8.
-        layers: residual blocks a level.
-        attention: whether the coarsest level attends (one head).
-        embeddings: number of conditions, or None for an unconditional network.
+    Its input has channels, height and width `inside`; a level has so many residual `layers`, and
+    the coarsest attends (one head); `embeddings` is the number of conditions, if there are any.
     """
     depth = len(channels)
     coarsest = "Attn" if attention else ""

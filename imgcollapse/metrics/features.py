@@ -37,10 +37,8 @@ _IMAGENET_MEAN, _IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Extractor(Component, ABC):
-    """A fixed function from images to feature vectors.
-
-    `supports_data_parallel` says whether `features` divides its work among the processes of the
-    current group; otherwise only the first process computes them.
+    """A fixed function from images to feature vectors; one with `supports_data_parallel` divides
+    its work among the processes of the current group.
     """
 
     supports_data_parallel: ClassVar[bool] = False

@@ -159,8 +159,7 @@ def _without_each(holds: Tensor, runs: Sequence[slice]) -> Tensor:
 def _recalled(apart: Tensor, radii: Tensor, runs: Sequence[slice]) -> Tensor:
     """Membership of real images in generated balls: bool[1 + runs, m] of float64[m, n] distances.
 
-    Without a run every other ball is as large or larger. So who lies in a ball outside the run is
-    still recalled, and only the others are looked at again.
+    Without a run balls are as large or larger: who is in one outside the run is still recalled.
     """
     found = _without_each(apart <= radii[0], runs)
     for b, radius in enumerate(radii[1:], 1):

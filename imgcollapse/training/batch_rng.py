@@ -30,11 +30,7 @@ class BatchRNG:
     def __init__(
         self, seed: Seed, batch: int, device: torch.device | str = "cpu", part: slice = WHOLE
     ) -> None:
-        """Draws what `seed` names for a batch of B images, and returns the numbers of the rows
-        `part`.
-
-        Another device gives other bits.
-        """
+        """Draws what `seed` names on a device, where other bits come; returns the rows `part`."""
         self.batch, self.part = batch, part
         self.device = torch.device(device)
         self._source = seed.torch(self.device)

@@ -38,21 +38,11 @@ def train(
     context: RunContext,
     inputs: Tensor | None = None,
 ) -> list[float]:
-    """Trains a network on images, and leaves the averaged weights in it.
+    """Trains a network on images by `loss_of`, and leaves the averaged weights in it.
 
     Step i draws its images, and their noise, from `seed / "step" / i` alone, so a training that
-    was interrupted ends with the same bits.
-
-    Args:
-        network: the network that is trained.
-        images: the training set.
-        loss_of: the loss that is minimized.
-        config: optimizer, schedule, batch.
-        context: seed, device, progress and checkpoints.
-        inputs: [N, ...], what the loss takes in place of float pixels, such as tokens.
-
-    Returns:
-        The loss of every step taken here that led to the result.
+    was interrupted ends with the same bits. `inputs`, [N, ...], such as tokens, are what the loss
+    takes in place of float pixels. Returns the loss of every step here that led to the result.
 
     Raises:
         UserError: there are no images, or not enough memory for one.

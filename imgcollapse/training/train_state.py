@@ -63,8 +63,8 @@ class TrainState:
     def sync_losses(self) -> float | None:
         """Reads the losses from the device; returns the latest, or None after a rollback.
 
-        Reading waits for the device, so it is not done at every step. Raises `Diverged` where the
-        loss or a weight is not finite for the second time.
+        Reading waits for the device, so it is not done at every step. Raises `Diverged` the second
+        time.
         """
         losses, self._unread = torch.stack(self._unread).tolist(), []
         first = self.step - len(losses) + 1
