@@ -180,7 +180,7 @@ def _evaluator(
     return Evaluator(study, real, oracle, device, reporter, codebook, cached)
 
 
-def _measured_rows(run: Run, made_with: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _measured_rows(run: Run, made_with: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of metrics.csv with all of the run's floors, if measured in the same environment."""
     for lineage in run.lineages:
         for g in {0, lineage.generations - 1} if lineage.generations else ():
