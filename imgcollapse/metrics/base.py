@@ -129,6 +129,7 @@ def has_no_parts() -> bool:
 class SampleMetric(Metric):
     """Base of metrics of whole samples: every batch is kept, of the generated and the real side."""
 
+    inputs = "features"
     real: list[Tensor]
     generated: list[Tensor]
 

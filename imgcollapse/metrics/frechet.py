@@ -182,7 +182,6 @@ class FrechetDistance(SampleMetric):
             sentinel="above-floor",
         ),
     )
-    inputs = "features"
     two_sample = True
     real_moments: list[Tensor]
     generated_moments: list[Tensor]
@@ -295,7 +294,6 @@ class FrechetInfinity(SampleMetric):
             draws_floor=False,
         ),
     )
-    inputs = "features"
     two_sample = True
 
     def compute(self) -> Estimate:

@@ -105,7 +105,6 @@ class KernelDistance(SampleMetric):
             compared=True,
         ),
     )
-    inputs = "features"
     two_sample = True
 
     def compute(self) -> Estimate:

@@ -106,7 +106,6 @@ class PrecisionRecall(SampleMetric):
         _info("density", "Density and coverage", limits=NONNEGATIVE, own_title="Density"),
         _info("coverage", "Density and coverage", own_title="Coverage"),
     )
-    inputs = "features"
     two_sample = True
 
     def __init__(self, k: int = 5, **kwargs: Any) -> None:

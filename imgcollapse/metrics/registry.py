@@ -62,6 +62,7 @@ class ImageMetric(SampleMetric):
     4.0
     """
 
+    inputs = "images"
     wraps: ClassVar[type[torchmetrics.Metric]]
 
     def __init__(self, **kwargs: Any) -> None:

@@ -64,7 +64,6 @@ class Vendi(SampleMetric):
             per_class=True,
         ),
     )
-    inputs = "features"
 
     def compute(self) -> Estimate:
         """The score with its 95% interval."""
