@@ -57,14 +57,15 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         clock.lap("curate")
         training_set = study.regime.select(images, g, seed / "select")
         _check_size(lineage, g, training_set)
-        context = _context(evaluator, lineage, g, images, training_set)
+        classes = images.labels(training_set)
+        context = _context(evaluator, lineage, g, training_set, classes)
         with _marking_divergence(lineage, g, context.checkpoints):
             model = None
             if sibling and g == 1:
-                model = _sibling_model(evaluator, images, training_set, context, sibling)
+                model = _sibling_model(evaluator, training_set, classes, context, sibling)
             model = model or _fit(evaluator, lineage, g, images.gather(training_set), context)
             clock.lap("fit")
-            labels = _labels_to_ask(evaluator, images, training_set, seed / "labels")
+            labels = _labels_to_ask(evaluator, classes, seed / "labels")
             sampling = context.with_seed(seed / "sample")
             drawn = data_parallel.sample(generator, model, labels, sampling)
         samples = curation.watermark(drawn, seed / "mark")
@@ -104,21 +105,20 @@ def _check_size(lineage: Lineage, g: int, training_set: TrainingSet) -> None:
 
 
 def _context(
-    evaluator: Evaluator, lineage: Lineage, g: int, images: LineageImages, training_set: TrainingSet
+    evaluator: Evaluator, lineage: Lineage, g: int, training_set: TrainingSet, classes: Tensor
 ) -> RunContext:
     """Context of generation g; its checkpoints are keyed by everything its training depends on."""
     study, real, reporter = evaluator.study, evaluator.real, evaluator.reporter
-    trained_on = {**vars(training_set), "labels": images.labels(training_set)}
     key = {
         "seed": [study.seed, lineage.number, g],
         "generator": study.generator.model_dump(mode="json"),
-        "training_set": sha256_of_tensors(trained_on),
+        "training_set": sha256_of_tensors({**vars(training_set), "labels": classes}),
         "after": lineage.manifest(g - 1)["files"],
     }
     folder, seconds = lineage.checkpoint_folder(g), study.checkpoint_seconds
     checkpoints = CheckpointManager(folder, seconds, key, reporter.log)
-    seed, classes = Seed((study.seed, lineage.number, g)), len(real.classes)
-    return RunContext(seed, evaluator.device, real.train.shape, classes, reporter, checkpoints)
+    seed, shape = Seed((study.seed, lineage.number, g)), real.train.shape
+    return RunContext(seed, evaluator.device, shape, len(real.classes), reporter, checkpoints)
 
 
 def _fit(
@@ -135,8 +135,8 @@ def _fit(
 
 def _sibling_model(
     evaluator: Evaluator,
-    images: LineageImages,
     training_set: TrainingSet,
+    classes: Tensor,
     context: RunContext,
     sibling: Lineage,
 ) -> Model | None:
@@ -150,7 +150,7 @@ def _sibling_model(
     if not (
         torch.equal(theirs.generation, training_set.generation)
         and torch.equal(theirs.row, training_set.row)
-        and torch.equal(their_images.labels(theirs), images.labels(training_set))
+        and torch.equal(their_images.labels(theirs), classes)
     ):
         return None
     try:
@@ -161,15 +161,13 @@ def _sibling_model(
     return generator.restore(state, context)
 
 
-def _labels_to_ask(
-    evaluator: Evaluator, images: LineageImages, training_set: TrainingSet, seed: Seed
-) -> Tensor:
+def _labels_to_ask(evaluator: Evaluator, classes: Tensor, seed: Seed) -> Tensor:
     """int16[samples] labels to ask the model for; `UNKNOWN` for an unconditional one."""
     study, real = evaluator.study, evaluator.real
     n = study.samples or len(real.train)
     if not study.generator.conditional:
         return torch.full((n,), UNKNOWN, dtype=torch.int16)
-    training = class_shares(images.labels(training_set), len(real.classes))
+    training = class_shares(classes, len(real.classes))
     return study.labels.draw(training, real.shares, n, seed)
 
 

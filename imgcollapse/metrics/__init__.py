@@ -1,20 +1,7 @@
-"""Metrics: how far a generation is from real images.
+"""Metrics: how far a generation is from real images; a file for each, by its name.
 
-base.py                 base classes, and the description that tables and charts show a metric by
-registry.py             all metrics of a study, built-in and by import path, and their settings
-suite.py                every metric of a generation and of each class, beside its floor
-floors.py               each metric between two sets of real images, and the rows of metrics.csv
-features.py             feature extractors: the study's oracle, torchvision's networks, the
-                        Inception of the FID literature, DINOv2
-features.py  torchvision networks, the Inception of the FID literature, DINOv2
-frechet.py              Fréchet distance (FID), exact, with a low-rank path; FID-infinity
-kernel_distance.py      kernel distance (KID)
-precision_recall.py     precision, recall, density, coverage
-vendi_score.py          Vendi score
-memorization.py         the share of samples that are copies of training images
-likelihood.py           bits per dimension of held-out real images
-vocabulary/             small patches as words: which are lost, how rare ones fade
-jackknife.py            an order that does not depend on arrival; the jackknife
+base.py has their base classes, registry.py lists them, suite.py measures all of them beside their
+floors, and features.py has what sees the images.
 """
 
 from imgcollapse.core.estimate import Estimate

@@ -1,10 +1,9 @@
 """Memorized share: samples that lie nearer to a training image than real images do.
 
 A sample is memorized if its nearest real training image is nearer than that of all but a `quantile`
-of held-out real images. So the share among real images is known: j / (M + 1), where j of the M
-held-out images lie nearer than the threshold or on it. The distance is Euclidean on pixels: a copy
-is a matter of pixels, and features that ignore what a classifier need not see call any two images
-of a class near.
+of held-out real images: so the share among real images is known, j / (M + 1), where j of the M lie
+within the threshold. The distance is Euclidean on pixels: features that ignore what a classifier
+need not see call any two images of a class near.
 """
 
 from __future__ import annotations

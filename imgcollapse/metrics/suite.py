@@ -1,8 +1,7 @@
 """Every metric of a generation, for all samples and for each class, each beside its floor.
 
-Fréchet distance is biased upward as n falls, the neighbors' metrics and the Vendi score move with n
-too; so every value is taken at equal n on both sides and stands beside the same metric between two
-disjoint sets of real images of that size.
+Most metrics move with n; so every value is taken at equal n on both sides and stands beside the
+same metric between two disjoint sets of real images of that size.
 """
 
 from __future__ import annotations

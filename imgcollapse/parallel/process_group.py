@@ -1,14 +1,10 @@
 """The processes of one job, and how they share work.
 
-`accelerate launch` and torchrun start a program several times, as ranks 0, 1, ... Rank 0 leads: it
-runs the program as if it were alone, and only it sees the run folder. When it comes to work that
-can be divided it calls the others (`on_all_processes`); all run the same code, and each does its
-part. Code that divides work asks for the `current_group()` and is written once: gradients of parts
-of a batch are summed (`all_reduce_sum`), batches are done in turn (`scatter_map`), and of clocks
-and disks only the leader's count (`broadcast`).
-
-When the leader leaves the work, for a signal or an error, the others learn of it as soon as they
-next need the leader.
+`accelerate launch` and torchrun start a program several times. Rank 0 leads: it runs the program as
+if it were alone, and only it sees the run folder. For work that can be divided it calls the others
+(`on_all_processes`); all run the same code on the `current_group()`, and each does its part. When
+the leader leaves the work, for a signal or an error, the others learn of it as soon as they next
+need the leader.
 """
 
 from __future__ import annotations

@@ -2,12 +2,9 @@
 
 Words of one image depend on each other and images do not, so images are counted wherever the size
 of the sample matters. All of it takes leading dimensions: replicates, or samples that each leave
-out one image.
-
-Perplexity is that of one set of images under a model of another. Both models are smoothed as Witten
-& Bell 1991, doi:10.1109/18.87000: where T different words have followed in N places, a new one is
-as likely as T in N + T. The bigram falls back on the unigram, the unigram on the uniform; so no
-word is impossible, and no constant is tuned.
+out one image. Models of perplexity are smoothed as Witten & Bell 1991, doi:10.1109/18.87000: where
+T different words have followed in N places, a new one is as likely as T in N + T. The bigram falls
+back on the unigram, the unigram on the uniform: no word is impossible, and no constant is tuned.
 """
 
 from __future__ import annotations
