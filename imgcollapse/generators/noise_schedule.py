@@ -22,12 +22,8 @@ class NoiseSchedule:
         alphas: a_t, the variance of x_t that is signal: float32[timesteps].
     """
 
-    def __init__(
-        self,
-        schedule: Literal["cosine", "linear"],
-        timesteps: int,
-        prediction: Literal["epsilon", "v"],
-    ) -> None:
+    def __init__(self, schedule: str, timesteps: int, prediction: str) -> None:
+        """`schedule` is cosine or linear; the network predicts epsilon or v."""
         self.prediction = prediction
         self._settings: dict[str, Any] = {
             "num_train_timesteps": timesteps,

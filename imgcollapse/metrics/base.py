@@ -104,13 +104,18 @@ class Metric(torchmetrics.Metric):
     def between(self, real: Tensor, generated: Tensor) -> Estimates:
         """The metric of two whole sets; of the generated one alone where it is not `two_sample`."""
         self.reset()
-        self.distributed_available_fn = has_no_parts
+        self.distributed_available_fn = self.has_no_parts
         if self.two_sample:
             self.update(real, real=True)
             self.update(generated, real=False)
         else:
             self.update(generated)
         return self.estimates()
+
+    @staticmethod
+    def has_no_parts() -> bool:
+        """False: no other process has a part of the samples, so torchmetrics must not ask."""
+        return False
 
     def floor(self, n: int) -> Estimates | None:
         """The exact floors at n images, where a formula gives them; None takes random halvings."""
@@ -119,11 +124,6 @@ class Metric(torchmetrics.Metric):
     def ordered(self, rows: Tensor) -> Tensor:
         """[N, D] rows in the order that `shuffle` says, then float64."""
         return hash_order(rows) if self.shuffle else rows
-
-
-def has_no_parts() -> bool:
-    """False: no other process has a part of the samples, so torchmetrics must not ask for one."""
-    return False
 
 
 class SampleMetric(Metric):

@@ -41,15 +41,6 @@ class _Sides(NamedTuple):
     covered: Tensor
     recalled: Tensor  # bool[1 + G, m], whether each real image lies in a generated ball, likewise
 
-    def shares(self, k: int) -> dict[str, float]:
-        """The four metrics by name."""
-        return {
-            "precision": float((self.inside > 0).double().mean()),
-            "recall": float(self.recalled[0].double().mean()),
-            "density": float(self.inside.double().mean() / k),
-            "coverage": float(self.covered[0].double().mean()),
-        }
-
 
 def reach(real: Tensor, k: int) -> Tensor:
     """Squared radii of the balls of float[m, D] real features: float64[m], m above k."""
@@ -74,7 +65,12 @@ def prdc(
     enough = n >= max(2 * BLOCKS, k + 1 + -(-n // BLOCKS))
     blocks = BLOCKS if enough and interval else 0
     sides = _sides(real, generated, k, blocks, reaches)
-    values = sides.shares(k)
+    values = {
+        "precision": float((sides.inside > 0).double().mean()),
+        "recall": float(sides.recalled[0].double().mean()),
+        "density": float(sides.inside.double().mean() / k),
+        "coverage": float(sides.covered[0].double().mean()),
+    }
     answers = {name: Estimate(value) for name, value in values.items()}
     if blocks:
         error = float(sides.inside.double().std() / (k * n**0.5))

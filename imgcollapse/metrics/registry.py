@@ -23,15 +23,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from imgcollapse.core.components import complete, import_class
 from imgcollapse.core.estimate import Estimate, undefined
-from imgcollapse.metrics.base import (
-    CHANCE,
-    FLOOR,
-    Inputs,
-    Metric,
-    MetricInfo,
-    SampleMetric,
-    has_no_parts,
-)
+from imgcollapse.metrics.base import CHANCE, FLOOR, Inputs, Metric, MetricInfo, SampleMetric
 from imgcollapse.metrics.features import AnyExtractor, OracleFeatures
 from imgcollapse.metrics.frechet import FrechetDistance, FrechetInfinity
 from imgcollapse.metrics.jackknife import BLOCKS, jackknife, without_blocks
@@ -68,7 +60,7 @@ class ImageMetric(SampleMetric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inner = self.wraps()
-        self.inner.distributed_available_fn = has_no_parts  # images come from all processes
+        self.inner.distributed_available_fn = self.has_no_parts  # images come from all processes
 
     def compute(self) -> Estimate:
         """The value of all images, with its 95% interval from 20 images on."""

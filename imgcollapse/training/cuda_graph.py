@@ -13,12 +13,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from imgcollapse.core.device import Device
 from imgcollapse.core.sanitize import first_line
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.batch_rng import BatchRNG, ReplayedBatchRNG
+from imgcollapse.training.context import RunContext
 from imgcollapse.training.oom_retry import MICRO_BATCH
 from imgcollapse.training.training_config import TrainingConfig
 
@@ -34,19 +33,18 @@ def record_step(
     network: nn.Module,
     config: TrainingConfig,
     loss_of: Callable[[BatchRNG], Tensor],
-    seed: Seed,
-    device: Device,
-    checkpoints: CheckpointManager,
+    context: RunContext,
 ) -> Gradient | None:
     """A step as one CUDA graph; None where that is not to be, or cannot be.
 
-    `loss_of` takes the draws of a whole batch; the metadata of `checkpoints` gets the reason.
+    `loss_of` takes the draws of a whole batch; the metadata of the checkpoints get the reason.
     """
+    checkpoints, device = context.checkpoints, context.device.torch
     alone = current_group().size == 1 and MICRO_BATCH not in checkpoints.metadata
-    if device.torch.type != "cuda" or not (config.replay and alone):
+    if device.type != "cuda" or not (config.replay and alone):
         return None
     try:
-        draws = ReplayedBatchRNG(seed / "rehearsal", config.batch, device.torch)
+        draws = ReplayedBatchRNG(context.seed / "rehearsal", config.batch, device)
         step = _Recording(network, draws, loss_of)
     except (RuntimeError, AssertionError) as error:  # out of memory is one, too
         network.zero_grad()

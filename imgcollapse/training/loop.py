@@ -69,7 +69,7 @@ def train(
 
     with device.deterministic():
         state = TrainState(network, config, checkpoints)
-        step = record_step(network, config, loss, seed, device, checkpoints) or gradient
+        step = record_step(network, config, loss, context) or gradient
         _run_steps(state, step, seed, context.progress)
     network.zero_grad()
     return state.losses

@@ -74,7 +74,9 @@ def test_what_was_known_of_a_training_is_known_before_a_step_is_recorded(tmp_pat
     first.add_metadata("micro_batch", 2)
     learn(checkpoints=first, steps=10)
     known = []
-    monkeypatch.setattr(loop, "record_step", lambda *of: known.append(dict(of[-1].metadata)))
+    monkeypatch.setattr(
+        loop, "record_step", lambda *of: known.append(dict(of[-1].checkpoints.metadata))
+    )
     learn(checkpoints=CheckpointManager(tmp_path / "work", interval=0), steps=10)
     assert known[0]["micro_batch"] == 2
 
