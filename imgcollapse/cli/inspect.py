@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +60,8 @@ def report(
     """Write an HTML report of one run, or a comparison of several."""
     from imgcollapse.report import write_report
 
-    print(write_report(runs, out, baseline, section or ()))
+    log = partial(print, file=sys.stderr)
+    print(write_report(runs, out, baseline, section or (), log))
 
 
 @app.command()

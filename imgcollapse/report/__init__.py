@@ -3,9 +3,9 @@
 page.py           writes one page: sections, in the order of sections/__init__.py
 section.py        base class of a section, and the blocks that it is made of
 sections/         the sections, one class each
-data.py           the runs of a page: census, metrics, test against chance
+data.py           the runs of a page: census, metrics, test against drift alone
 arrays.py         the census and metrics as arrays over lineages; means, intervals, tables
-drift_test.py     a run beside a perfect learner: chance, or the model?
+drift_test.py     a run beside a perfect learner: drift, or the model?
 measures.py       what several runs are compared by: differences with intervals, survival
 chart.py          charts as SVG that follows the page's theme, with their files and numbers
 grid_layout.py    which samples stand in which cell of an image grid

@@ -1,4 +1,4 @@
-"""Data of the page: its runs, each with its census, metrics and test against chance."""
+"""Data of the page: its runs, each with its census, metrics and test against drift."""
 
 from __future__ import annotations
 

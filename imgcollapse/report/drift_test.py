@@ -1,4 +1,4 @@
-"""Chance, or the model? A run beside a perfect learner under the same regime."""
+"""Drift, or the model? A run beside a perfect learner under the same regime."""
 
 from __future__ import annotations
 
@@ -96,17 +96,22 @@ class DriftTest:
             bool(study.curation),
         )
 
+    @property
+    def unexplained(self) -> NDArray[np.bool_]:
+        """True where drift alone does not explain a class: bool[K]."""
+        return self.corrected <= LEVEL
+
     def words(self, k: int) -> str:
         """A sentence on class k."""
         s, low = unmasked(self.selection.s, k), unmasked(self.selection.low, k)
         if unmasked(self.selection.p, k) is None:
             return f"nothing to tell: {self.selection.reason[k]}"
-        if self.corrected[k] <= LEVEL:
+        if self.unexplained[k]:
             # Without an s the class is gone wherever it could have been: any lower s fits.
             lost = low is None if s is None else s < 0
             return "the model loses it" if lost else "the model favors it"
         unnoticed = low is None or low < -NOTICEABLE
-        return "too rare to tell" if unnoticed else "chance explains it"
+        return "too rare to tell" if unnoticed else "drift explains it"
 
 
 def measured(counts: CensusArrays, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:

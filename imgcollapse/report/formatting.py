@@ -88,7 +88,7 @@ def signed_points(share: float) -> str:
 
 TERMS = {
     "heterozygosity": "the chance that two samples are of different classes, 1 − Σp²",
-    "N_e/n": "effective over actual number of images: 1 where the model draws as chance does, "
+    "N_e/n": "effective over actual number of images: 1 where the model draws as drift alone does, "
     "below 1 where shares move as if it had learned from fewer images",
     "effective population size": "the number of images whose independent draws would move the "
     "shares as much as was seen (N_e)",

@@ -113,7 +113,7 @@ def test_there_is_a_panel_for_each_class_and_it_says_what_chance_allows(vanishin
     assert [k for k, _ in panels] == [0, 1, 2]
     said = ElementTree.fromstring(panels[2][1].inline).get("aria-label")
     assert said == (
-        "<b>fox</b> & $x: 10% of the real images, 0% of generation 2, where chance alone allows "
+        "<b>fox</b> & $x: 10% of the real images, 0% of generation 2, where drift alone allows "
         "5% to 20%."
     )
     # A point below the limit is hollow: filled with the paper's color.
@@ -131,7 +131,7 @@ def test_n_e_over_n_says_what_all_generations_give(vanishing: Run) -> None:
 def test_a_band_of_chance_is_there_only_with_a_verdict(vanishing: Run) -> None:
     counts = CensusArrays.of(vanishing)
     for curve in (curves.diversity, curves.classes_detected):
-        assert "chance alone, 95%" in curve(counts, DriftTest.of(vanishing, counts)).inline
+        assert "drift alone, 95%" in curve(counts, DriftTest.of(vanishing, counts)).inline
         assert not re.search("dashed: chance", curve(counts, None).inline)
 
 

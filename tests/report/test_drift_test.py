@@ -27,7 +27,7 @@ def test_pure_drift_is_explained_by_chance(make_run: Make) -> None:
     lineages = [drifting(SHARES, N, 8, seed) for seed in range(4)]
     verdict, counts = judged(make_run(*lineages, measured=False))
     assert verdict.generations == 8
-    assert [verdict.words(k) for k in range(3)] == ["chance explains it"] * 3
+    assert [verdict.words(k) for k in range(3)] == ["drift explains it"] * 3
     assert verdict.selection.overall is not None
     assert verdict.selection.overall > LEVEL
     size = verdict.size.pooled
@@ -35,7 +35,7 @@ def test_pure_drift_is_explained_by_chance(make_run: Make) -> None:
     assert size.high is not None
     assert size.low < 1 < size.high
     said = " ".join(explained(verdict, counts))
-    assert "Chance alone is enough to explain the class shares (p = 0." in said
+    assert "Drift alone is enough to explain the class shares (p = 0." in said
     assert "no clear difference from a perfect learner's 1" in said
 
 
@@ -47,7 +47,7 @@ def test_a_planted_bias_is_found_and_named(make_run: Make) -> None:
     assert verdict.words(2) == "the model loses it"
     assert float(verdict.selection.low[2]) < bias < float(verdict.selection.high[2])
     said = explained(verdict, counts)[0]
-    assert said.startswith("Chance alone does not explain the class shares (p = 0.00")
+    assert said.startswith("Drift alone does not explain the class shares (p = 0.00")
     assert "the model loses fox" in said
     row = rows_of(counts, verdict)[2]
     assert row.alert
@@ -65,7 +65,7 @@ def test_one_copy_in_four_hundred_is_too_rare_to_tell(make_run: Make) -> None:
     verdict, counts = judged(make_run([[259, 140, 1, 0], [258, 142, 0, 0]], measured=False))
     assert verdict.words(2) == "too rare to tell"
     assert (
-        "Too rare to tell whether chance or the model moved its share: class 2; a model that halves"
+        "Too rare to tell whether drift or the model moved its share: class 2; a model that halves"
         in explained(verdict, counts)[2]
     )
 

@@ -9,7 +9,12 @@ import pytest
 
 from imgcollapse.report.data import PageData
 from imgcollapse.report.section import Table, TableCell, Text
-from imgcollapse.report.sections.first_detection import FirstDetection, first, sentence
+from imgcollapse.report.sections.first_detection import (
+    FirstDetection,
+    first,
+    first_detections,
+    sentence,
+)
 from imgcollapse.runs.run_dir import Run
 
 from .conftest import Make
@@ -80,6 +85,18 @@ def test_when_nobody_notices_it_is_said(make_run: Make) -> None:
     said, rows = detections(run, table(fid=[(0, 1), (0, 1)], fid_floor=[(0, 1), (0, 1)]))
     assert said == "None of them notices anything in 1 generation."
     assert {cells[-1] for cells in rows} == {"not in 1 generation"}
+
+
+def test_the_census_notices_no_class_that_drift_alone_explains(make_run: Make) -> None:
+    run = make_run([[500, 300, 200, 0], [520, 290, 190, 0]], measured=False)
+    one = PageData.of_one(run.path).run
+    # A band so narrow that every class leaves it, as one of many does by luck.
+    narrow = one.census.expected * 0.5
+    one = replace(one, census=replace(one.census, drift_low=narrow, drift_high=narrow))
+    assert one.drift_test is not None
+    assert {one.drift_test.words(k) for k in range(3)} == {"drift explains it"}
+    (_, when), *_ = first_detections(one, []).values()
+    assert when.tolist() == [-1]
 
 
 def test_lineages_are_counted(make_run: Make) -> None:

@@ -62,7 +62,7 @@ def test_headline_in_odd_cases(make_run: Make, generations: list, said: str) -> 
         (
             [6, 2, 2, 0],
             0.99,
-            ("may not be", "(more than 0.06)", "chance alone gives about 0.157"),
+            ("may not be", "(more than 0.06)", "Sampling alone gives about 0.157"),
         ),
         ([600, 300, 100, 0], 0.89, ("only 89% of held-out real images",)),
         ([0, 0, 0, 9], 0.99, ("only 0.0% of it was recognized", "poor generator")),

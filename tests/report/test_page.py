@@ -60,7 +60,7 @@ def test_everything_asked_of_a_report_is_on_it(report: Path) -> None:
     for heading in (
         "Vanishing grid",
         "What cannot be concluded",
-        "Chance, or the model?",
+        "Drift, or the model?",
         "Curves",
         "Distance to real images",
         "When each class was last detected",
@@ -110,7 +110,7 @@ def test_odd_runs_have_a_page(make_run: Make, lineages: list) -> None:
 def test_the_verdict_is_on_the_page(report: Path) -> None:
     page = Page(report)
     text = " ".join(page.text.split())
-    assert "Chance alone does not explain the class shares (p = 0.0" in text
+    assert "Drift alone does not explain the class shares (p = 0.0" in text
     assert "N_e/n is 0." in text
     assert text.count("the model loses it") == 2  # below its panel, and in the table
     assert "generations left" in text

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imgcollapse.cli import inspect
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import Section, write_report
@@ -55,6 +56,22 @@ def test_a_study_names_sections_and_one_that_is_not_installed_is_left_out(
     text = Page(write_report([run.path])).text
     assert "2 classes in 1 run." in text
     assert "Left out: section no_such_module:X: cannot be imported" in text
+
+
+def test_a_metric_that_cannot_be_imported_is_said_to_be_left_out(
+    make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [make_run([[5, 3, 0], [4, 4, 0]], name=name, measured=False).path for name in "ab"]
+    for path in paths:
+        record = checksums.read_json(path / "run.json", "")
+        record["study"]["metrics"] = {"also": ["no_such_module:Mine"]}
+        checksums.write_json(path / "run.json", record)
+    for runs in (paths[:1], paths):
+        inspect.report(runs, tmp_path / "page.html")
+        told = capsys.readouterr().err
+        assert told.startswith("Left out: metric no_such_module:Mine: cannot be imported")
+        assert told.count("\n") == 1
+        assert told.strip() in Page(tmp_path / "page.html").text
 
 
 @pytest.mark.parametrize(
@@ -127,7 +144,11 @@ def test_a_comparison_has_the_warnings_of_each_run_and_leaves_titles_as_they_are
         make_run(lineage, name=name, accuracy=accuracy, measured=False).path
         for name, lineage, accuracy in (("one", fine, 0.99), ("two", poor, 0.8))
     ]
+    record = checksums.read_json(paths[1] / "run.json", "")
+    record["data"]["remarks"] = ["3 images stand twice."]
+    checksums.write_json(paths[1] / "run.json", record)
     text = " ".join(Page(write_report(paths, tmp_path / "page.html")).text.split())
+    assert "two: 3 images stand twice." in text
     assert "two: The oracle names only 80% of held-out real images rightly" in text
     assert "two: Generation 1 was not faithful" in text
     assert "one: Generation 1" not in text

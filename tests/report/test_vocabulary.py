@@ -45,8 +45,8 @@ def test_the_page_has_words_and_which_noticed_first(worded: Run, tmp_path: Path)
         "Classes, words, pixels: which noticed first?",
         "patches of 4 × 4 pixels",
         "The rare words have ",
-        " by generation 3; chance alone leaves ",
-        "dashed: chance alone, 95% of lineages; dotted: real against real, 95%",
+        " by generation 3; drift alone leaves ",
+        "dashed: drift alone, 95% of lineages; dotted: real against real, 95%",
         "Not quite a fair race: the census looks at 10 classes",
     ):
         assert said in text

@@ -1,4 +1,4 @@
-"""Section "Curves": class shares, diversity and N_e/n over generations, beside chance alone."""
+"""Section "Curves": class shares, diversity and N_e/n over generations, beside drift alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imgcollapse.report.grid_layout import class_note, shown_classes
 from imgcollapse.report.section import Block, Charts, Section, Text
 
 SURE = 1.96
-CHANCE = "dashed: chance alone, 95% of lineages"
+CHANCE = "dashed: drift alone, 95% of lineages"
 
 
 class Curves(Section):
@@ -276,11 +276,11 @@ def _by_chance(chance: DiversityBand | None, form: str) -> str:
     if chance is None:
         return ""
     low, high = (format(end[-1], form) for end in (chance.low, chance.high))
-    return f", where chance alone leaves 95% of lineages between {low} and {high}"
+    return f", where drift alone leaves 95% of lineages between {low} and {high}"
 
 
 def _beside(census: CensusArrays, chance: DiversityBand | None) -> dict[str, FloatArray]:
-    """Columns for the band of chance."""
+    """Columns for the band of drift alone."""
     if chance is None:
         return {}
     ends = {"chance_low": chance.low, "chance_high": chance.high}

@@ -1,4 +1,4 @@
-"""Section "Chance, or the model?": each class beside what chance alone would do."""
+"""Section "Drift, or the model?": each class beside what drift alone would do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from imgcollapse.report.sections.curves import shares_table
 
 
 class Drift(Section):
-    """The share of each class beside chance alone, and whether that explains it."""
+    """The share of each class beside drift alone, and whether that explains it."""
 
     name, runs = "chance", "one"
-    heading = "Chance, or the model?"
+    heading = "Drift, or the model?"
 
     def blocks(self, data: PageData) -> Sequence[Block]:
         """A panel and a row of a table for each class."""
@@ -37,7 +37,7 @@ class Drift(Section):
         )
         said = (
             "Share of each class among the recognized samples, on one log scale, by generation. "
-            "Gray with dashed edges: the range in which chance alone leaves 95% of lineages, with "
+            "Gray with dashed edges: the range in which drift alone leaves 95% of lineages, with "
             "a perfect learner under the same regime. Dotted: the detection limit, the share with "
             f"which a class is detected in 95% of cases. {drawn}"
         )
@@ -52,14 +52,14 @@ class Drift(Section):
 def _explained(census: CensusArrays, test: DriftTest) -> str:
     """Explanation of the table."""
     left = (
-        " Generations left: the median until the class is lost if chance alone goes on, from its "
+        " Generations left: the median until the class is lost if drift alone goes on, from its "
         "share now (from both ends of its interval)."
         if test.left
         else ""
     )
     return (
         "s is the selection coefficient: in every generation the model shifts the log odds of the "
-        "class by s; below 0 it draws the class too rarely. p is how often chance alone looks at "
+        "class by s; below 0 it draws the class too rarely. p is how often drift alone looks at "
         f"least as biased, in {len(test.null.shares):,} replays; of such p one in twenty is below "
         f"0.05 by chance, so the verdict goes by p corrected for {len(census.classes)} classes "
         "(Holm). “Too rare to tell”: not even a halving of the odds in every generation can be "
@@ -76,7 +76,7 @@ def _table(census: CensusArrays, test: DriftTest) -> Table:
         Column("verdict"),
         *([Column("generations left")] if test.left else []),
     ]
-    return Table("Chance, or the model?", columns, verdict_rows(census, test))
+    return Table("Drift, or the model?", columns, verdict_rows(census, test))
 
 
 def verdict_rows(census: CensusArrays, test: DriftTest) -> list[TableRow]:
@@ -136,7 +136,7 @@ def _described(census: CensusArrays, k: int) -> str:
     low, high = census.drift_low[census.last, k], census.drift_high[census.last, k]
     return (
         f"{census.classes[k]}: {percent(census.expected[0, k])} of the real images, {now} of "
-        f"generation {census.last}, where chance alone allows {percent(low)} to {percent(high)}."
+        f"generation {census.last}, where drift alone allows {percent(low)} to {percent(high)}."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -33,8 +33,13 @@ class Header(Section):
                 f"Rarest, of {len(data.classes)} classes: {rare}; together {share} of the real "
                 f"images. Every other arm is compared with {data.run.title}."
             )
-            found = [Text(lead(data), "lead"), Text(second, "second")]
-            return [*found, *(Text(line, "warning") for line in comparison_warnings(data))]
+            remarks = ((x.title, x.run.record["data"]["remarks"]) for x in data.runs)
+            return [
+                Text(lead(data), "lead"),
+                Text(second, "second"),
+                *(Text(line, "warning") for line in comparison_warnings(data)),
+                *(Text(line, "remark") for line in _by_run(remarks)),
+            ]
         run = data.run
         first, *rest = headline(run.census)
         tested = explained(run.drift_test, run.census) if run.drift_test else []
@@ -86,14 +91,19 @@ def comparison_warnings(data: PageData) -> list[str]:
     ]
     if under_way:
         found.append(f"Under way: {listed(under_way, most=6)}.")
-    by_warning: dict[str, list[str]] = {}
-    for run in data.runs:
-        for line in warnings(run.run, run.census):
-            by_warning.setdefault(line, []).append(run.title)
-    found += [f"{listed(names, most=6)}: {line}" for line, names in by_warning.items()]
+    found += _by_run((run.title, warnings(run.run, run.census)) for run in data.runs)
     if data.waiting:
         found.append(f"No model has been trained yet: {listed(data.waiting, most=6)}.")
     return found
+
+
+def _by_run(lines: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Lines of runs by title, each once after the titles of the runs that it is of."""
+    found: dict[str, list[str]] = {}
+    for title, of_run in lines:
+        for line in of_run:
+            found.setdefault(line, []).append(title)
+    return [f"{listed(titles, most=6)}: {line}" for line, titles in found.items()]
 
 
 def changed_metrics(run: ReportedRun) -> list[str]:
@@ -124,7 +134,7 @@ def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
     """Sentences on the part of the class shares' change that drift alone explains."""
     overall = drift_test.selection.overall
     if overall is None:
-        return ["No class can tell chance from the model: chance alone would change none of them."]
+        return ["No class can tell drift from the model: drift alone would change none of them."]
     p = p_value(overall, len(drift_test.null.shares))
     p = f"p {p}" if p.startswith("≤") else f"p = {p}"
     # The rarest first: they are what the study is about.
@@ -135,19 +145,19 @@ def explained(drift_test: DriftTest, census: CensusArrays) -> list[str]:
     )
     if overall > LEVEL:
         said = (
-            f"Chance alone is enough to explain the class shares ({p}): a perfect learner with as "
+            f"Drift alone is enough to explain the class shares ({p}): a perfect learner with as "
             "many images would have moved them as unevenly."
         )
     else:
         parts = [f"loses {listed(lost)}"] * bool(lost)
         parts += [f"favors {listed(favored)}"] * bool(favored)
         which = f"the model {' and '.join(parts)}" if parts else "yet no class stands out"
-        said = f"Chance alone does not explain the class shares ({p}): {which}."
+        said = f"Drift alone does not explain the class shares ({p}): {which}."
     found = [said, _inbreeding(drift_test)]
     if rare:
         whose = "its" if len(rare) == 1 else "their"
         found.append(
-            f"Too rare to tell whether chance or the model moved {whose} share: {listed(rare)}; a "
+            f"Too rare to tell whether drift or the model moved {whose} share: {listed(rare)}; a "
             "model that halves the odds in every generation could look the same."
         )
     return found
@@ -179,7 +189,7 @@ def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
         )
     if g and len(census.lineages) == 1:
         found.append(
-            "Which class goes next time: this is one lineage, one course that chance could take."
+            "Which class goes next time: this is one lineage, one course that drift could take."
         )
     unknown = 1 - _recognized(census, g)
     if g and unknown > 1 - FAITHFUL_RECOGNIZED:
@@ -194,7 +204,7 @@ def cautions(census: CensusArrays, drift_test: DriftTest | None) -> list[str]:
         )
     if drift_test and drift_test.filtered:
         found.append(
-            "Whether it is the model or the filters that lose or favor a class: beside chance "
+            "Whether it is the model or the filters that lose or favor a class: beside drift "
             "stand both together. The filters' effect on each class is shown below."
         )
     found.append(
@@ -256,11 +266,11 @@ def _unfaithful(census: CensusArrays) -> str:
         return ""
     # Mean absolute deviation of a binomial share, summed over classes and halved.
     p, n = census.expected[1], float(census.n[:, 1].mean())
-    chance = float(np.sqrt(2 * p * (1 - p) / (np.pi * n)).sum() / 2)
-    if recognized >= FAITHFUL_RECOGNIZED and distance <= 2 * chance:
+    scatter = float(np.sqrt(2 * p * (1 - p) / (np.pi * n)).sum() / 2)
+    if recognized >= FAITHFUL_RECOGNIZED and distance <= 2 * scatter:
         return (
-            f"Generation 1 may not be faithful: {reasons[0]}. With {n:,.0f} samples chance alone "
-            f"gives about {chance:.3f}: they are too few to tell a poor generator from a good one."
+            f"Generation 1 may not be faithful: {reasons[0]}. Sampling alone gives about "
+            f"{scatter:.3f} with {n:,.0f} samples: too few to tell a poor generator from a good one."
         )
     return (
         f"Generation 1 was not faithful: {' and '.join(reasons)}. "

@@ -43,7 +43,7 @@ class LastDetected(Section):
         if panels:
             survival = (
                 "Survival: the share of lineages in which the class is not yet called extinct "
-                "(Kaplan–Meier, with 95% interval); dashed, what chance alone gives under the same "
+                "(Kaplan–Meier, with 95% interval); dashed, what drift alone gives under the same "
                 "rule."
             )
             found += [Text(survival), Panels(panels, charts.side_by_side("survival", panels))]
@@ -147,13 +147,13 @@ def _survival_panel(census: CensusArrays, drift_test: DriftTest | None, k: int) 
             f"{census.classes[k]}: share of lineages that still have it, by generation. Extinct in "
             f"{lost} of {len(census.lineages)}{median}."
         )
-        drawn = {"lineages": curve} | ({"chance alone": by_chance} if by_chance else {})
+        drawn = {"lineages": curve} | ({"drift alone": by_chance} if by_chance else {})
         table = pd.concat([_steps(census.classes[k], *item) for item in drawn.items()])
         return Figure.drawn(figure, f"survival-{k}", alt, table)
 
 
 def _steps(name: str, of: str, curve: SurvivalCurve) -> pd.DataFrame:
-    """A curve's steps. Chance is drawn without its interval, which only says how many replays."""
+    """A curve's steps; that of drift alone without its interval, which says how many replays."""
     ends = {"low": curve.low, "high": curve.high} if of == "lineages" else {}
     steps = {"generation": curve.generation, "alive": curve.alive, **ends}
     return pd.DataFrame({"class": name, "of": of, **steps})

@@ -91,7 +91,7 @@ def _metric_chart(metrics: pd.DataFrame, title: str, found: dict[MetricInfo, Flo
             }
             if {"chance_low", "chance_high"} <= set(beside):
                 chance_band(axes, beside["chance_low"], beside["chance_high"])
-                bands["dashed: chance alone, 95% of lineages"] = True
+                bands["dashed: drift alone, 95% of lineages"] = True
             if info in floors and {"floor_low", "floor_high"} <= set(beside):
                 shade = color if len(floors) > 1 else GREY
                 floor_band(axes, beside["floor_low"], beside["floor_high"], shade)

@@ -46,7 +46,7 @@ class Words(Section):
             f"rare words are the {tail} least common ones. A word is lost where none of the "
             "samples that are compared with the real images has it, though as many real images "
             "would have shown it at its real share; rarer ones that are missing are below "
-            "detection. Chance alone draws real images with replacement, and the words of an image "
+            "detection. Drift alone draws real images with replacement, and the words of an image "
             "together."
         )
         charts = Charts([zipf(found), *metric_charts(run.metrics, infos, last + 1)])
@@ -148,4 +148,4 @@ def sentences(metrics: pd.DataFrame, last: int) -> list[str]:
 
 def _band(at: Mapping[Any, Any], metric: str, g: int, show: Callable[[float], str]) -> str:
     band = at.get((f"{metric}_chance", g))
-    return f"; chance alone leaves {show(band['low'])} to {show(band['high'])}" if band else ""
+    return f"; drift alone leaves {show(band['low'])} to {show(band['high'])}" if band else ""
