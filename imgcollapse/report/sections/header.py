@@ -270,7 +270,7 @@ def _unfaithful(census: CensusArrays) -> str:
     if recognized >= FAITHFUL_RECOGNIZED and distance <= 2 * scatter:
         return (
             f"Generation 1 may not be faithful: {reasons[0]}. Sampling alone gives about "
-            f"{scatter:.3f} with {n:,.0f} samples: too few to tell a poor generator from a good one."
+            f"{scatter:.3f} with {n:,.0f} samples: too few to tell a poor generator from a good."
         )
     return (
         f"Generation 1 was not faithful: {' and '.join(reasons)}. "
