@@ -33,7 +33,7 @@ def write_report(
         sections: sections of your own, as objects or by import path (`my_package.mod:Class`);
             they stand before the citation, after those that the runs' studies name in
             `report.sections`.
-        log: is told in a line each what the studies name and the page has to leave out.
+        log: gets a line for each thing that the studies name and the page has to leave out.
 
     Raises:
         UserError: a folder is no run, holds no generation yet, a section cannot be imported, or
