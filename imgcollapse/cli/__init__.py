@@ -2,13 +2,12 @@
 
 app.py       what the verbs share, and how a command ends
 run.py       run, sweep, data
-inspect.py   evaluate, report, verify, grid, review, export
-dev.py       validate, bench, chaos, doctor
-progress.py  the progress bar
+tools.py     evaluate, report, verify, grid, review, export, validate, bench, chaos, doctor
+console.py   what verbs print;  tables.py  of bench and validate;  progress.py  the progress bar
 """
 
 from imgcollapse.cli import run  # isort: skip
-from imgcollapse.cli import dev, inspect  # isort: skip
+from imgcollapse.cli import tools  # isort: skip
 from imgcollapse.cli.app import REQUEUE, app, main
 
-__all__ = ["REQUEUE", "app", "dev", "inspect", "main", "run"]
+__all__ = ["REQUEUE", "app", "main", "run", "tools"]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgcollapse.cli.console import open_console
 from imgcollapse.core.errors import Stopped, UserError
 from imgcollapse.core.sanitize import invalid_folder_reason, one_line
+
+if TYPE_CHECKING:
+    from imgcollapse.tools.fault_injection import FaultReport
+    from imgcollapse.tools.verify import Verification
 
 app = typer.Typer(
     name="imgcollapse",
@@ -28,25 +34,44 @@ app = typer.Typer(
 REQUEUE = 75
 """Exit code of a command that a signal asked to stop: EX_TEMPFAIL, run it again."""
 
-Config = Annotated[Path, typer.Argument(help="The YAML file of a study.", show_default=False)]
+
+def _refuse_dashes(given: Path | list[str] | None) -> Path | list[str] | None:
+    for word in given if isinstance(given, list) else [str(given)]:
+        if word.startswith("-"):
+            setting = word.strip("-").partition("=")[0]
+            raise UserError(f"{word}: no such option; a setting has no dashes, as {setting}=value")
+    return given
+
+
+SETTINGS = {"ignore_unknown_options": True}
+"""For verbs that take settings: an unknown option gets the hint that `--seed 1` is seed=1."""
+
+
+def option(text: str, *names: str, default: str | bool = True, **more: Any) -> Any:
+    """An option with its help; `default` says in words what None stands for."""
+    return typer.Option(*names, help=text, show_default=default, **more)
+
+
+def argument(text: str, **more: Any) -> Any:
+    """An argument with its help."""
+    return typer.Argument(help=text, show_default=False, **more)
+
+
+Config = Annotated[Path, argument("The YAML file of a study.", callback=_refuse_dashes)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Settings in place of the file's: key.subkey=value ..."),
+    argument("Settings in place of the file's: key.subkey=value ...", callback=_refuse_dashes),
 ]
-Smoke = Annotated[
-    bool,
-    typer.Option("--smoke", help="Apply the file's one-minute settings."),
-]
+Smoke = Annotated[bool, option("Apply the file's one-minute settings.", "--smoke")]
 AllowEnvChange = Annotated[
-    bool,
-    typer.Option("--allow-env-change", help="Resume with other software or on another machine."),
+    bool, option("Resume with other software or on another machine.", "--allow-env-change")
 ]
 AllowDrift = Annotated[bool, typer.Option("--allow-drift", hidden=True)]  # the former name
 DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Print estimated time, memory and disk space; write nothing."),
+    bool, option("Print estimated time, memory and disk space; write nothing.", "--dry-run")
 ]
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Folder = Annotated[Path, argument("A run folder.", metavar="RUN")]
+Number = Annotated[int, option("The lineage's number.", "--lineage")]
 
 
 def _print_version(asked: bool) -> None:
@@ -55,26 +80,17 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[bool, option("Print the version.", "--version", callback=_print_version)]
+
+
 @app.callback()
-def _verb(
-    context: typer.Context,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_print_version
-        ),
-    ] = False,
-) -> None:
+def _verb(context: typer.Context, _version: Version = False) -> None:
     if (verb := context.invoked_subcommand) not in (None, "run"):
         alone(verb)
 
 
 def alone(what: str) -> None:
-    """Checks that the command was not started as one of several processes.
-
-    Raises:
-        UserError: it was.
-    """
+    """Raises a `UserError` if the command was started as one of several processes."""
     if (size := os.environ.get("WORLD_SIZE") or "1") != "1":
         raise UserError(
             f"{what}: was started {size} times (WORLD_SIZE), but only a run divides its work among "
@@ -92,7 +108,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a terminal without Unicode still works
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        # Quoted, or after an equals sign, ~ is not expanded by a shell.
+        app([re.sub("^(--[a-z-]+=)?(~.*)", _with_home, word) for word in sys.argv[1:]])
     except Stopped as why:
         print(f"Stopped. {why}. The same command goes on.", file=sys.stderr)
         sys.exit(REQUEUE)
@@ -109,33 +126,18 @@ def main() -> None:
         _refuse(f"{error}; imgcollapse doctor lists problems with fixes")
 
 
+def _with_home(found: re.Match[str]) -> str:
+    return (found[1] or "") + os.path.expanduser(found[2])  # noqa: PTH111 - ~x may be no path
+
+
 def _refuse(line: str) -> None:
     print(f"imgcollapse: {one_line(line)}", file=sys.stderr)
     sys.exit(2)
 
 
-class Findings(Protocol):
-    """The result of `verify` or `chaos`."""
-
-    @property
-    def wrong(self) -> Sequence[str]:
-        """One line for each problem."""
-        ...
-
-    def table(self) -> Any:
-        """Returns a table for the terminal."""
-        ...
-
-    def summary(self) -> str:
-        """Returns the result in one line."""
-        ...
-
-
-def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
+def conclude(found: Verification | FaultReport, notes: Sequence[str] = ()) -> None:
     """Prints a result; exit code 1 if there is a problem."""
-    from rich.console import Console
-
-    Console(highlight=False).print(found.table())
+    open_console().print(found.table())
     for note in notes:
         print(f"note: {note}")
     for line in found.wrong:
@@ -143,6 +145,15 @@ def conclude(found: Findings, notes: Sequence[str] = ()) -> None:
     print(found.summary())
     if found.wrong:
         raise typer.Exit(1)
+
+
+def stopped(why: BaseException, folder: Path, log: Callable[[str], None]) -> typer.Exit:
+    """Says that a signal or Ctrl-C ended a command; returns its exit code."""
+    from imgcollapse.parallel.communicator import ConnectionLost
+
+    lost = f"{why}. " if isinstance(why, ConnectionLost) else ""
+    log(f"Stopped. {lost}What is done is kept in {folder}; the same command goes on.")
+    return typer.Exit(REQUEUE if isinstance(why, Stopped) else 130)
 
 
 def place_for(config: Path, smoke: bool) -> Path:

@@ -5,10 +5,11 @@ Packages that import torch are imported where they are used: the doctor must run
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
+from rich import box, filesize
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from imgcollapse.core.progress import format_duration
 from imgcollapse.core.sanitize import one_line
 
 if TYPE_CHECKING:
+    from imgcollapse.data import RealData
     from imgcollapse.experiment.forecast import Forecast
     from imgcollapse.tools.doctor import CheckResult
     from imgcollapse.tools.evaluate import Evaluation
@@ -25,6 +27,11 @@ FLOOR = "_floor"
 Row = dict[str, Any]
 _MARKS = {"ok": ("✓", "green"), "remark": ("!", "yellow"), "broken": ("✗", "bold red")}
 _ASCII = {"ok": "+", "remark": "!", "broken": "x"}
+
+
+def open_console() -> Console:
+    """Standard output: a terminal at its width; in a pipe no line is broken and no cell cut."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def print_checks(results: Sequence[CheckResult], console: Console) -> None:
@@ -51,13 +58,33 @@ def print_checks(results: Sequence[CheckResult], console: Console) -> None:
 
 
 def _checks_summary(results: Sequence[CheckResult]) -> str:
-    broken = sum(result.verdict == "broken" for result in results)
-    remarks = sum(result.verdict == "remark" for result in results)
+    broken, remarks = (sum(r.verdict == kind for r in results) for kind in ("broken", "remark"))
     if broken:
         return f"{broken} thing{'s' * (broken > 1)} must be fixed before a study can run."
     if remarks:
         return f"Studies run here; {remarks} remark{'s' * (remarks > 1)}."
     return "All is well."
+
+
+def print_data(real: RealData, console: Console) -> None:
+    """Prints the number of images of each class in each split, and remarks on the images."""
+    splits = {
+        "train": real.train.labels,
+        "oracle": real.oracle.labels,
+        "calibration": real.calibration.labels,
+        "reference": real.reference.labels,
+        "reserve": real.reserve.labels,
+    }
+    table = simple_table("class", "share", *splits)
+    for label, name in enumerate(real.classes):
+        counts = (f"{int((each == label).sum()):,}" for each in splits.values())
+        table.add_row(Text(name), f"{real.shares[label]:.2%}", *counts)
+    table.add_section()
+    table.add_row("all", "100%", *(f"{len(each):,}" for each in splits.values()))
+    console.print(table)
+    channels, height, width = real.train.shape
+    size = f"images {channels} x {height} x {width}, sha256 {real.digest}"
+    _say(console, *real.remarks, size)
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -84,7 +111,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     _say(console, *_verdicts(census[:-1]))
     console.print("\nDistances to real images, beside those between real images")
     console.print(_metrics(everything))
-    _say(console, f"Features: {everything[0]['features']}", *_undefined(everything))
+    notes = [f"{row['metric']}: undefined, {row['note']}" for row in everything if row["note"]]
+    _say(console, f"Features: {everything[0]['features']}", *notes)
 
 
 def _say(console: Console, *lines: str) -> None:
@@ -96,7 +124,7 @@ def _census(census: Sequence[Row], rejected: float) -> Table:
     from imgcollapse.census import UNRECOGNIZED
 
     columns = ("class", "counted", "share", "95% interval", "limit", "real", "by chance")
-    table = _table(columns)
+    table = simple_table(*columns, padding=0, show_edge=False)
     for row in census:
         if row["class"] == UNRECOGNIZED:
             table.add_section()
@@ -114,48 +142,39 @@ def _census(census: Sequence[Row], rejected: float) -> Table:
 
 
 def _metrics(everything: Sequence[Row]) -> Table:
-    table = _table(("metric", "value", "95% interval", "real", "95% of real", "n"))
+    columns = ("metric", "value", "95% interval", "real", "95% of real", "n")
+    table = simple_table(*columns, padding=0, show_edge=False)
     floors = {row["metric"]: row for row in everything}
     for row in everything:
         if not row["metric"].endswith(FLOOR):
             floor = floors.get(row["metric"] + FLOOR, {})
+            value, real = _number(row["value"]) or "undefined", _number(floor.get("value"))
             table.add_row(
-                row["metric"],
-                _number(row["value"]) or "undefined",
-                _interval(row),
-                _number(floor.get("value")),
-                _interval(floor),
-                f"{row['n']:,}",
+                row["metric"], value, _interval(row), real, _interval(floor), f"{row['n']:,}"
             )
     return table
 
 
-def _verdicts(classes: Sequence[Row]) -> list[str]:
+def _verdicts(classes: Sequence[Row]) -> Iterator[str]:
     """Sentences on classes whose interval and chance band do not overlap."""
     known = [row for row in classes if row["frequency"] is not None]
-    sentences = {
+    for what, rows in {
         "Below the detection limit, not distinguishable from absent": [
-            row["class"] for row in classes if row["status"] == "below-detection"
+            row for row in classes if row["status"] == "below-detection"
         ],
-        "Rarer than chance allows": [
-            row["class"] for row in known if row["high"] < row["drift_low"]
-        ],
-        "More common than chance allows": [
-            row["class"] for row in known if row["low"] > row["drift_high"]
-        ],
-    }
-    return [f"{what}: {', '.join(names)}." for what, names in sentences.items() if names]
+        "Rarer than chance allows": [row for row in known if row["high"] < row["drift_low"]],
+        "More common than chance allows": [row for row in known if row["low"] > row["drift_high"]],
+    }.items():
+        if rows:
+            yield f"{what}: {', '.join(row['class'] for row in rows)}."
 
 
-def _undefined(everything: Sequence[Row]) -> list[str]:
-    return [f"{row['metric']}: undefined, {row['note']}" for row in everything if row["note"]]
-
-
-def _table(columns: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(columns[0], overflow="fold")
-    for column in columns[1:]:
-        table.add_column(column, justify="right", overflow="fold")
+def simple_table(first: str, *others: str, pad_edge: bool = False, **options: Any) -> Table:
+    """A table with a line below its head: text on the left, numbers on the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=pad_edge, **options)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
@@ -178,24 +197,21 @@ def _interval(row: Row) -> str:
 
 def print_forecast(plan: Forecast, console: Console) -> None:
     """Prints the cost of a study."""
-    table = Table(show_header=False)
+    table, probe = Table(show_header=False), plan.profile
     for name, words in _forecast_rows(plan):
         table.add_row(Text(name), Text(words))
     console.print(table)
-    console.print(Text(_probe_line(plan)))
+    trained = f"{probe.steps:,} training steps" if probe.steps else "one training"
+    _say(
+        console,
+        f"Measured in {format_duration(probe.took)}: {trained}, {probe.drawn:,} samples, one "
+        "generation's measures. Nothing was written.",
+    )
 
 
 def print_forecasts(plans: Mapping[str, Forecast], jobs: int, console: Console) -> None:
-    """Prints the cost of each arm of a sweep, and of all together.
-
-    Args:
-        plans: by the arm's name.
-        jobs: lineages at a time.
-        console: the console to print to.
-    """
-    table = Table("arm")
-    for name in ("models", "steps", "samples", "one after another", "disk"):
-        table.add_column(name, justify="right")
+    """Prints the cost of each arm of a sweep by name, and of all with so many jobs at a time."""
+    table = simple_table("arm", "models", "steps", "samples", "one after another", "disk")
     for name, plan in plans.items():
         table.add_row(Text(name), *_forecast_cells([plan]))
     table.add_section()
@@ -203,15 +219,12 @@ def print_forecasts(plans: Mapping[str, Forecast], jobs: int, console: Console) 
     console.print(table)
     seconds = sum(plan.seconds for plan in plans.values())
     most = max((plan.memory or 0 for plan in plans.values()), default=0)
-    console.print(
-        Text(
-            f"With {jobs} at a time: about {format_duration(seconds / jobs)}, if they do not slow "
-            f"each other down, and {_bytes(jobs * most)} of memory."
-        )
-    )
     probes = {id(plan.profile): plan.profile.took for plan in plans.values()}
-    console.print(
-        Text(f"Measured in {format_duration(sum(probes.values()))}; nothing was written.")
+    _say(
+        console,
+        f"With {jobs} at a time: about {format_duration(seconds / jobs)}, if they do not slow each "
+        f"other down, and {_bytes(jobs * most)} of memory.",
+        f"Measured in {format_duration(sum(probes.values()))}; nothing was written.",
     )
 
 
@@ -229,10 +242,8 @@ def _forecast_rows(plan: Forecast) -> Iterator[tuple[str, str]]:
     study, real, schedule = plan.study, plan.profile.real, plan.schedule
     channels, height, width = real.train.shape
     models = study.lineages * study.generations
-    yield (
-        "real images",
-        f"{len(real.train):,} of {channels} x {height} x {width}, {len(real.classes)} classes",
-    )
+    size = f"{channels} x {height} x {width}"
+    yield "real images", f"{len(real.train):,} of {size}, {len(real.classes)} classes"
     several = f"{study.lineages} lineages of " if study.lineages > 1 else ""
     yield "models", f"{several}{study.generations} generations: {models:,} to train"
     yield "training sets", f"{_between(schedule.training)} images"
@@ -258,24 +269,10 @@ def _forecast_rows(plan: Forecast) -> Iterator[tuple[str, str]]:
     yield "device", plan.profile.device
 
 
-def _probe_line(plan: Forecast) -> str:
-    probe = plan.profile
-    trained = f"{probe.steps:,} training steps" if probe.steps else "one training"
-    return (
-        f"Measured in {format_duration(probe.took)}: {trained}, {probe.drawn:,} samples, one "
-        "generation's measures. Nothing was written."
-    )
-
-
 def _between(values: tuple[int, ...] | list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _bytes(size: float) -> str:
-    """A size in decimal units, with two or three digits."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB" if size < 1000 else f"{size / 1000:.1f} TB"
+    return filesize.decimal(round(size))

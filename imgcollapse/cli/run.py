@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from imgcollapse.cli.app import (
-    REQUEUE,
+    SETTINGS,
     AllowDrift,
     AllowEnvChange,
     Config,
@@ -18,18 +18,23 @@ from imgcollapse.cli.app import (
     Smoke,
     alone,
     app,
+    argument,
+    option,
     place_for,
+    stopped,
 )
+from imgcollapse.cli.console import open_console, print_data, print_forecast, print_forecasts
+from imgcollapse.cli.progress import ConsoleProgress
 from imgcollapse.core.errors import Stopped, UserError
 
+RAY = "Use a Ray cluster instead: auto, host:port, or local to start one here."
 
-@app.command()
+
+@app.command(context_settings=SETTINGS)
 def run(
     config: Config,
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder.", show_default="runs/CONFIG")
-    ] = None,
+    out: Annotated[Path | None, option("The run folder.", default="runs/CONFIG")] = None,
     smoke: Smoke = False,
     allow_env_change: AllowEnvChange = False,
     allow_drift: AllowDrift = False,
@@ -40,17 +45,13 @@ def run(
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
     if dry_run:
-        from rich.console import Console
-
-        from imgcollapse.cli.console import print_forecast
         from imgcollapse.config.loader import load_study
         from imgcollapse.experiment.forecast import forecast, measure_cost
 
         alone("run --dry-run")
         study = load_study(config, overrides or [], smoke)
-        print_forecast(forecast(study, measure_cost(study)), Console(highlight=False))
+        print_forecast(forecast(study, measure_cost(study)), open_console())
         return
-    from imgcollapse.cli.progress import ConsoleProgress
     from imgcollapse.core import signals
     from imgcollapse.experiment.runner import run as launch
     from imgcollapse.parallel import process_group
@@ -67,44 +68,25 @@ def run(
         try:
             begun = launch(config, folder, overrides or [], smoke, display, env_change)
         except (KeyboardInterrupt, Stopped) as why:
-            lost = f"{why}. " if isinstance(why, process_group.ConnectionLost) else ""
-            display.log(
-                f"Stopped. {lost}What is done is kept in {folder}; the same command goes on."
-            )
-            raise typer.Exit(REQUEUE if isinstance(why, Stopped) else 130) from None
+            raise stopped(why, folder, display.log) from None
     print(write_report([folder]))
     if any(lineage.diverged for lineage in begun.lineages):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(context_settings=SETTINGS)
 def sweep(
-    plan: Annotated[
-        Path, typer.Argument(metavar="SWEEP", help="A sweep file.", show_default=False)
-    ],
+    plan: Annotated[Path, argument("A sweep file.", metavar="SWEEP")],
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The sweep's folder.", show_default="runs/SWEEP")
-    ] = None,
+    out: Annotated[Path | None, option("The sweep's folder.", default="runs/SWEEP")] = None,
     jobs: Annotated[
-        int | None,
-        typer.Option(help="Lineages run at a time.", show_default="cores / threads; 1 with a GPU"),
+        int | None, option("Lineages run at a time.", default="cores / threads; 1 with a GPU")
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Use a Ray cluster instead: auto, host:port, or local to start one here.",
-            show_default=False,
-        ),
-    ] = None,
+    ray: Annotated[str | None, option(RAY, metavar="ADDRESS", default=False)] = None,
     gpus: Annotated[
-        float | None,
-        typer.Option(
-            help="With --ray, GPUs for each lineage, such as 0.25.", show_default="1 if any"
-        ),
+        float | None, option("With --ray, GPUs for each lineage, such as 0.25.", default="1 if any")
     ] = None,
-    retries: Annotated[int, typer.Option(help="Retries of a lineage whose process fails.")] = 2,
+    retries: Annotated[int, option("Retries of a lineage whose process fails.")] = 2,
     smoke: Smoke = False,
     allow_env_change: AllowEnvChange = False,
     allow_drift: AllowDrift = False,
@@ -120,23 +102,16 @@ def sweep(
     arms, progress = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
     at_a_time = arms.jobs() if jobs is None else jobs
     if dry_run:
-        from rich.console import Console
-
-        from imgcollapse.cli.console import print_forecasts
-
-        print_forecasts(dict(estimate_costs(arms)), at_a_time, Console(highlight=False))
+        print_forecasts(dict(estimate_costs(arms)), at_a_time, open_console())
         return
     if ray and jobs is not None:
         raise UserError("--jobs: with --ray the cluster says how many run at a time; leave it out")
     backend = Ray(ray, gpus, retries) if ray else ProcessPool(at_a_time, retries)
     try:
         with signals.catch_signals():
-            done = launch(
-                arms, folder, backend=backend, progress=progress, allow_env_change=env_change
-            )
-    except (KeyboardInterrupt, Stopped) as stopped:
-        progress.log(f"Stopped. What is done is kept in {folder}; the same command goes on.")
-        raise typer.Exit(REQUEUE if isinstance(stopped, Stopped) else 130) from None
+            done = launch(arms, folder, (), False, backend, progress, env_change)
+    except (KeyboardInterrupt, Stopped) as why:
+        raise stopped(why, folder, progress.log) from None
     for trace in progress.traces.values():
         print(trace, file=sys.stderr)
     for failure in done.failures:
@@ -147,42 +122,21 @@ def sweep(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(context_settings=SETTINGS)
 def data(
     config: Config,
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option(help="The picture's file.")] = Path("data.png"),
+    out: Annotated[Path, option("The picture's file.")] = Path("data.png"),
     smoke: Smoke = False,
 ) -> None:
     """Show a study's real images before training: counts by class, and a picture."""
-    from rich.console import Console
-    from rich.table import Table
-
     from imgcollapse.config.loader import load_study
     from imgcollapse.io.atomic import write_png
     from imgcollapse.report import class_grid
 
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out: {out}: the picture is a PNG; name it {out.with_suffix('.png')}")
     real = load_study(config, overrides or [], smoke).real()
     write_png(out, class_grid(real.train, real.classes))
-    table = Table("class", "share")
-    columns = {
-        "train": real.train.labels,
-        "oracle": real.oracle.labels,
-        "calibration": real.calibration.labels,
-        "reference": real.reference.labels,
-        "reserve": real.reserve.labels,
-    }
-    for name in columns:
-        table.add_column(name, justify="right")
-    for label, name in enumerate(real.classes):
-        counts = (f"{int((labels == label).sum()):,}" for labels in columns.values())
-        table.add_row(name, f"{real.shares[label]:.2%}", *counts)
-    table.add_section()
-    table.add_row("all", "100%", *(f"{len(labels):,}" for labels in columns.values()))
-    console = Console()
-    console.print(table)
-    for remark in real.remarks:
-        console.print(remark, markup=False, highlight=False)
-    channels, height, width = real.train.shape
-    print(f"images {channels} x {height} x {width}, sha256 {real.digest}")
+    print_data(real, open_console())
     print(out)

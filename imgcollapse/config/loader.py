@@ -51,15 +51,15 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     return with_overrides(raw, overrides, str(path))
 
 
-def read_settings(path: Path | str) -> dict[str, Any]:
+def read_settings(path: Path | str, example: str = "configs/demo.yaml") -> dict[str, Any]:
     """The settings in a YAML 1.2 file, as they stand there.
 
     Raises:
         UserError: there is no such file, or it is no mapping in YAML.
     """
-    raw = yaml.read(Path(path), "name a study's YAML file, such as configs/demo.yaml")
+    raw = yaml.read(Path(path), f"name a YAML file, such as {example}")
     if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds no settings; see configs/demo.yaml for an example")
+        raise UserError(f"{path}: holds no settings; see {example} for an example")
     return raw
 
 
@@ -105,7 +105,7 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
     """
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
         key, equals, value = override.partition("=")
-        if not equals or not key:
+        if not equals or not key or not value.strip():
             raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
         _put(raw, key.split("."), yaml.parse(value, override), override)
     try:

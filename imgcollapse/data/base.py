@@ -14,6 +14,7 @@ from torch import Tensor
 from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, ImageSet
+from imgcollapse.data.safe_zip import DEFAULT, Limits
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class SourceData:
 
 class Source(Component, ABC):
     """A source of real images."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on files of images."""
+        return DEFAULT
 
     @abstractmethod
     def load(self) -> SourceData:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, checksums
@@ -65,18 +65,22 @@ def write_report(
 
 def render(data: PageData, sections: Sequence[Section]) -> str:
     """The page as HTML: those of the sections that apply, in order."""
-    loader = PackageLoader("imgcollapse.report")
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, **options)
-    environment.filters["terms"] = with_tooltips
     shown = [
         {"name": section.name, "title": section.title(data), "blocks": blocks}
         for section in sections
         if section.applies(data) and (blocks := section.blocks(data))
     ]
-    return environment.get_template("page.html.j2").render(
-        name=data.name, kicker=_kicker(data), sections=shown
-    )
+    return template("page.html.j2").render(name=data.name, kicker=_kicker(data), sections=shown)
+
+
+def template(name: str, *packages: str) -> Template:
+    """A template of this package or of others: values are escaped, undefined names are errors."""
+    folders = [PackageLoader(package) for package in (*packages, "imgcollapse.report")]
+    loader = ChoiceLoader(folders)
+    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, **options)
+    environment.filters["terms"] = with_tooltips
+    return environment.get_template(name)
 
 
 def _arms(folders: Sequence[Path]) -> dict[Path, str]:

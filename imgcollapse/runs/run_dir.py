@@ -62,8 +62,10 @@ class Run:
         path = Path(path)
         with atomic.wrap_os_errors(path):
             if not (path / RECORD).is_file():
+                runs = ", ".join(sorted(str(p.parent) for p in path.glob(f"*/{RECORD}")))
                 raise UserError(
-                    f"{path}: not a run folder (no {RECORD}); name one, such as runs/demo"
+                    f"{path}: not a run folder (no {RECORD}); name one, such as "
+                    f"{runs or 'runs/demo'}"
                 )
         record = checksums.read_json(path / RECORD, RESTORE, FORMAT)
         schemas.validate_run_record(path / RECORD, record, RESTORE)

@@ -4,7 +4,7 @@ plan.py           reads a sweep file into arms; the sweep's folder
 tasks.py          the tasks of a sweep, what each waits for, its cost, and how one is run
 task_queue.py     tasks that wait, are done, or are tried again
 process_pool.py   runs tasks in worker processes of this machine
-ray.py            runs tasks on the machines of a Ray cluster;  ray_task.py runs there
+ray.py            runs tasks on the machines of a Ray cluster
 progress.py       progress of all tasks, on a terminal or in a log
 """
 
@@ -43,19 +43,13 @@ class Backend(Protocol):
     """Runs the tasks of a sweep."""
 
     def run(self, tasks: Sequence[Task], progress: SweepProgress) -> Mapping[Key, str]:
-        """Run tasks, each once it is ready; returns what failed, and why in one line."""
+        """Runs tasks, each once it is ready; returns what failed, and why in one line."""
         ...
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The results of a sweep.
-
-    Attributes:
-        path: its folder.
-        runs: the arms that have begun, by name.
-        failures: what failed, such as "replace, lineage 2: ...", one line each.
-    """
+    """The results of a sweep: its folder, the arms that have begun, and a line for each failure."""
 
     path: Path
     runs: Mapping[str, Run]
@@ -101,9 +95,8 @@ def sweep(
         plan.write(out)
         tasks = [replace(task, allow_env_change=allow_env_change) for task in tasks_of(plan, out)]
         failures = backend.run(tasks, progress)
-        runs = {}
-        for arm in plan.arms:
-            if run := Run.find(out / arm.name, arm.study.resolved()):
-                runs[arm.name] = run
-                run.write_tables()
+        begun = {arm.name: Run.find(out / arm.name, arm.study.resolved()) for arm in plan.arms}
+        runs = {name: run for name, run in begun.items() if run}
+        for run in runs.values():
+            run.write_tables()
     return Sweep(out, runs, tuple(failures.values()))

@@ -39,13 +39,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,=+-]*")
 
 @dataclass(frozen=True)
 class Arm:
-    """One study of a sweep.
-
-    Attributes:
-        name: also the name of its run folder.
-        title: its name on the comparison page.
-        study: its settings.
-    """
+    """One study of a sweep: the name of its run folder, its title on the page, its settings."""
 
     name: str
     title: str
@@ -85,10 +79,7 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Write sweep.json."""
-        arms = [
-            {"name": arm.name, "title": arm.title, "study": arm.study.resolved()}
-            for arm in self.arms
-        ]
+        arms = [vars(arm) | {"study": arm.study.resolved()} for arm in self.arms]
         checksums.write_json(folder / RECORD, {"format": FORMAT, "arms": arms})
 
 
@@ -114,16 +105,11 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
     A study that sets no `threads` gets one: bits depend on them, and must not depend on how many
     tasks run at a time.
 
-    Args:
-        path: the file.
-        overrides: `key.subkey=value` each, for every arm.
-        smoke: apply the file's `smoke:` section.
-
     Raises:
         UserError: file, arm, key and fix in one line.
     """
     path = Path(path)
-    raw = read_settings(path)
+    raw = read_settings(path, "configs/remedies/verifier.yaml")
     for key in raw:
         if key not in KEYS:
             raise UserError(f"{path}: {key}: unknown key; {did_you_mean(str(key), KEYS)}")
@@ -145,16 +131,13 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
 
 def _study(given: Any, path: Path) -> dict[str, Any]:
     """The settings that all arms share."""
-    if isinstance(given, str):
-        base = path.parent / given
-        settings = read_settings(base)
-        take_smoke(settings, str(base))
-    elif isinstance(given, dict):
-        settings = dict(given)
-    else:
+    if not isinstance(given, str | dict):
         raise UserError(
             f"{path}: study: is missing; give the path of a study's YAML file, or its settings"
         )
+    settings = dict(given) if isinstance(given, dict) else read_settings(path.parent / given)
+    if isinstance(given, str):
+        take_smoke(settings, str(path.parent / given))
     apply_smoke(settings)
     return settings
 
@@ -173,9 +156,7 @@ def _expand_arms(
         raise UserError(f"{path}: {number:,} arms, more than {MAX_ARMS:,}; ask for fewer")
     for arm, changes in (arms or {"": {}}).items():
         if not isinstance(changes, dict | None):
-            raise UserError(
-                f"{path}: arms.{arm}: {changes!r} is no mapping; write key: value below it"
-            )
+            raise UserError(_no_mapping(path, f"arms.{arm}", changes))
         changes = dict(changes or {})
         title = str(changes.pop("title", arm))
         for point in itertools.product(*grid.values()):
@@ -214,5 +195,9 @@ def _arm(
 def _mapping(raw: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     tree = raw.get(key) or {}
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: {key}: {tree!r} is no mapping; write key: value below it")
+        raise UserError(_no_mapping(path, key, tree))
     return tree
+
+
+def _no_mapping(path: Path, key: str, value: Any) -> str:
+    return f"{path}: {key}: {value!r} is no mapping; write key: value below it"

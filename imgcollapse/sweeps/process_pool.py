@@ -29,20 +29,15 @@ POLL = 0.2
 
 
 class ProcessPool:
-    """Runs tasks in processes of this machine."""
+    """Runs so many tasks at a time, each with its share of a GPU's memory."""
 
     def __init__(self, jobs: int, retries: int = RETRIES) -> None:
-        """
-        Args:
-            jobs: tasks at a time; each may take its share of a GPU's memory.
-            retries: how often a failed task is tried again.
-        """
         if jobs < 1:
             raise UserError(f"--jobs: {jobs} is too few; ask for 1 or more")
         self.jobs, self.retries = jobs, retries
 
     def run(self, tasks: Sequence[Task], progress: SweepProgress) -> Mapping[Key, str]:
-        """Run tasks, each once it is ready; returns what failed, and why in one line.
+        """Runs tasks, each once it is ready; returns what failed, and why in one line.
 
         Raises:
             Stopped: a signal has asked to stop, and running tasks have kept their work.

@@ -79,11 +79,9 @@ class _Running:
 
 @dataclass
 class SweepProgress:
-    """Shows all running tasks, how many lineages are done, and the time left.
+    """Shows all running tasks, how many lineages are done, and the time left; None shows nothing.
 
-    Attributes:
-        stream: output; None shows nothing.
-        traces: tracebacks of unexpected exceptions, by task.
+    `traces` are the tracebacks of unexpected exceptions.
     """
 
     stream: TextIO | None

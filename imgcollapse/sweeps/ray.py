@@ -15,19 +15,19 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from imgcollapse.core import signals
+from imgcollapse.core.device import share_gpus
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import first_line
 from imgcollapse.io import atomic
-from imgcollapse.sweeps.progress import SweepProgress
-from imgcollapse.sweeps.ray_task import Workspace, not_shared, run_task
+from imgcollapse.sweeps.progress import MessageReporter, Step, SweepProgress
 from imgcollapse.sweeps.task_queue import RETRIES, TaskQueue
-from imgcollapse.sweeps.tasks import Key, Task, TaskResult
+from imgcollapse.sweeps.tasks import Key, Task, TaskResult, TaskRunner
 
 POLL = 0.5
 """Seconds between two looks at messages and results."""
@@ -37,6 +37,72 @@ LOCAL = "local"
 
 LOOPBACK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Makes Ray stay on the loopback address of this machine, as it does on Windows and macOS."""
+
+
+REPORT_SECONDS = 1.0
+"""Seconds between two steps that a task reports."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders that every machine must see: the working folder, and the sweep's with its token.
+
+    The token is a file that exists until the sweep is to stop; `path` is `sys.path` of the machine
+    that started the sweep.
+    """
+
+    folder: Path
+    token: Path
+    path: tuple[str, ...]
+
+    def enter(self, node: str) -> None:
+        """Changes to the working folder; `UserError` if this machine does not see both."""
+        if not self.token.is_file():
+            raise not_shared(node, self.token.parent)
+        if not self.folder.is_dir():
+            raise not_shared(node, self.folder)
+        os.chdir(self.folder)
+        sys.path += [entry for entry in self.path if entry not in sys.path]
+
+
+class _ActorReporter(MessageReporter):
+    """Sends messages to an actor of the cluster; stops the task if the token is gone."""
+
+    def __init__(self) -> None:
+        self.reported = 0.0
+
+    def begin(self, key: Key, actor: Any, token: Path) -> None:
+        self.key, self.actor, self.token = key, actor, token
+
+    def send(self, message: int | str | Step) -> None:
+        if isinstance(message, Step):
+            if time.monotonic() - self.reported <= REPORT_SECONDS:
+                return
+            self.reported = time.monotonic()
+        self.actor.put.remote(self.key, pickle.dumps(message))  # the result is not waited for
+        # As by a signal, for Ray's interrupt may be ignored here.
+        if not signals.stop_requested() and not self.token.is_file():
+            signal.raise_signal(signal.SIGTERM)
+
+
+_REPORTER = _ActorReporter()
+_RUNNER = TaskRunner(_REPORTER)
+"""One for each worker process: keeps what the lineages of an arm share between tasks."""
+
+
+def run_task(task: Task, actor: Any, workspace: Workspace, gpus: float) -> TaskResult:
+    """Runs a task in a worker process of Ray."""
+    ray: Any = import_module("ray")
+    _REPORTER.begin(task.key, actor, workspace.token)
+    try:
+        with signals.catch_signals():
+            workspace.enter(ray.util.get_node_ip_address())
+            share_gpus(gpus or 1)
+            return _RUNNER.attempt(task)
+    except UserError as error:
+        return TaskResult(str(error))
+    except KeyboardInterrupt:
+        return TaskResult("cancelled", retry=True)
 
 
 class Ray:
@@ -56,7 +122,7 @@ class Ray:
         self.address, self.gpus, self.retries = address, gpus, retries
 
     def run(self, tasks: Sequence[Task], progress: SweepProgress) -> Mapping[Key, str]:
-        """Run tasks, each once it is ready; returns what failed, and why in one line.
+        """Runs tasks, each once it is ready; returns what failed, and why in one line.
 
         Raises:
             UserError: there is no Ray or no cluster, its machines are too small, or one does not
@@ -66,75 +132,62 @@ class Ray:
         tasks = [_with_absolute_paths(task) for task in tasks]
         queue = TaskQueue(tasks, progress, self.retries)
         if queue.waiting:
-            with connect_to_ray(self.address) as ray, _shared(ray, queue.waiting) as workspace:
-                with progress.show(tasks):
-                    _RayRun(ray, queue, progress, workspace, self.gpus).complete()
-                signals.raise_if_stop_requested()
+            with (
+                _connected(self.address) as ray,
+                _shared(ray, queue.waiting) as workspace,
+                progress.show(tasks),
+            ):
+                self._complete(ray, queue, workspace)
+            signals.raise_if_stop_requested()
         return queue.failures()
 
-
-class _RayRun:
-    """The tasks of a sweep that run in a cluster, by Ray's references."""
-
-    def __init__(
-        self,
-        ray: Any,
-        queue: TaskQueue,
-        progress: SweepProgress,
-        workspace: Workspace,
-        gpus: float | None,
-    ) -> None:
-        self.ray, self.queue, self.progress, self.workspace = ray, queue, progress, workspace
-        self.gpus = gpus
-        self.actor = ray.remote(_message_actor()).options(num_cpus=0).remote()
-        self.running: dict[Any, Task] = {}
-
-    def complete(self) -> None:
-        """Run all tasks to their end, or until a signal asks to stop."""
-        while not signals.stop_requested() and (self.queue.waiting or self.running):
-            for task in self.queue.ready():
-                self.queue.start(task)
-                self.running[self._submit(task)] = task
-            self._receive()
-        if references := list(self.running):
-            self.progress.log_stop(len(self.progress.running))
-            self.workspace.token.unlink(missing_ok=True)  # running tasks look for it
+    def _complete(self, ray: Any, queue: TaskQueue, workspace: Workspace) -> None:
+        """Runs all tasks to their end, or until a signal asks to stop."""
+        actor = ray.remote(_message_actor()).options(num_cpus=0).remote()
+        running: dict[Any, Task] = {}  # by Ray's references
+        while not signals.stop_requested() and (queue.waiting or running):
+            for task in queue.ready():
+                queue.start(task)
+                gpus = self._gpus(ray, task)
+                needs = {"num_cpus": task.study["threads"] or 1, "num_gpus": gpus}
+                remote = ray.remote(run_task).options(**needs, max_retries=0, name=task.label)
+                running[remote.remote(task, actor, workspace, gpus)] = task
+            _receive(ray, queue, actor, running)
+        if references := list(running):
+            queue.progress.log_stop(len(queue.progress.running))
+            workspace.token.unlink(missing_ok=True)  # running tasks look for it
             for reference in references:
-                self.ray.cancel(reference, force=False)  # what has not begun does not begin
-            self.ray.wait(references, num_returns=len(references))
+                ray.cancel(reference, force=False)  # what has not begun does not begin
+            ray.wait(references, num_returns=len(references))
 
-    def _submit(self, task: Task) -> Any:
-        gpus = self.gpus
+    def _gpus(self, ray: Any, task: Task) -> float:
         if task.study["device"] == "cpu":
-            gpus = 0
-        elif gpus is None:
-            gpus = 1 if self.ray.cluster_resources().get("GPU") else 0
-        needs = {"num_cpus": task.study["threads"] or 1, "num_gpus": gpus}
-        remote = self.ray.remote(run_task).options(**needs, max_retries=0, name=task.label)
-        return remote.remote(task, self.actor, self.workspace, gpus)
+            return 0
+        if self.gpus is not None:
+            return self.gpus
+        return 1 if ray.cluster_resources().get("GPU") else 0
 
-    def _receive(self) -> None:
-        """Handle messages and results."""
-        references, ended = list(self.running), []
-        if references:
-            ended, _ = self.ray.wait(references, num_returns=len(references), timeout=POLL)
-        else:
-            time.sleep(POLL)
-        running = {task.key: task for task in self.running.values()}
-        for key, message in self.ray.get(self.actor.take.remote()):
-            if task := running.get(key):
-                if key not in self.progress.running:
-                    self.progress.start(task)
-                self.progress.update(task, pickle.loads(message))  # noqa: S301 - our own tasks'
-        for reference in ended:
-            self.queue.finish(self.running.pop(reference), self._result(reference))
 
-    def _result(self, reference: Any) -> TaskResult:
+def _receive(ray: Any, queue: TaskQueue, actor: Any, running: dict[Any, Task]) -> None:
+    """Handles messages and results."""
+    references, ended, progress = list(running), [], queue.progress
+    if references:
+        ended, _ = ray.wait(references, num_returns=len(references), timeout=POLL)
+    else:
+        time.sleep(POLL)
+    tasks = {task.key: task for task in running.values()}
+    for key, message in ray.get(actor.take.remote()):
+        if task := tasks.get(key):
+            if key not in progress.running:
+                progress.start(task)
+            progress.update(task, pickle.loads(message))  # noqa: S301 - our own tasks'
+    for reference in ended:
         try:
-            return self.ray.get(reference)
-        except self.ray.exceptions.RayError as error:
-            kind = type(error).__name__
-            return TaskResult(f"its worker died ({kind})", str(error), retry=True)
+            result = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            why = f"its worker died ({type(error).__name__})"
+            result = TaskResult(why, str(error), retry=True)
+        queue.finish(running.pop(reference), result)
 
 
 def _message_actor() -> type:
@@ -163,8 +216,8 @@ def _with_absolute_paths(task: Task) -> Task:
 
 
 @contextmanager
-def connect_to_ray(address: str) -> Iterator[Any]:
-    """Connect to a cluster; gives the module `ray`."""
+def _connected(address: str) -> Iterator[Any]:
+    """Connects to a cluster; gives the module `ray`."""
     if address == LOCAL:
         os.environ |= LOOPBACK
     try:
@@ -181,7 +234,9 @@ def connect_to_ray(address: str) -> Iterator[Any]:
             if address == LOCAL:
                 ray.init(LOCAL, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
             else:
-                _check_answers(address)
+                host, _, port = address.removeprefix("ray://").rpartition(":")
+                if host and port.isdigit():  # if nobody listens, Ray would try for minutes
+                    socket.create_connection((host, int(port)), timeout=10).close()
                 ray.init(address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
@@ -195,13 +250,6 @@ def connect_to_ray(address: str) -> Iterator[Any]:
     finally:
         if ours:
             ray.shutdown()
-
-
-def _check_answers(address: str) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextmanager
@@ -235,4 +283,13 @@ def _check_shared(ray: Any, nodes: Sequence[Mapping[str, Any]], token: Path) -> 
         answers.append(look.options(num_cpus=0, scheduling_strategy=there).remote(path))
     for node, seen in zip(nodes, ray.get(answers), strict=True):
         if not seen:
-            raise UserError(not_shared(node["NodeManagerAddress"], token.parent))
+            raise not_shared(node["NodeManagerAddress"], token.parent)
+
+
+def not_shared(node: str, folder: Path) -> UserError:
+    """The error of a machine that does not see a folder."""
+    return UserError(
+        f"{folder}: machine {node} of the cluster does not see this folder; a sweep over Ray works "
+        "in one folder that all machines share under the same path: put --out, and the working "
+        "folder, on a shared file system"
+    )

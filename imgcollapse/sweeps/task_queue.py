@@ -23,12 +23,6 @@ class TaskQueue:
     def __init__(
         self, tasks: Sequence[Task], progress: SweepProgress, retries: int = RETRIES
     ) -> None:
-        """
-        Args:
-            tasks: all of them.
-            progress: receives each end.
-            retries: how often a failed task is tried again.
-        """
         if retries < 0:
             raise UserError(f"--retries: {retries} is too few; ask for 0 or more")
         self.progress, self.retries = progress, retries
@@ -70,7 +64,7 @@ class TaskQueue:
         return {key: why for key, why in self.ended.items() if why is not None}
 
     def _drop_failed_arms(self) -> None:
-        """Drop the lineages of arms that could not begin; the arm's failure is reported once."""
+        """Drops the lineages of arms that could not begin; the arm's failure is reported once."""
         for task in list(self.waiting):
             if task.lineage is not None and self.ended.get((task.arm, None)) is not None:
                 self.waiting.remove(task)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.run_dir import RECORD, Run
-from imgcollapse.sweeps.plan import Arm, Plan
+from imgcollapse.sweeps.plan import Plan
 
 Key = tuple[str, int | None]
 """Arm and lineage; the lineage is None for the task that begins the arm."""
@@ -31,16 +31,14 @@ Key = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Task:
-    """The smallest piece of work of a sweep.
+    """The smallest piece of work of a sweep: one lineage, or the beginning of an arm.
 
     Attributes:
-        arm: name of the arm.
         study: the arm's settings as plain values.
         folder: the arm's run folder.
         lineage: number of the lineage; None begins the arm (its record and its oracle).
         sibling: an earlier arm whose oracle, or whose first model, is the same.
         sibling_folder: its run folder.
-        allow_env_change: as in `run`.
     """
 
     arm: str
@@ -84,12 +82,9 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The result of a task.
+    """Why a task is not done, if so, and the traceback of an unexpected exception.
 
-    Attributes:
-        failure: why it is not done, in one line; None if it is.
-        trace: the traceback of an unexpected exception.
-        retry: whether a second try may succeed; not where a user must fix something.
+    `retry` is whether a second try may succeed; not where a user must fix something.
     """
 
     failure: str | None = None
@@ -105,11 +100,7 @@ class TaskRunner:
         self.kept: tuple[Path, Run, Evaluator] | None = None
 
     def run(self, task: Task) -> None:
-        """Run a task, or what is left of it.
-
-        Raises:
-            UserError: something must be fixed first.
-        """
+        """Runs a task, or what is left of it; `UserError` if something must be fixed first."""
         study = Study.model_validate(dict(task.study))
         if task.lineage is None:
             with folder_lock(task.folder, self.reporter.log):
@@ -149,14 +140,12 @@ def tasks_of(plan: Plan, folder: Path) -> list[Task]:
     unfinished sweep can be compared.
     """
     studies = {arm.name: arm.study.resolved() for arm in plan.arms}
-    decide_oracle = [key for key in Study.model_fields if "oracle" in setting(key).affects]
-    decide_first_model = [k for k in Study.model_fields if "first_model" in setting(k).affects]
     begins, lineages = [], []
     for index, (name, study) in enumerate(studies.items()):
         earlier, task = list(studies)[:index], Task(name, study, folder / name)
-        same = [e for e in earlier if _equal_settings(studies[e], study, decide_oracle)]
+        same = [e for e in earlier if _same_settings("oracle", studies[e], study)]
         begins.append(_with_sibling(task, same, folder))
-        same = [e for e in earlier if _equal_settings(studies[e], study, decide_first_model)]
+        same = [e for e in earlier if _same_settings("first_model", studies[e], study)]
         for number in range(study["lineages"]):
             having = [e for e in same if number < studies[e]["lineages"]]
             lineages.append(_with_sibling(replace(task, lineage=number), having, folder))
@@ -170,8 +159,9 @@ def _with_sibling(task: Task, siblings: Sequence[str], folder: Path) -> Task:
     return replace(task, sibling=siblings[0], sibling_folder=folder / siblings[0])
 
 
-def _equal_settings(one: Mapping[str, Any], other: Mapping[str, Any], keys: Iterable[str]) -> bool:
-    return all(one[key] == other[key] for key in keys)
+def _same_settings(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the settings that affect something are the same in two studies."""
+    return all(one[k] == other[k] for k in Study.model_fields if what in setting(k).affects)
 
 
 def _same_first_model(task: Task, run: Run) -> Lineage | None:
@@ -198,12 +188,8 @@ def estimate_costs(plan: Plan) -> Iterator[tuple[str, Forecast]]:
     tasks, profiles = tasks_of(plan, Path()), dict[str, CostProfile]()
     for arm in plan.arms:
         shared = {task.lineage for task in tasks if task.arm == arm.name and task.sibling}
-        key = _cost_key(arm)
+        study = arm.study.resolved()
+        key = json.dumps({key: study[key] for key in study if "cost" in setting(key).affects})
         profiles[key] = profiles.get(key) or measure_cost(arm.study)
         models = len(shared - {None})
         yield arm.name, forecast(arm.study, profiles[key], None in shared, models)
-
-
-def _cost_key(arm: Arm) -> str:
-    study = arm.study.resolved()
-    return json.dumps({key: study[key] for key in study if "cost" in setting(key).affects})

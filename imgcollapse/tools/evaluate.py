@@ -22,9 +22,7 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data import Folder
 from imgcollapse.data.image_import import load_images
-from imgcollapse.data.safe_zip import DEFAULT
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
 from imgcollapse.experiment.setup import (
     environment,
@@ -78,8 +76,7 @@ def evaluate(
         check_out(Path(out), path, study.resolved())
     device = setup_device(study)
     real = load_real_data(study, run, reporter)
-    limits = study.data.limits if isinstance(study.data, Folder) else DEFAULT
-    brought = load_images(source, real.train.shape, real.classes, limits)
+    brought = load_images(source, real.train.shape, real.classes, study.data.limits)
     for remark in brought.remarks:
         reporter.log(remark)
     oracle = prepare_oracle(study, real, run, device, reporter)
@@ -168,14 +165,10 @@ EVALUATION, CENSUS, METRICS = "evaluation.json", "census.csv", "metrics.csv"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The census and the metrics of a set of images.
+    """The census and the metrics of a set of images, with the columns of a run's tables.
 
-    Attributes:
-        census: class frequencies, with the columns of a run's census.csv; `drift_low` to
-            `drift_high` is the exact 95% binomial band of a class among N independent draws from
-            the real shares.
-        metrics: distances to real images, with the columns of a run's metrics.csv.
-        record: the contents of evaluation.json but for both tables.
+    `drift_low` to `drift_high` is the exact 95% binomial band of a class among N independent draws
+    from the real shares; `record` is evaluation.json but for both tables.
     """
 
     census: pd.DataFrame
@@ -204,12 +197,7 @@ class Evaluation:
 
 
 def check_out(out: Path, images: str | None, study: dict[str, Any]) -> None:
-    """Check that a folder is empty, or holds an earlier evaluation of the same images.
-
-    Args:
-        out: the folder.
-        images: absolute path of the images, or none.
-        study: the resolved study.
+    """Check that a folder is empty, or holds an earlier evaluation of the same images and study.
 
     Raises:
         UserError: it holds something else.
@@ -223,10 +211,8 @@ def check_out(out: Path, images: str | None, study: dict[str, Any]) -> None:
     if held:
         there = atomic.read_json(out / EVALUATION, "remove the folder, or choose another --out")
         if (there.get("images", {}).get("path"), there.get("study")) != (images, study):
-            raise UserError(
-                f"{out}: is the evaluation of other images, or by another study; choose another "
-                "--out"
-            )
+            other = "is the evaluation of other images, or by another study"
+            raise UserError(f"{out}: {other}; choose another --out")
     atomic.check_writable(out)
 
 

@@ -21,11 +21,10 @@ def export(
     lineage: int = 0,
     class_name: str | None = None,
 ) -> Path:
-    """Writes the model of one generation as a folder that `DDPMPipeline.from_pretrained` opens.
+    """Writes the model of one generation of a run as a new folder for `DDPMPipeline`.
 
     Args:
-        folder: the run.
-        out: the folder to write, which must not exist.
+        folder, out: the run, and the folder to write.
         generation: 1 to the last; none is the last.
         lineage: from 0.
         class_name: the class a conditional model is to draw; none draws without a class.
@@ -45,9 +44,8 @@ def export(
     chosen = run.lineages[lineage]
     g = chosen.generations - 1 if generation is None else generation
     if not 1 <= g < chosen.generations:
-        raise UserError(
-            f"--generation: {g} has no model; {folder} has 1 to {chosen.generations - 1}"
-        )
+        last = chosen.generations - 1
+        raise UserError(f"--generation: {g} has no model; {folder} has 1 to {last}")
     classes = run.record["classes"]
     if class_name is not None and class_name not in classes:
         raise UserError(f"--class: {class_name!r} is not one of {', '.join(classes)}")

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from imgcollapse import cli
-from imgcollapse.cli import bench_table
+from imgcollapse.cli.tables import check_table
 from imgcollapse.config.loader import load_study
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
@@ -84,7 +84,7 @@ def test_tables_show_what_was_missed():
 
     console = Console(record=True, width=120)
     console.print(
-        bench_table.checks([Check(part="x", what="overhead", value=0.2, limit=0.1, detail="2 s")])
+        check_table([Check(part="x", what="overhead", value=0.2, limit=0.1, detail="2 s")])
     )
     assert "MISSED" in console.export_text()
     with pytest.raises(UserError, match="no part gan"):

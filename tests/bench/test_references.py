@@ -18,7 +18,7 @@ from imgcollapse.generators.unet import unet
 from imgcollapse.generators.vae import ConvVAE
 from imgcollapse.tools.bench import references
 from imgcollapse.tools.bench.harness import count_flops, digits, dogs
-from imgcollapse.tools.bench.vae import LATENT, negative_elbo
+from imgcollapse.tools.bench.training import LATENT, negative_elbo
 
 CPU = torch.device("cpu")
 FLOAT32 = Device(CPU, torch.float32)
@@ -61,9 +61,10 @@ def test_both_train_the_same_diffusion_network():
     with (SEED / "init").seed_torch():
         theirs = unet(images.shape, part.channels, part.layers, part.attention, None)
     start = {name: weight.detach().clone() for name, weight in theirs.named_parameters()}
+    longer = part.model_copy(update={"steps": 5, "lr": 1e-2, "warmup": 0, "ema": 0.999})
     with SEED.seed_torch():
         losses = references.train_ddpm(
-            theirs, references.ddpm_dataset(images), 5, 16, 1e-2, 0, 0.999, CPU, NullProgress()
+            theirs, references.ddpm_dataset(images), longer, CPU, NullProgress()
         )
     assert shapes(ours) == shapes(theirs)
     assert len(losses) == 5  # two epochs and a half: as many steps as were asked for
@@ -81,7 +82,9 @@ def test_both_train_the_same_vae():
     theirs = references.PlainVAE(network.encoder, network.decoder)
     assert shapes(ours) == shapes(network) == shapes(theirs)
     with SEED.seed_torch():
-        losses = references.train_vae(theirs, references.vae_dataset(images), 3, 8, 1e-2, 0.0, CPU)
+        losses = references.train_vae(
+            theirs, references.vae_dataset(images), 3, VAE(batch=8, lr=1e-2, weight_decay=0), CPU
+        )
     assert losses[2] < losses[0]
 
 
@@ -91,7 +94,11 @@ def test_the_plain_vae_minimizes_the_loss_that_is_compared():
     dataset = references.vae_dataset(images)
     with SEED.seed_torch():
         (loss,) = references.train_vae(
-            references.PlainVAE(network.encoder, network.decoder), dataset, 1, 8, 0.0, 0.0, CPU
+            references.PlainVAE(network.encoder, network.decoder),
+            dataset,
+            1,
+            VAE(batch=8, weight_decay=0).model_copy(update={"lr": 0.0}),
+            CPU,
         )
     with SEED.seed_torch():
         order = torch.tensor([int(row) for row in DataLoader(range(8), 1, shuffle=True)])

@@ -10,9 +10,10 @@ from imgcollapse.tools.bench.harness import (
     StepTimer,
     measure,
     measure_in_turns,
+    side,
     step_ratios,
 )
-from imgcollapse.tools.bench.result import Comparison, Quality, Report, side
+from imgcollapse.tools.bench.result import Comparison, Quality, Report
 
 CPU = torch.device("cpu")
 

@@ -172,3 +172,40 @@ def test_h_and_version_are_answered():
     assert CliRunner().invoke(app, ["run", "-h"]).output.count("--allow-env-change") == 1
     assert "--allow-drift" not in CliRunner().invoke(app, ["run", "-h"]).output
     assert CliRunner().invoke(app, ["--version"]).output == version("imgcollapse") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "CONFIG", "--generations", "3"], "no dashes, as generations=value"),
+        (["sweep", "s.yaml", "--seed=1"], "no dashes, as seed=value"),
+        (["run", "CONFIG", "generations="], "write key=value"),
+        (["sweep", "missing.yaml"], "such as configs/remedies/"),
+        (["grid", "swept"], "such as swept/a, swept/b"),
+        (["data", "CONFIG", "--out", "x.jpg"], "name it x.png"),
+    ],
+)
+def test_a_slip_is_answered_with_what_to_write(imgcollapse, config, tmp_path, arguments, says):
+    for arm in "ab":
+        (tmp_path / "swept" / arm).mkdir(parents=True)
+        (tmp_path / "swept" / arm / "run.json").write_text("{}")
+    call = [str(config) if word == "CONFIG" else word for word in arguments]
+    assert says in refused(imgcollapse, *call)
+
+
+def test_home_is_found_where_a_shell_leaves_the_tilde(imgcollapse, config, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    for out in (["--out", "~/a.png"], ["--out=~/b.png"]):
+        assert imgcollapse("data", config, *out)[0] == 0
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"a.png", "b.png"}
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_pipe_gets_class_names_whole(imgcollapse, config, tmp_path):
+    name = "a_class_with_a_long_name_" * 6
+    root = folder_of(tmp_path, **{name: 60, "poodle": 60})
+    settings = [f"data={{kind: folder, path: {root}}}", "splits={oracle: 20}"]
+    code, out, _ = imgcollapse("data", config, *settings)
+    assert code == 0
+    assert f" {name} " in out

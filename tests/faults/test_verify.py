@@ -224,3 +224,15 @@ def test_people_may_go_on_with_their_picks(run_folder):
     assert line.startswith(f"{picks}: cannot be read (damaged")
     picks.write_text(json.dumps({"format": 1}))  # by hand: no checksum, and no error
     assert not ic.verify(run_folder, quick=True).wrong
+
+
+def test_a_part_that_is_not_installed_is_an_error_of_one_line(small_run):
+    record = checksums.read_json(small_run / "run.json", "")
+    record["study"]["generator"] = {"kind": "no_such_module:Noise"}
+    checksums.write_json(small_run / "run.json", record)
+    done = CliRunner().invoke(app, ["verify", str(small_run)])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"imgcollapse: {small_run}/run.json: study.generator")
+    assert "no_such_module" in line
+    assert "install what it needs" in line

@@ -14,8 +14,7 @@ import pytest
 from imgcollapse.core.errors import UserError
 from imgcollapse.io.atomic import sha256
 from imgcollapse.sweeps import Ray, SweepProgress, load_plan, sweep
-from imgcollapse.sweeps.ray import LOOPBACK
-from imgcollapse.sweeps.ray_task import Workspace
+from imgcollapse.sweeps.ray import LOOPBACK, Workspace
 from imgcollapse.sweeps.tasks import tasks_of
 
 from .conftest import SWEEP, InProcess
@@ -66,7 +65,7 @@ def cluster():
     pytest.importorskip("ray", reason="ray is not installed: pip install 'imgcollapse[ray]'")
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashprogress": False}
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
     cluster.wait_for_nodes()

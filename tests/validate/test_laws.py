@@ -10,9 +10,9 @@ import pytest
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.tools.validate import LAWS, validate
-from imgcollapse.tools.validate.curation import Preference
-from imgcollapse.tools.validate.drift import EffectiveSize, FirstExtinction
-from imgcollapse.tools.validate.generators import ShumailovVAE
+from imgcollapse.tools.validate.curation import PREFERENCE
+from imgcollapse.tools.validate.drift import EFFECTIVE_SIZE, FIRST_EXTINCTION
+from imgcollapse.tools.validate.generators import SHUMAILOV_VAE
 from imgcollapse.tools.validate.laws import ALPHA, Measurement, MnistTraining, compare
 
 
@@ -57,7 +57,9 @@ def test_what_is_not_a_number_does_not_hold():
     assert not Measurement("x", 0, 1, math.nan, 0.1, 10).holds
 
 
-@pytest.mark.parametrize("law", [EffectiveSize(), FirstExtinction(), Preference()])
+@pytest.mark.parametrize(
+    "law", [EFFECTIVE_SIZE, FIRST_EXTINCTION, PREFERENCE], ids=lambda law: law.id
+)
 def test_this_program_obeys(law, context):
     outcome = law.test(context(0.2))
     assert [measurement.name for measurement in outcome.measurements if not measurement.holds] == []
@@ -79,7 +81,7 @@ def test_the_same_seed_finds_the_same():
 
 def test_laws_are_named_in_any_case_and_unknown_ones_refused():
     said = []
-    assert [result.id for result in validate(["t9"], log=said.append)] == ["T9"]
+    assert [result.law.id for result in validate(["t9"], log=said.append)] == ["T9"]
     assert said[-1].startswith("T9 Curation by preference: passed")
     with pytest.raises(UserError, match=r"^--only: there is no law T11 here; choose from T2, .*$"):
         validate(["T9", "T11"])
@@ -94,7 +96,7 @@ def test_without_mnist_its_law_is_skipped_and_says_what_to_do(tmp_path):
 def test_the_real_vae_goes_through_its_law(shared_data, context):
     said = []
     tiny = replace(context(), data=shared_data, mnist=MnistTraining(64, 1, 32, 2), log=said.append)
-    outcome = ShumailovVAE().test(tiny)
+    outcome = SHUMAILOV_VAE.test(tiny)
     assert len(said) == 10
     assert [curve.name for curve in outcome.plots[0].curves] == ["here", "published"]
     assert np.isfinite([measurement.measured for measurement in outcome.measurements]).all()

@@ -11,8 +11,9 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from imgcollapse.tools.validate import Result, summary, table, write
-from imgcollapse.tools.validate.laws import Curve, Measurement, Plot
+from imgcollapse.cli.tables import law_table
+from imgcollapse.tools.validate import Result, summary, write
+from imgcollapse.tools.validate.laws import Curve, Law, Measurement, Plot
 
 RIGHT = Measurement("E[x], k = 1", 0.5, 0.5, 0.51, 0.01, 99, "0.5")
 WRONG = Measurement("a <bound>", 2, math.inf, 1.0, 0.1, 99)
@@ -26,9 +27,9 @@ PLOT = Plot(
     log_y=True,
 )
 RESULTS = [
-    Result([RIGHT], [PLOT], None, "T3", "Survival", "Somebody 2024", 1.0),
-    Result([RIGHT, WRONG, EXACT], [PLOT], None, "T5", "Drift", "Somebody 1931", 2.0),
-    Result(skipped="no MNIST; bring it", id="T1", title="VAE", source="Nature", seconds=0.1),
+    Result([RIGHT], [PLOT], law=Law("T3", "Survival", "Somebody 2024", ()), seconds=1.0),
+    Result([RIGHT, WRONG, EXACT], [PLOT], law=Law("T5", "Drift", "Somebody 1931", ()), seconds=2.0),
+    Result(skipped="no MNIST; bring it", law=Law("T1", "VAE", "Nature", ()), seconds=0.1),
 ]
 
 
@@ -39,7 +40,7 @@ def test_the_summary_names_what_failed_and_what_was_not_tested():
 def test_the_table_shows_each_number_with_its_brackets():
     page = StringIO()
     console = Console(file=page, width=200)
-    console.print(table(RESULTS))
+    console.print(law_table(RESULTS))
     text = page.getvalue()
     for shown in ("E[x], k = 1", "0.51", "+1.0", "≥ 2", "-10.0", "FAILED", "no MNIST; bring it"):
         assert shown in text

@@ -1,7 +1,6 @@
 """Compares the speed of this program with the loops that a user would write.
 
-    vae.py          a VAE's training against a plain float32 loop
-    ddpm.py         a diffusion model's training against diffusers' documented loop; bfloat16
+    training.py     training of VAEs and diffusion models against plain loops; bfloat16
     sampling.py     few steps against ancestral sampling in 1,000; quality against steps
     generations.py  classifying and one metric against torchmetrics; generations, stage by stage
     references.py   the loops of the other side, from the libraries' documentation
@@ -27,7 +26,7 @@ from imgcollapse.core.device import Precision, choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.experiment.setup import environment
 from imgcollapse.io.atomic import check_writable, write_bytes
-from imgcollapse.tools.bench import ddpm, generations, sampling, vae
+from imgcollapse.tools.bench import generations, sampling, training
 from imgcollapse.tools.bench.harness import BenchSettings, Size
 from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
 
@@ -36,23 +35,18 @@ __all__ = ["PARTS", "BenchSettings", "Report", "bench", "write"]
 Part = Callable[[BenchSettings], Any]
 
 PARTS: dict[str, Part] = {
-    "vae": vae.compare,
-    "ddpm": ddpm.compare,
+    "vae": training.compare_vaes,
+    "ddpm": training.compare_ddpms,
     "sampling": sampling.compare,
     "measuring": generations.compare,
     "generations": generations.measure_stages,
-    "precision": ddpm.compare_precisions,
+    "precision": training.compare_precisions,
     "solvers": sampling.solvers,
 }
 OPTIONAL = ("precision", "solvers")
 """Parts that run only if they are named."""
 
-_FIELDS = {
-    Comparison: "comparisons",
-    Generation: "generations",
-    Solver: "solvers",
-    Check: "checks",
-}
+_FIELDS = {Comparison: "comparisons", Generation: "generations", Solver: "solvers", Check: "checks"}
 
 
 def bench(
@@ -70,8 +64,7 @@ def bench(
         only: parts by name; none means all but `OPTIONAL`.
         size: of the work.
         repeats: pairs of every comparison, 1 or more.
-        device: as in a study.
-        dtype: the precision of a study, for this program's side.
+        device, dtype: as in a study, `device` and `precision`, for this program's side.
         command: the command line, for the record.
         log: is called with a line when a part begins.
 
@@ -83,9 +76,8 @@ def bench(
     for option, value, known in (("size", size, Size), ("precision", dtype, Precision)):
         if value not in get_args(known):
             raise UserError(f"--{option}: {value} is none of {', '.join(get_args(known))}")
-    settings = BenchSettings(
-        cast(Size, size), repeats, choose_device(device, cast(Precision, dtype)), log=log
-    )
+    where = choose_device(device, cast(Precision, dtype))
+    settings = BenchSettings(cast(Size, size), repeats, where, log=log)
     chosen = only or [name for name in PARTS if name not in OPTIONAL]
     found: dict[str, list[Any]] = {field: [] for field in _FIELDS.values()}
     for name, part in PARTS.items():
@@ -95,19 +87,13 @@ def bench(
                 found[_FIELDS[type(item)]].append(item)
     settings.peak(torch.float32)
     settings.peak()
-    return Report.model_validate(
-        found
-        | {
-            "command": command,
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "size": size,
-            "machine": {
-                "cpu": _processor(),
-                "cores": joblib.cpu_count(),
-                **environment(settings.device),
-            },
-            "peak": settings.peaks,
-        }
+    return Report(
+        command=command,
+        date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        size=size,
+        machine={"cpu": _processor(), "cores": joblib.cpu_count(), **environment(where)},
+        peak=settings.peaks,
+        **found,  # pyright: ignore[reportArgumentType]
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imgcollapse import census, metrics
 from imgcollapse.config.study import Study
-from imgcollapse.core.images import UNKNOWN
+from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress, StudyLength
 from imgcollapse.data import split
 from imgcollapse.experiment.runner import run
@@ -23,14 +23,15 @@ from imgcollapse.oracle import CNN, FrozenOracle
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.tools.bench.harness import (
     BenchSettings,
+    Judge,
+    compare_in_turns,
     dogs,
     measure,
-    measure_in_turns,
     peak_memory,
     reset_peak_memory,
 )
 from imgcollapse.tools.bench.references import TorchmetricsDistance
-from imgcollapse.tools.bench.result import Check, Comparison, Generation, Quality, side
+from imgcollapse.tools.bench.result import Check, Comparison, Generation
 from imgcollapse.training.context import RunContext
 
 IMAGES = {"smoke": 100, "small": 2000, "real": 10_000, "gpu": 50_000}
@@ -58,20 +59,16 @@ def feature_metrics() -> list[metrics.Metric]:
 
 
 def classify(
-    oracle: FrozenOracle,
-    pixels: Tensor,
-    labels: Tensor,
-    classes: Sequence[str],
-    shares: Sequence[float],
+    oracle: FrozenOracle, samples: Images, classes: Sequence[str], shares: Sequence[float]
 ) -> Tensor:
     """Classifies samples and takes their census with intervals; returns their features."""
     held_out = oracle.held_out
-    predictions = oracle.predict(pixels)
+    predictions = oracle.predict(samples.pixels)
     census.count(
         1,
         predictions.counted,
         predictions.probabilities,
-        labels,
+        samples.labels,
         classes,
         census.Expectation(shares, shares, shares),
         census.HeldOut(oracle.labels, held_out.counted, held_out.probabilities),
@@ -97,26 +94,23 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     names, shares = [str(label) for label in range(CLASSES)], [1 / CLASSES] * CLASSES
 
     def ours(_pair: int) -> float:
-        features = classify(oracle, samples.pixels, samples.labels, names, shares)
+        features = classify(oracle, samples, names, shares)
         return metric.between(expected, features)[DISTANCE.name].value or 0.0
 
     def theirs(_pair: int) -> float:
         return reference(samples.pixels.to(bench.device.torch))
 
     _ = ours(0), theirs(0)  # the first call sets the libraries up
-    mine, others = measure_in_turns(ours, theirs, bench.repeats, bench.device.torch)
-    yield Comparison(
-        part="measuring",
-        title=f"classes, census with intervals and {DISTANCE.label} of {n:,} images of {SIDE} px "
+    yield compare_in_turns(
+        bench,
+        "measuring",
+        f"classes, census with intervals and {DISTANCE.label} of {n:,} images of {SIDE} px "
         f"against {DISTANCE.label} alone",
-        ours=side("imgcollapse", mine, n),
-        reference=side(f"torchmetrics' {DISTANCE.label}, same network", others, n),
-        quality=Quality(
-            what=DISTANCE.label,
-            ours=tuple(run.outcome for run in mine),
-            reference=tuple(run.outcome for run in others),
-            bound=ROUNDING,
-        ),
+        ours,
+        theirs,
+        n,
+        ("imgcollapse", f"torchmetrics' {DISTANCE.label}, same network"),
+        Judge(DISTANCE.label, ROUNDING, lambda distances: distances),
         chosen="float32",
     )
 
@@ -165,7 +159,6 @@ SMALLER = {
     "oracle": {"kind": "cnn", "width": 8, "steps": 10},
 }
 
-GENERATIONS = {"smoke": 2, "small": 2, "real": 4, "gpu": 8}
 SAMPLES = {"smoke": 200, "small": 10_000, "real": 10_000, "gpu": 10_000}
 
 
@@ -174,15 +167,9 @@ def measure_stages(bench: BenchSettings) -> Iterator[Generation | Check]:
 
     Generations after the first start from its weights and are shorter; shares are of the shortest.
     """
-    study = Study.model_validate(
-        DEMO
-        | (SMALLER if bench.size == "smoke" else {})
-        | {
-            "generations": GENERATIONS[bench.size],
-            "device": str(bench.device.torch),
-            "precision": bench.precision,
-        }
-    )
+    more: dict[str, Any] = {"device": str(bench.device.torch), "precision": bench.precision}
+    more["generations"] = 4 if bench.size == "real" else 8 if bench.size == "gpu" else 2
+    study = Study.model_validate(DEMO | (SMALLER if bench.size == "smoke" else {}) | more)
     with tempfile.TemporaryDirectory(prefix="imgcollapse-bench-") as folder:
         clock = _Clock(bench.device.torch)
         begun = run(study, Path(folder) / "run", reporter=clock)
@@ -224,10 +211,7 @@ def _time_measuring(bench: BenchSettings, study: Study, finished: Run, wall: flo
     samples = model.sample(torch.full((n,), UNKNOWN, dtype=torch.int16), context)
     reference, shares = oracle.predict(real.reference.pixels).features, real.shares.tolist()
 
-    def census() -> Tensor:
-        return classify(oracle, samples.pixels, samples.labels, real.classes, shares)
-
-    taken = measure(census, where)
+    taken = measure(partial(classify, oracle, samples, real.classes, shares), where)
     seconds = {"census": taken.seconds}
     for metric in feature_metrics():
         metric.between(reference, reference)  # the real side is measured once for a study

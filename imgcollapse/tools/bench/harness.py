@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +18,7 @@ from imgcollapse.core.images import Images
 from imgcollapse.core.progress import NullProgress
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, PaperDogs
+from imgcollapse.tools.bench.result import Comparison, Quality, Side
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -30,13 +32,9 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Measurement(Generic[A]):
-    """One run of some work.
+    """One run of some work: wall time until the device was done, peak of memory in MiB, outcome.
 
-    Attributes:
-        seconds: wall time, until the device was done.
-        processor: seconds of processor time, of all threads: a busy machine changes it less.
-        memory: peak in MiB, or None where it is not known.
-        outcome: the value that the work returned.
+    `processor` is the time of all threads: a busy machine changes it less.
     """
 
     seconds: float
@@ -62,23 +60,17 @@ def measure_in_turns(
 ) -> tuple[list[Measurement[A]], list[Measurement[B]]]:
     """Measures both `repeats` times, one after the other.
 
-    Another load on the machine slows both of a pair. The order changes from pair to pair, so that
-    neither always finds the processor warm.
-
-    Args:
-        ours: work, given the number of the pair.
-        theirs: the other way of doing it.
-        repeats: pairs.
-        device: synchronized before and after.
+    Both are given the number of the pair. Another load on the machine slows both of a pair; the
+    order changes from pair to pair, so that neither always finds the processor warm.
     """
     mine: list[Measurement[A]] = []
     others: list[Measurement[B]] = []
     for pair in range(repeats):
         if pair % 2 == 0:
-            mine.append(measure(lambda i=pair: ours(i), device))
-        others.append(measure(lambda i=pair: theirs(i), device))
+            mine.append(measure(partial(ours, pair), device))
+        others.append(measure(partial(theirs, pair), device))
         if pair % 2:
-            mine.append(measure(lambda i=pair: ours(i), device))
+            mine.append(measure(partial(ours, pair), device))
     return mine, others
 
 
@@ -115,7 +107,7 @@ class StepTimer(NullProgress):
     def __call__(
         self, stage: str, step: int, steps: int, images: int = 0, loss: float | None = None
     ) -> None:
-        """Note the time at which `step` of `steps` was done."""
+        """Notes the time at which `step` of `steps` was done."""
         self.steps = steps
         self.marks.append((step, time.perf_counter()))
 
@@ -175,15 +167,7 @@ MAX_DOGS = 4096
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """Settings of a bench.
-
-    Attributes:
-        size: of the work.
-        repeats: pairs of every comparison.
-        device: as this program would choose it for a study.
-        seed: of every draw.
-        log: is called with lines for the user.
-    """
+    """Settings of a bench: size of the work, pairs of every comparison, seed of every draw."""
 
     size: Size
     repeats: int
@@ -193,10 +177,7 @@ class BenchSettings:
     peaks: dict[str, float] = field(default_factory=dict)
 
     def peak(self, dtype: torch.dtype | None = None) -> float:
-        """FLOP/s of the machine's fastest product in a type, by default the device's.
-
-        Measured once for each type, and kept in `peaks` by the type's name.
-        """
+        """FLOP/s of the machine's fastest product in a type, by default the device's."""
         dtype = dtype or self.device.dtype
         name = str(dtype).removeprefix("torch.")
         if name not in self.peaks:
@@ -212,6 +193,82 @@ class BenchSettings:
     def precision(self) -> str:
         """Name of the device's number type."""
         return str(self.device.dtype).removeprefix("torch.")
+
+
+class Judge(NamedTuple, Generic[A]):
+    """Measures the quality of outcomes, lower is better; `curve` gives the course of a loss."""
+
+    what: str
+    bound: float
+    values: Callable[[Sequence[A]], Sequence[float]]
+    curve: Callable[[Sequence[A]], tuple[float, ...]] | None = None
+
+    def compare(self, ours: Sequence[A], theirs: Sequence[A]) -> Quality:
+        """Compares the outcomes of both sides."""
+        return Quality(
+            what=self.what,
+            ours=tuple(self.values(ours)),
+            reference=tuple(self.values(theirs)),
+            bound=self.bound,
+            curves=self.curve and (self.curve(ours), self.curve(theirs)),
+        )
+
+
+def compare_in_turns(
+    bench: BenchSettings,
+    part: str,
+    title: str,
+    ours: Callable[[int], A],
+    theirs: Callable[[int], A],
+    units: float,
+    names: tuple[str, str],
+    judge: Judge[A] | None = None,
+    pairs: int | None = None,
+    timer: Callable[[A], StepTimer] | None = None,
+    flops: float | None = None,
+    **more: Any,
+) -> Comparison:
+    """Measures this program and a reference in turns, `units` images of work a run.
+
+    Args:
+        bench: the settings.
+        part, title: of the comparison.
+        ours, theirs: the work, given the number of the pair.
+        units: images of a run.
+        names: of both sides.
+        judge: measures both results.
+        pairs: pairs to measure; None is the bench's repeats.
+        timer: the times of an outcome's steps.
+        flops: operations of one image.
+        more: other fields of the comparison.
+    """
+    runs = measure_in_turns(ours, theirs, pairs or bench.repeats, bench.device.torch)
+    outcomes = [[run.outcome for run in each] for each in runs]
+    shown = [side(name, each, units) for name, each in zip(names, runs, strict=True)]
+    if timer:
+        more["step_ratios"] = step_ratios(*([timer(x) for x in each] for each in outcomes))
+    if flops:
+        more |= {"flops": flops, "peak_share": flops * shown[0].median / bench.peak()}
+    return Comparison(
+        part=part,
+        title=title,
+        ours=shown[0],
+        reference=shown[1],
+        quality=judge and judge.compare(*outcomes),
+        chosen=more.pop("chosen", bench.precision),
+        **more,
+    )
+
+
+def side(name: str, runs: Sequence[Measurement[Any]], units: float) -> Side:
+    """One side of a comparison, from runs of `units` each."""
+    memories = [run.memory for run in runs if run.memory is not None]
+    return Side(
+        name=name,
+        rates=tuple(units / run.seconds for run in runs),
+        processor=tuple(units / run.processor for run in runs),
+        memory=max(memories) if memories else None,
+    )
 
 
 def dogs(n: int, size: int, gray: bool = False, held_out: bool = False) -> Images:

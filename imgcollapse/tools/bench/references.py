@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from imgcollapse.core.images import Images
 from imgcollapse.core.progress import ProgressCallback
+from imgcollapse.generators import DDPM, VAE
 
 NOISE_LEVELS = 1000
 BATCH = 500
@@ -68,25 +69,20 @@ def vae_dataset(images: Images) -> PILDataset:
 
 
 def train_vae(
-    model: PlainVAE,
-    dataset: PILDataset,
-    epochs: int,
-    batch: int,
-    lr: float,
-    weight_decay: float,
-    device: torch.device,
+    model: PlainVAE, dataset: PILDataset, epochs: int, settings: VAE, device: torch.device
 ) -> list[float]:
-    """Trains a VAE; returns the mean loss of each epoch, in nats an image.
+    """Trains a VAE in `settings`; returns the mean loss of each epoch, in nats an image.
 
     After the loop of pytorch/examples (vae/main.py): Adam, the loss summed over a batch and read at
     every step for the running mean of the epoch, one worker for the data where there is a GPU.
     """
-    workers: dict[str, Any] = (
-        {"num_workers": 1, "pin_memory": True} if device.type == "cuda" else {}
+    workers: dict[str, Any] = {"num_workers": 1, "pin_memory": True}
+    loader = DataLoader(
+        dataset, settings.batch, shuffle=True, **(workers if device.type == "cuda" else {})
     )
-    loader = DataLoader(dataset, batch_size=batch, shuffle=True, **workers)
     model.to(device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    weights = model.parameters()
+    optimizer = torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     means = []
     for _ in range(epochs):
         total = 0.0
@@ -119,15 +115,11 @@ def ddpm_dataset(images: Images) -> PILDataset:
 def train_ddpm(
     model: UNet2DModel,
     dataset: PILDataset,
-    steps: int,
-    batch: int,
-    lr: float,
-    warmup: int,
-    ema_decay: float,
+    settings: DDPM,
     device: torch.device,
     progress: ProgressCallback,
 ) -> list[float]:
-    """Trains, leaves the averaged weights in `model`, and returns the loss of every step.
+    """Trains in `settings`, leaves the averaged weights in `model`; returns the loss of every step.
 
     The loop of diffusers' tutorial and of the command in its unconditional example: `--use_ema`,
     `--mixed_precision=no`, a DataLoader without workers, AdamW, a cosine schedule with warm-up,
@@ -135,13 +127,14 @@ def train_ddpm(
     without mixed precision it hands every call on. So is the random flip, which this program does
     not do. `progress` is called at every step, for the clock.
     """
+    steps, batch = settings.steps, settings.batch
     loader = DataLoader(dataset, batch_size=batch, shuffle=True)
     scheduler = DDPMScheduler(num_train_timesteps=NOISE_LEVELS)
     network: Any = model
     network.to(device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr)
-    schedule = get_cosine_schedule_with_warmup(optimizer, warmup, steps)
-    ema = EMAModel(network.parameters(), decay=ema_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr)
+    schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup, steps)
+    ema = EMAModel(network.parameters(), decay=settings.ema)
     ema.to(device)
     losses: list[float] = []
     # The progress bar is drawn, as it is for a user, but not shown.
@@ -171,19 +164,11 @@ def train_ddpm(
     return losses
 
 
-def sample_ancestral(
-    network: UNet2DModel,
-    n: int,
-    seed: int,
-    steps: int,
-) -> Tensor:
+def sample_ancestral(network: UNet2DModel, n: int, seed: int, steps: int) -> Tensor:
     """Samples with diffusers' DDPMPipeline: float32[n, C, H, W] in [-1, 1], drawn at once.
 
-    Args:
-        network: an unconditional network that predicts v, with the cosine schedule.
-        n: number of images.
-        seed: of the noise.
-        steps: of the 1,000 noise levels; fewer is not what the paper does.
+    The network is unconditional and predicts v, with the cosine schedule; fewer `steps` than 1,000
+    are not what the paper does.
     """
     scheduler = DDPMScheduler(
         num_train_timesteps=NOISE_LEVELS,
@@ -202,14 +187,13 @@ def sample_ancestral(
 
 
 class _Features(nn.Module):
-    """A feature extractor with the attribute that torchmetrics asks for."""
+    """A feature extractor, uint8[N, C, H, W] => float32[N, D], with D where torchmetrics looks."""
 
     def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
         self.network, self.num_features = network, width
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8[N, C, H, W] => float32[N, D]."""
         with torch.no_grad():
             return self.network(images)
 
@@ -220,12 +204,14 @@ class TorchmetricsDistance:
     def __init__(self, network: nn.Module, width: int, real: Tensor) -> None:
         metric = FrechetInceptionDistance(_Features(network, width), reset_real_features=False)
         self.metric = metric.to(real.device)
-        for part in real.split(BATCH):
-            self.metric.update(part, real=True)
+        self._pass(real, True)
+
+    def _pass(self, images: Tensor, real: bool) -> None:
+        for part in images.split(BATCH):
+            self.metric.update(part, real=real)
 
     def __call__(self, generated: Tensor) -> float:
         """The distance of uint8[N, C, H, W] images."""
         self.metric.reset()
-        for part in generated.split(BATCH):
-            self.metric.update(part, real=False)
+        self._pass(generated, False)
         return float(self.metric.compute())

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from imgcollapse.tools.bench.harness import Measurement
-
-T = TypeVar("T")
 FORMAT = 1
 
 
@@ -21,13 +18,9 @@ class Result(BaseModel):
 
 
 class Side(Result):
-    """One side of a comparison.
+    """One side of a comparison: units a second, also of processor time, one for each pair.
 
-    Attributes:
-        name: of the program.
-        rates: units a second, one for each pair.
-        processor: units a second of processor time.
-        memory: peak MiB of the process, or of the GPU; None where it is not known.
+    `memory` is the peak in MiB of the process or of the GPU; None where it is not known.
     """
 
     name: str
@@ -45,13 +38,9 @@ class Side(Result):
 class Quality(Result):
     """Quality of both results, which must be equal: doing less is an easy way to be faster.
 
-    Attributes:
-        what: name of the measure; lower is better.
-        ours: values of this program, one for each pair or one in all.
-        reference: values of the other side.
-        bound: how much larger than the reference's mean ours may be, as a share of it.
-        curves: of a loss, the means of ten equal parts of the training over all pairs: of this
-            program and of the reference.
+    Lower is better. There is a value for each pair, or one in all; `bound` is how much larger than
+    the reference's mean ours may be, as a share of it. `curves` are the means of a loss in ten
+    equal parts of the training over all pairs: of this program and of the reference.
     """
 
     what: str
@@ -77,19 +66,10 @@ class Quality(Result):
 class Comparison(Result):
     """The same work done by this program and by a reference, measured in turns.
 
-    Attributes:
-        part: of the bench.
-        title: the work and its size.
-        unit: of the rates.
-        ours: this program.
-        reference: the loop that a user would write.
-        quality: of both results.
-        step_ratios: ratios of a training's steps alone, pair by pair, without the set-up before
-            them; empty where they are not known.
-        target: the ratio that this project promises, or None.
-        flops: operations of products and convolutions of one unit, of this program.
-        peak_share: share of the measured matrix-product peak that this program reaches.
-        chosen: this program's precision.
+    `step_ratios` are of a training's steps alone, without the set-up before them; empty where they
+    are not known. `target` is the ratio that this project promises; `flops` are the operations of
+    products and convolutions of one unit; `peak_share` is the share of the measured matrix-product
+    peak that this program reaches in its precision, `chosen`.
     """
 
     part: str
@@ -140,13 +120,10 @@ class Check(Result):
 
 
 class Generation(Result):
-    """Times of one generation of a study.
+    """Seconds of one generation in all and by stage, and its peak of memory in MiB.
 
-    Attributes:
-        number: of the generation; 0 is the set-up before the first model: images, oracle, floors.
-        wall: seconds from its start to the next one's.
-        seconds: of each stage; "rest" is everything else: selection, saving, tables.
-        memory: peak MiB.
+    Generation 0 is the set-up before the first model: images, oracle, floors; the stage "rest" is
+    everything that is no other stage: selection, saving, tables.
     """
 
     number: int
@@ -156,13 +133,9 @@ class Generation(Result):
 
 
 class Solver(Result):
-    """Quality of one model's samples, drawn by one sampler in so many steps.
+    """Quality of one model's samples, drawn by one sampler in so many network evaluations.
 
-    Attributes:
-        name: of the sampler.
-        steps: network evaluations an image.
-        rate: images/s.
-        metrics: by name: value, lower and upper end of its 95% interval.
+    `rate` is in images/s; `metrics` have a value and the ends of its 95% interval.
     """
 
     name: str
@@ -172,17 +145,7 @@ class Solver(Result):
 
 
 class Report(Result):
-    """All results of a bench.
-
-    Attributes:
-        format: of this file.
-        command: the command line.
-        date: in UTC.
-        size: of the work.
-        machine: processor, cores, threads, versions.
-        peak: FLOP/s of the fastest square matrix product, by type.
-        generations_per_hour: at the speed of the last of `generations`.
-    """
+    """All results of a bench: the file. `peak` is FLOP/s of square matrix products, by type."""
 
     format: Literal[1] = FORMAT
     command: str
@@ -200,17 +163,6 @@ class Report(Result):
     def generations_per_hour(self) -> float | None:
         """Generations an hour, at the speed of the last one."""
         return 3600 / self.generations[-1].wall if self.generations else None
-
-
-def side(name: str, runs: Sequence[Measurement[Any]], units: float) -> Side:
-    """One side of a comparison, from runs of `units` each."""
-    memories = [run.memory for run in runs if run.memory is not None]
-    return Side(
-        name=name,
-        rates=tuple(units / run.seconds for run in runs),
-        processor=tuple(units / run.processor for run in runs),
-        memory=max(memories) if memories else None,
-    )
 
 
 def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:

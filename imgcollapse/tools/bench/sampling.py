@@ -8,8 +8,8 @@ eight times as far from each other as a good sample of the same classes is from 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -25,27 +25,23 @@ from imgcollapse.tools.bench import references
 from imgcollapse.tools.bench.generations import DISTANCE, distance, feature_metrics
 from imgcollapse.tools.bench.harness import (
     BenchSettings,
-    Measurement,
+    Judge,
+    compare_in_turns,
     count_flops,
     measure,
-    measure_in_turns,
 )
-from imgcollapse.tools.bench.result import Comparison, Quality, Solver, side
+from imgcollapse.tools.bench.result import Comparison, Solver
 from imgcollapse.training.context import RunContext
 
 TARGET, BOUND = 20.0, 0.05
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """Sizes of a model and its samples.
 
-    Attributes:
-        images: of each class, drawn by each side at once: a pair.
-        training: steps of the model, and of the oracle that extracts the features.
-        oracle: real images of each class in the oracle's training set, and in its held-out set.
-        channels: of the model.
-        steps: of ancestral sampling.
+    `images` of each class are drawn by each side at once: a pair. `training` is the steps of the
+    model, and of the oracle that extracts the features; `oracle` is the real images of each class
+    in its training set, and in its held-out set; `steps` are of ancestral sampling.
     """
 
     images: int
@@ -74,8 +70,7 @@ SOLVERS: list[tuple[Sampler, int]] = [
 """Sampler and steps in the table of quality against steps."""
 
 
-@dataclass(frozen=True)
-class _Trained:
+class _Trained(NamedTuple):
     """A trained model, an oracle, the features of real images, and their classes."""
 
     model: DiffusionModel
@@ -86,9 +81,9 @@ class _Trained:
     def features(self, pixels: Tensor) -> Tensor:
         return self.oracle.predict(pixels).features
 
-    def distance(self, parts: Sequence[Measurement[Tensor]]) -> float:
-        images = torch.cat([part.outcome for part in parts])
-        return distance(self.real, self.features(images))
+    def distance(self, drawn: Sequence[Tensor]) -> list[float]:
+        """The distance of all drawn images from the real ones."""
+        return [distance(self.real, self.features(torch.cat(list(drawn))))]
 
 
 def compare(bench: BenchSettings) -> Iterator[Comparison]:
@@ -97,34 +92,24 @@ def compare(bench: BenchSettings) -> Iterator[Comparison]:
     trained = _train(bench, size)
     model = _with(trained.model, SAMPLER, STEPS)
     classes = trained.labels.unique()
-    where = bench.device.torch
     alone = [without_classes(model, int(label)) for label in classes]
     for network in alone:
-        cast(nn.Module, network).to(where)
-    mine, others = measure_in_turns(
+        cast(nn.Module, network).to(bench.device.torch)
+    yield compare_in_turns(
+        bench,
+        "sampling",
+        f"{len(trained.labels):,} images of 16 px, {SAMPLER} in {STEPS} steps against "
+        f"ancestral in {size.steps:,}",
         lambda pair: _drawn(model, classes[pair].repeat(size.images), bench, pair),
         lambda pair: _ancestral(model, alone[pair], size, bench, pair),
-        len(classes),
-        where,
-    )
-    work = STEPS * _flops(model)
-    shown = side("imgcollapse", mine, size.images)
-    yield Comparison(
-        part="sampling",
-        title=f"{len(trained.labels):,} images of 16 px, {SAMPLER} in {STEPS} steps against "
-        f"ancestral in {size.steps:,}",
-        ours=shown,
-        reference=side("diffusers' DDPMPipeline", others, size.images),
-        quality=Quality(
-            what=f"{DISTANCE.label} to as many real images of the same classes",
-            ours=(trained.distance(mine),),
-            reference=(trained.distance(others),),
-            bound=BOUND,
+        size.images,
+        ("imgcollapse", "diffusers' DDPMPipeline"),
+        Judge(
+            f"{DISTANCE.label} to as many real images of the same classes", BOUND, trained.distance
         ),
+        pairs=len(classes),
         target=bench.promised(TARGET),
-        flops=work,
-        peak_share=work * shown.median / bench.peak(),
-        chosen=bench.precision,
+        flops=STEPS * _flops(model),
     )
 
 
@@ -139,18 +124,15 @@ def solvers(bench: BenchSettings) -> Iterator[Solver]:
         model = _with(trained.model, name, steps)
         run = measure(lambda m=model: _drawn(m, trained.labels, bench, 0), bench.device.torch)
         seen = trained.features(run.outcome)
-        found = {
-            name: value
-            for metric in feature_metrics()
-            for name, value in metric.between(trained.real, seen).items()
-        }
+        found = [metric.between(trained.real, seen) for metric in feature_metrics()]
         yield Solver(
             name=name,
             steps=steps,
             rate=len(trained.labels) / run.seconds,
             metrics={
                 name: (value.value, value.low, value.high)
-                for name, value in found.items()
+                for values in found
+                for name, value in values.items()
                 if value.value is not None
             },
         )
@@ -177,19 +159,10 @@ def _train(bench: BenchSettings, size: Drawing) -> _Trained:
         conditional=True,
         sample_batch=size.images,
     )
-    model = part.fit(
-        real.train,
-        RunContext(
-            bench.seed / "sampling" / "fit", bench.device, real.train.shape, len(real.classes)
-        ),
-    )
-    oracle = CNN(width=16, steps=oracle_steps).fit(
-        real.oracle,
-        real.calibration,
-        RunContext(
-            bench.seed / "sampling" / "oracle", bench.device, real.oracle.shape, len(real.classes)
-        ),
-    )
+    seed, shape, classes = bench.seed / "sampling", real.train.shape, len(real.classes)
+    model = part.fit(real.train, RunContext(seed / "fit", bench.device, shape, classes))
+    context = RunContext(seed / "oracle", bench.device, shape, classes)
+    oracle = CNN(width=16, steps=oracle_steps).fit(real.oracle, real.calibration, context)
     seen = oracle.predict(real.reference.pixels).features
     return _Trained(model, oracle, seen, real.reference.labels)
 
@@ -210,12 +183,8 @@ def _ancestral(
     model: DiffusionModel, alone: UNet2DModel, size: Drawing, bench: BenchSettings, pair: int
 ) -> Tensor:
     """Draws images of one class: diffusers' pipeline has no classes, so its network has one."""
-    floats = references.sample_ancestral(
-        alone,
-        size.images,
-        int(bench.seed / "sampling" / "ancestral" / pair) % 2**32,
-        size.steps,
-    )
+    seed = int(bench.seed / "sampling" / "ancestral" / pair) % 2**32
+    floats = references.sample_ancestral(alone, size.images, seed, size.steps)
     return to_uint8(model.padding.crop(floats))
 
 

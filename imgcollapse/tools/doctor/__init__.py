@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
@@ -40,13 +41,9 @@ _FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check.
+    """The result of one check: what was found, and what to do about it if anything.
 
-    Attributes:
-        topic: what was checked.
-        verdict: "ok"; "remark" where studies run, but not as well as they could; "broken".
-        message: what was found, in one line.
-        fix: what to do about it, in one line; empty where nothing is to be done.
+    A "remark" is on machines where studies run, but not as well as they could.
     """
 
     topic: str
@@ -59,11 +56,7 @@ Results = list[CheckResult]
 
 
 def examine(folder: Path) -> Results:
-    """Runs all checks.
-
-    Args:
-        folder: where runs are to be written.
-    """
+    """Runs all checks; `folder` is where runs are to be written."""
     facts = probe_torch()
     checks: tuple[Callable[[], Results], ...] = (
         _python,
@@ -104,27 +97,21 @@ _ok, _remark, _broken = (partial(_result, verdict) for verdict in get_args(Verdi
 
 
 def _python() -> Results:
-    version, system = platform.python_version(), platform.system()
-    return _ok("python", f"{version}, {system} {platform.machine()}")
+    system = f"{platform.system()} {platform.machine()}"
+    return _ok("python", f"{platform.python_version()}, {system}")
 
 
 def _packages() -> Results:
     """Compares the versions of all required packages with the requirements."""
-    try:
-        required = metadata.requires("imgcollapse") or []
-        version = metadata.version("imgcollapse")
-    except metadata.PackageNotFoundError:
+    if (version := _version("imgcollapse")) is None:
         return _remark("packages", "imgcollapse is not installed", "pip install -e .")
     wrong = []
-    for line in required:
-        name = re.match(r"[A-Za-z0-9._-]+", line)
-        if ";" in line or name is None:  # of an extra
-            continue
-        found, wanted = _version(name[0]), line[name.end() :]
+    for name, wanted in _required("imgcollapse").items():
+        found = _version(name)
         if found is None:
-            wrong.append(f"{name[0]} is missing")
+            wrong.append(f"{name} is missing")
         elif not _satisfies(found, wanted):
-            wrong.append(f"{name[0]} is {found}, not {wanted}")
+            wrong.append(f"{name} is {found}, not {wanted}")
     if wrong:
         fix = "pip install -e . in imgcollapse's folder, or make install"
         return _broken("packages", "; ".join(wrong), fix)
@@ -132,34 +119,39 @@ def _packages() -> Results:
 
 
 def _version(name: str) -> str | None:
-    try:
+    with suppress(metadata.PackageNotFoundError):
         return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return None
+
+
+def _required(package: str) -> dict[str, str]:
+    """The versions that an installed package asks for, such as ">=2.14.0", without its extras."""
+    lines: list[str] = []
+    with suppress(metadata.PackageNotFoundError):
+        lines = metadata.requires(package) or []
+    found = (re.fullmatch(r"([A-Za-z0-9._-]+)\s*\(?([^;)]*)\)?", line) for line in lines)
+    return {match[1]: match[2].strip() for match in found if match}
 
 
 def _satisfies(version: str, wanted: str) -> bool:
     try:
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet
-        from packaging.version import InvalidVersion
+        from packaging.specifiers import SpecifierSet
     except ImportError:
         return True
-    try:
+    with suppress(ValueError):  # InvalidSpecifier and InvalidVersion are
         return SpecifierSet(wanted).contains(version, prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
-        return True
+    return True
 
 
 def _torch(facts: dict[str, Any]) -> Results:
     """Checks that torch and torchvision can be imported and were built for each other."""
     versions = {name: _version(name) for name in ("torch", "torchvision")}
     pair = " and ".join(f"{name} {found or 'missing'}" for name, found in versions.items())
-    wanted = _required_torch()
+    wanted = _required("torchvision").get("torch")
     fix = "reinstall both from one index: pip install --force-reinstall torch torchvision"
     if wanted:
-        fix = (
-            f"pip install --force-reinstall 'torch{wanted}' torchvision=={versions['torchvision']}"
-        )
+        vision = f"torchvision=={versions['torchvision']}"
+        fix = f"pip install --force-reinstall 'torch{wanted}' {vision}"
     for name in ("torch", "torchvision"):
         if (error := facts.get(name, {}).get("error")) is None:
             continue
@@ -173,18 +165,6 @@ def _torch(facts: dict[str, Any]) -> Results:
     return _ok("torch", f"{pair}, a matched pair")
 
 
-def _required_torch() -> str | None:
-    """The torch that the installed torchvision was built for, such as ">=2.14.0"."""
-    try:
-        lines = metadata.requires("torchvision") or []
-    except metadata.PackageNotFoundError:
-        return None
-    for line in lines:
-        if found := re.fullmatch(r"torch\s*\(?\s*([=<>!~][^;)]*)\)?.*", line):
-            return found[1].strip()
-    return None
-
-
 def _devices(facts: dict[str, Any]) -> Results:
     """Lists the GPUs, or says why there are none."""
     if "devices" not in facts:
@@ -195,11 +175,8 @@ def _devices(facts: dict[str, Any]) -> Results:
         results += _broken("device", message, "set device: cpu")
     for index, device in enumerate(facts["devices"]):
         kind = "bfloat16" if device["bfloat16"] else "float32 (it has no native bfloat16)"
-        results += _ok(
-            "device",
-            f"cuda:{index} {device['name']}, {device['free'] / _GB:.0f} of "
-            f"{device['memory'] / _GB:.0f} GB free, precision {kind}",
-        )
+        memory = f"{device['free'] / _GB:.0f} of {device['memory'] / _GB:.0f} GB free"
+        results += _ok("device", f"cuda:{index} {device['name']}, {memory}, precision {kind}")
     if results:
         return results
     kind = "bfloat16" if facts["cpu_bfloat16"] else "float32 (no native bfloat16)"
@@ -208,11 +185,9 @@ def _devices(facts: dict[str, Any]) -> Results:
         return _ok("device", message)
     built = facts["cuda_built"]
     why = f"torch was built for CUDA {built}" if built else "torch was built without CUDA"
-    return _remark(
-        "device",
-        f"{message}; there is an NVIDIA driver, and {why}",
-        "install the torch that fits the driver: pytorch.org/get-started",
-    )
+    message = f"{message}; there is an NVIDIA driver, and {why}"
+    fix = "install the torch that fits the driver: pytorch.org/get-started"
+    return _remark("device", message, fix)
 
 
 def _threads(facts: dict[str, Any]) -> Results:
@@ -321,12 +296,8 @@ def _weights(facts: dict[str, Any]) -> Results:
         return []
     folder = Path(facts["hub"]) / "checkpoints"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    found = [
-        f"{kind} ({next(name for name in names if name.startswith(starts))})"
-        for kind, starts in _WEIGHTS.items()
-        if any(name.startswith(starts) for name in names)
-    ]
-    if found:
-        return _ok("weights", f"{', '.join(found)} in {folder}")
-    message = f"none in {folder}; metrics.features=oracle and oracle.kind=cnn need none"
-    return _ok("weights", message)
+    found = []
+    for kind, starts in _WEIGHTS.items():
+        found += [f"{kind} ({name})" for name in names if name.startswith(starts)][:1]
+    none = f"none in {folder}; metrics.features=oracle and oracle.kind=cnn need none"
+    return _ok("weights", f"{', '.join(found)} in {folder}" if found else none)

@@ -16,10 +16,7 @@ TIMEOUT = 60
 
 
 def probe_torch() -> dict[str, Any]:
-    """Runs this module as a process; returns its facts, or why there are none.
-
-    Where torch cannot be imported the result is `{"torch": {"error": reason}}`.
-    """
+    """Runs this module as a process; returns its facts, or `{"torch": {"error": reason}}`."""
     # -P: modules in the current folder are not imported.
     command = [sys.executable, "-P", "-W", "ignore", "-m", "imgcollapse.tools.doctor.torch_probe"]
     try:
@@ -62,14 +59,10 @@ def _collect_facts() -> dict[str, Any]:
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
             torch.ones(8, device=f"cuda:{index}").sum().item()
-            facts["devices"].append(
-                {
-                    "name": torch.cuda.get_device_properties(index).name,
-                    "memory": total,
-                    "free": free,
-                    "bfloat16": torch.cuda.get_device_capability(index) >= (8, 0),
-                }
-            )
+            name = torch.cuda.get_device_properties(index).name
+            native = torch.cuda.get_device_capability(index) >= (8, 0)
+            device = {"name": name, "memory": total, "free": free, "bfloat16": native}
+            facts["devices"].append(device)
     except Exception as error:
         facts["cuda_error"] = f"{type(error).__name__}: {error}"
     from imgcollapse.core.device import choose_device

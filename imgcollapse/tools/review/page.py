@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
@@ -19,6 +17,8 @@ from torch import Tensor
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.curation.picks_file import now_ms
 from imgcollapse.io import atomic
+from imgcollapse.report.charts import data_uri
+from imgcollapse.report.page import template
 from imgcollapse.tools.review.session import RANDOM_SIZE, ReviewSession
 
 COLUMNS, PER_SHEET = 16, 256
@@ -45,31 +45,25 @@ def _sheet(pixels: Tensor) -> bytes:
 def render(session: ReviewSession, sheets: Sequence[str], served: bool) -> tuple[str, str]:
     """Return the page and its content security policy.
 
-    Args:
-        session: the samples to review.
-        sheets: URL of each sheet: a path relative to the page, or a data URI.
-        served: whether verdicts are posted to a server, or stay in the browser.
+    A sheet's URL is a path relative to the page, or a data URI. Verdicts are posted to a server if
+    the page is served, and stay in the browser if not.
     """
-    environment = Environment(
-        loader=PackageLoader("imgcollapse.tools.review"), autoescape=True, undefined=StrictUndefined
-    )
     folder = Path(__file__).parent / "templates"
     css, store, script = (
         (folder / name).read_text("utf-8") for name in ("review.css", "store.js", "review.js")
     )
-    own = "'self'" if served else ""
-    none = "'none'"
+    images, posts = ("data: 'self'", "'self'") if served else ("data:", "'none'")
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; "
-        f"script-src '{_digest(store)}' '{_digest(script)}'; img-src data: {own}; "
-        f"connect-src {own or none}; base-uri 'none'; form-action 'none'"
-    ).replace(" ;", ";")
-    page = environment.get_template("review.html.j2").render(
-        # These are our own files; the policy cannot end its attribute, nor the data its script.
+        f"script-src '{_digest(store)}' '{_digest(script)}'; img-src {images}; "
+        f"connect-src {posts}; base-uri 'none'; form-action 'none'"
+    )
+    page = template("review.html.j2", "imgcollapse.tools.review").render(
+        # These are our own files, and the policy cannot end its attribute.
         policy=Markup(policy),  # noqa: S704
         css=Markup(css),  # noqa: S704
         scripts=[Markup(store), Markup(script)],  # noqa: S704
-        data=Markup(_embedded(_data(session, sheets, served))),  # noqa: S704
+        data=_data(session, sheets, served),
         title=f"Review of {session.run.path.resolve().name}, generation "
         f"{session.target.generation}",
     )
@@ -82,10 +76,7 @@ def export(session: ReviewSession, out: Path) -> Path:
     Raises:
         UserError: it cannot be written.
     """
-    sheets = [
-        "data:image/png;base64," + base64.b64encode(sheet).decode()
-        for sheet in png_sheets(session.images.pixels)
-    ]
+    sheets = [data_uri("image/png", sheet) for sheet in png_sheets(session.images.pixels)]
     page, _ = render(session, sheets, served=False)
     atomic.make_folder(out.parent)
     atomic.write_bytes(out, page.encode())
@@ -95,7 +86,6 @@ def export(session: ReviewSession, out: Path) -> Path:
 def _data(session: ReviewSession, sheets: Sequence[str], served: bool) -> dict[str, Any]:
     target, labels = session.target, session.images.labels
     _, height, width = session.images.shape
-    picks = session.picks.clip_times(now_ms()).model_dump(mode="json")
     return {
         "run": session.run.path.resolve().name,
         "lineages": len(session.run.lineages),
@@ -111,14 +101,9 @@ def _data(session: ReviewSession, sheets: Sequence[str], served: bool) -> dict[s
         "doubt": [round(doubt, 4) for doubt in session.uncertainty.tolist()],
         "groups": [{"name": group.name, "rows": group.rows} for group in session.groups],
         "random": session.random_order[:RANDOM_SIZE],
-        "picks": picks,
+        "picks": session.picks.clip_times(now_ms()).model_dump(mode="json"),
         "served": served,
     }
-
-
-def _embedded(value: Any) -> str:
-    """JSON for a script element: no `<` can end it or begin a comment."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _digest(text: str) -> str:

@@ -56,30 +56,19 @@ class PostedPicks(BaseModel):
 
 
 class Server:
-    """Serves the page of a review session: `serve_forever` until `shutdown`, then `close`.
-
-    Attributes:
-        address: the loopback address it listens on.
-        port: its port.
-        url: the page's address, token included.
-    """
+    """Serves a session's page at `url`: `serve_forever` until `shutdown`, then `close`."""
 
     def __init__(self, session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> None:
-        """
-        Args:
-            session: the samples to review.
-            host: a loopback address.
-            port: 0 chooses a free one.
+        """Listens at a port, or at a free one if it is 0.
 
         Raises:
             UserError: the host is not a loopback address, or the port cannot be used.
         """
         address = _loopback(host)
         ipv6 = address.version == 6
+        family = socket.AF_INET6 if ipv6 else socket.AF_INET
         try:
-            listener = socket.create_server(
-                (str(address), port), family=socket.AF_INET6 if ipv6 else socket.AF_INET
-            )
+            listener = socket.create_server((str(address), port), family=family)
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"--port: {port} cannot be used ({first_line(error)}); choose another"
@@ -204,10 +193,8 @@ class Server:
         except ValueError as error:
             return _text(400, str(error))
         changed = picks.model_dump(mode="json")
-        changed["picks"] = {
-            row: pick for row, pick in changed["picks"].items() if pick["at"] >= posted.since
-        }
-        return jsonify(changed)
+        since = {row: pick for row, pick in changed["picks"].items() if pick["at"] >= posted.since}
+        return jsonify(changed | {"picks": since})
 
 
 def serve(session: ReviewSession, host: str, port: int, log: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -36,14 +37,8 @@ RANDOM_SIZE = 100
 """Images of the random sample that are shown first; further reviewing extends it."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Samples that are shown together.
-
-    Attributes:
-        name: the class predicted by the oracle, `UNRECOGNIZED`, or `RANDOM`.
-        rows: rows of the samples, in review order.
-    """
+class Group(NamedTuple):
+    """Rows of samples of one predicted class, of `UNRECOGNIZED` or `RANDOM`, in review order."""
 
     name: str
     rows: Sequence[int]
@@ -51,13 +46,10 @@ class Group:
 
 @dataclass(frozen=True)
 class ReviewSession:
-    """The samples of one generation, with the oracle's predictions.
+    """The samples of one generation, labeled as asked for, with the oracle's predictions.
 
     Attributes:
-        run: the run.
-        lineage: the lineage.
         target: the generation that the picks are about.
-        images: the samples; labels are the classes asked for.
         counted: int16[N], the classes predicted by the oracle.
         confidence: float32[N], its largest probability.
         atypicality: float64[N], the larger the less like a real image.
@@ -73,15 +65,10 @@ class ReviewSession:
 
     @classmethod
     def open(cls, folder: Path, generation: int | None = None, number: int = 0) -> ReviewSession:
-        """Read a generation and let the run's oracle classify it.
-
-        Args:
-            folder: the run folder.
-            generation: 0 to the last; None for the last.
-            number: number of the lineage.
+        """Read a generation (None is the last) and let the run's oracle classify it.
 
         Raises:
-            UserError: there is no such generation.
+            UserError: there is no such generation, or no lineage of that number.
         """
         run = Run.open(folder)
         if not 0 <= number < len(run.lineages):
@@ -96,10 +83,8 @@ class ReviewSession:
         images, classes = lineage.samples(g), run.record["classes"]
         study = run.study
         where = device.choose_device(study.device, study.precision)
-        oracle = study.oracle.build(
-            RunContext(Seed((study.seed,)), where, images.shape, len(classes))
-        ).load(run.oracle())
-        predictions = oracle.predict(images.pixels)
+        context = RunContext(Seed((study.seed,)), where, images.shape, len(classes))
+        predictions = study.oracle.build(context).load(run.oracle()).predict(images.pixels)
         return cls(
             run=run,
             lineage=lineage,
@@ -116,12 +101,7 @@ class ReviewSession:
         return Picks.load(self.lineage.path, self.target)
 
     def merge_picks(self, picks: Picks, now: int) -> Picks:
-        """Merge picks with those in the folder and save them; returns the result.
-
-        Args:
-            picks: the new picks.
-            now: milliseconds since 1970; later times in the folder are reduced to it.
-        """
+        """Merge picks with those in the folder, whose times are at most `now`, and save them."""
         path = picks_path(self.lineage.path, self.target.generation)
         with folder_lock(path.parent, wait=LOCK_TIMEOUT):  # another process may be saving
             both = self.picks.clip_times(now).merged(picks)
@@ -196,22 +176,15 @@ def summarize(session: ReviewSession, console: Console) -> None:
     census = session.lineage.census
     census = census.loc[census["generation"] == session.target.generation]
     table = Table("class", "reviewed", "agreed", "people's share", "census", "note")
-    for column in table.columns[1:]:
+    for column in table.columns[1:-1]:
         column.justify = "right"
-    table.columns[-1].justify = "left"
     for label, (name, share) in enumerate(zip(classes, random_part.shares(), strict=True)):
-        row = everything.confusion[label]
-        counted = census["frequency"].iloc[label]
-        table.add_row(
-            Text(name),
-            f"{int(row.sum()):,}",
-            f"{int(row[label]):,}",
-            _interval(share),
-            "" if math.isnan(counted) else f"{counted:.1%}",
-            _difference(share, census["low"].iloc[label], census["high"].iloc[label]),
-        )
-    row = everything.confusion[-1]
-    table.add_row("nonsense", f"{int(row.sum()):,}", f"{int(row[-1]):,}", "", "", "")
+        counted, low, high = census[["frequency", "low", "high"]].iloc[label]
+        frequency = "" if math.isnan(counted) else f"{counted:.1%}"
+        agreed = _agreed(everything, label)
+        note = _difference(share, low, high)
+        table.add_row(Text(name), *agreed, _interval(share), frequency, note)
+    table.add_row("nonsense", *_agreed(everything, -1), "", "", "")
     console.print(table)
     for line in _lines(session, random, random_part, everything):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -251,6 +224,12 @@ def _lines(
             "this does not estimate the generation, as uncertain images come first."
         )
     return lines
+
+
+def _agreed(everything: Agreement, label: int) -> tuple[str, str]:
+    """How many images people gave a class, and how many of them the oracle."""
+    row = everything.confusion[label]
+    return f"{int(row.sum()):,}", f"{int(row[label]):,}"
 
 
 def _interval(share: Share | None) -> str:

@@ -6,7 +6,7 @@
     drift.py       T3, T4, T5, N_e survival of a rare class; drift; effective population size
     regimes.py     T6, T7          real images in every training set; keeping all generations
     curation.py    T9, T10         keeping the best of K; a detector of synthetic images
-    page.py        table, page and validation.json
+    page.py        page and validation.json
 
 A measurement that fails says that a part of this program does not do what the law says.
 """
@@ -25,26 +25,23 @@ from threadpoolctl import threadpool_limits
 from imgcollapse.core.device import choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.tools.validate.curation import Detection, Preference
-from imgcollapse.tools.validate.drift import Drift, EffectiveSize, FirstExtinction, Survival
-from imgcollapse.tools.validate.generators import SelfFittedGaussian, ShumailovVAE
+from imgcollapse.tools.validate import curation, drift, generators, regimes
 from imgcollapse.tools.validate.laws import Law, LawContext, MnistTraining, Parts, Result
-from imgcollapse.tools.validate.page import summary, table, write
-from imgcollapse.tools.validate.regimes import Accumulation, RealShare
+from imgcollapse.tools.validate.page import summary, write
 
-__all__ = ["LAWS", "Parts", "Result", "summary", "table", "validate", "write"]
+__all__ = ["LAWS", "Parts", "Result", "summary", "validate", "write"]
 
 LAWS: tuple[Law, ...] = (
-    SelfFittedGaussian(),
-    Survival(),
-    FirstExtinction(),
-    Drift(),
-    EffectiveSize(),
-    RealShare(),
-    Accumulation(),
-    Preference(),
-    Detection(),
-    ShumailovVAE(),
+    generators.GAUSSIAN,
+    drift.SURVIVAL,
+    drift.FIRST_EXTINCTION,
+    drift.DRIFT,
+    drift.EFFECTIVE_SIZE,
+    regimes.REAL_SHARE,
+    regimes.ACCUMULATION,
+    curation.PREFERENCE,
+    curation.DETECTION,
+    generators.SHUMAILOV_VAE,
 )
 """In order of time taken."""
 MINUTES = MnistTraining(images=60_000, epochs=4, batch=256, seeds=1)
@@ -68,11 +65,9 @@ def validate(
     Args:
         only: laws by id, such as T3; none means all.
         full: eight times the replicates, and T1 at the published size: hours without a GPU.
-        data: the folder that holds MNIST, for T1.
+        data: the folder that holds MNIST, for T1, whose VAEs are trained on `device`.
         seed: names every draw.
-        device: trains the VAEs of T1.
         parts: the parts that are tested; None means this program's own.
-        log: called with a line of progress.
 
     Raises:
         UserError: there is no such law, or no such device.
@@ -83,31 +78,20 @@ def validate(
         names = ", ".join(law.id for law in LAWS)
         raise UserError(f"--only: there is no law {', '.join(unknown)} here; choose from {names}")
     asked = {name.lower() for name in only} or known.keys()
-    return [
-        _test(
-            law,
-            LawContext(
-                seed=Seed((seed, "validate", law.id)),
-                device=choose_device(device),
-                data=Path(data),
-                mnist=AS_PUBLISHED if full else MINUTES,
-                scale=FULL_SCALE if full else 1.0,
-                parts=parts or Parts(),
-                log=log,
-            ),
+    mnist, scale = (AS_PUBLISHED, FULL_SCALE) if full else (MINUTES, 1.0)
+    results = []
+    for law in (law for name, law in known.items() if name in asked):
+        names = Seed((seed, "validate", law.id))
+        context = LawContext(
+            names, choose_device(device), Path(data), mnist, scale, parts or Parts(), log
         )
-        for name, law in known.items()
-        if name in asked
-    ]
-
-
-def _test(law: Law, context: LawContext) -> Result:
-    began = time.perf_counter()
-    with _threads(law.threads):
-        outcome = law.test(context)
-    seconds = time.perf_counter() - began
-    context.log(f"{law.id} {law.title}: {outcome.verdict}, {seconds:.0f} s")
-    return Result(**vars(outcome), id=law.id, title=law.title, source=law.source, seconds=seconds)
+        began = time.perf_counter()
+        with _threads(law.threads):
+            outcome = law.test(context)
+        seconds = time.perf_counter() - began
+        log(f"{law.id} {law.title}: {outcome.verdict}, {seconds:.0f} s")
+        results.append(Result(**vars(outcome), law=law, seconds=seconds))
+    return results
 
 
 @contextmanager

@@ -10,6 +10,7 @@ and deviation of every coefficient are read from the model itself, which has the
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +22,11 @@ from imgcollapse.core.lineage_images import LineageImages, training_sets
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.torchvision_sets import TorchvisionSet
 from imgcollapse.generators.base import Generator
-from imgcollapse.generators.vae import VAEModel
 from imgcollapse.theory import gaussian_mean_variance, gaussian_sigma, gaussian_tail_bound
-from imgcollapse.tools.validate import laws
 from imgcollapse.tools.validate.laws import (
     Array,
     Curve,
+    Law,
     LawContext,
     Measurement,
     Outcome,
@@ -44,76 +44,54 @@ LEVELS = 127.5
 """Gray levels in a unit of the range [-1, 1] that generators work in."""
 
 
-class SelfFittedGaussian(laws.Law):
-    """The mean of the Gaussian drifts and its deviation shrinks."""
+def _self_fitted(context: LawContext) -> Outcome:
+    n, last = 100, 100
+    means, sigmas = _chains(context, 1.0, n, last, 60)
+    # A sample is its model's mean plus a draw, so its variance follows from mean and deviation.
+    variances = (means**2 + sigmas**2).mean(axis=2)
+    shrunk, above = sigmas.mean(axis=2), (sigmas > 1).mean(axis=2)
+    k = np.arange(1, last + 1)
+    theory = [gaussian_sigma(int(each), n) for each in k]
+    grown = [gaussian_mean_variance(int(each), n) for each in k]
+    bound = (0.0, gaussian_tail_bound(last, n, 1.0))
+    measurements = [
+        compare(f"variance of a sample, k = {t}, n = {n}", variances[:, t - 1], grown[t - 1])
+        for t in (10, 30)  # later a few chains with large variances dominate the mean
+    ]
+    measurements += [
+        compare(f"E[sigma_k], k = 10, n = {n}", shrunk[:, 9], theory[9]),
+        compare(f"E[sigma_k], k = {last}, n = {n}", shrunk[:, -1], theory[-1], "0.777"),
+        compare(f"Pr(sigma_k > sigma_0), k = {last}, n = {n}", above[:, -1], bound),
+    ]
+    x = slice(4, None, 5)
+    sigma = Curve.of("E[sigma]", k[x], theory[x], shrunk[:, x])
+    variance = Curve.of("1 + k/n", k[x], grown[x], variances[:, x])
+    plots = [
+        Plot("Deviation of the k-th model, of the first's", "generation", [sigma]),
+        Plot("Variance of a sample of the k-th model", "generation", [variance]),
+    ]
+    return Outcome(measurements, plots)
 
-    id = "T2"
-    title = "A Gaussian refitted to itself"
-    source = (
-        "Shumailov et al. 2024: the variance of a sample of the k-th model is sigma^2 (1 + k/n). "
-        "E[sigma_k] = a^k sigma_0, a = E[chi_{n-1}]/sqrt(n-1). Suresh et al. 2024: "
-        "Pr(sigma_k > e) <= (sigma_0/e) exp(-k/(4n-1)). Alemohammad et al. 2023: with sampling "
-        "bias lambda, E[Sigma_t | Sigma_{t-1}] = lambda Sigma_{t-1}."
-    )
 
-    def test(self, context: LawContext) -> Outcome:
-        """Fits, samples, and fits again."""
-        n, last = 100, 100
-        means, sigmas = self._chains(context, 1.0, n, last, 60)
-        # A sample is its model's mean plus a draw, so its variance follows from mean and deviation.
-        variances = (means**2 + sigmas**2).mean(axis=2)
-        shrunk, above = sigmas.mean(axis=2), (sigmas > 1).mean(axis=2)
-        k = np.arange(1, last + 1)
-        theory = [gaussian_sigma(int(each), n) for each in k]
-        grown = [gaussian_mean_variance(int(each), n) for each in k]
-        bound = gaussian_tail_bound(last, n, 1.0)
-        measurements = [
-            *(
-                compare(
-                    f"variance of a sample, k = {t}, n = {n}", variances[:, t - 1], grown[t - 1]
-                )
-                for t in (10, 30)  # later a few chains with large variances dominate the mean
-            ),
-            compare(f"E[sigma_k], k = 10, n = {n}", shrunk[:, 9], theory[9]),
-            compare(f"E[sigma_k], k = {last}, n = {n}", shrunk[:, -1], theory[-1], "0.777"),
-            compare(f"Pr(sigma_k > sigma_0), k = {last}, n = {n}", above[:, -1], (0.0, bound)),
-            *self.steps(context),
-        ]
-        x = slice(4, None, 5)
-        plots = [
-            Plot(
-                "Deviation of the k-th model, of the first's",
-                "generation",
-                [Curve.of("E[sigma]", k[x], theory[x], shrunk[:, x])],
-            ),
-            Plot(
-                "Variance of a sample of the k-th model",
-                "generation",
-                [Curve.of("1 + k/n", k[x], grown[x], variances[:, x])],
-            ),
-        ]
-        return Outcome(measurements, plots)
+def variance_steps(context: LawContext) -> Outcome:
+    """The mean factor of a variance from one generation to the next, with and without bias."""
+    n, last, measurements = 20, 10, []
+    for bias in (1.0, 0.9):
+        _, sigmas = _chains(context, bias, n, last, 160)
+        factors = (sigmas[:, 1:] / sigmas[:, :-1]) ** 2
+        name = f"Sigma_t / Sigma_(t-1), sampling bias {bias:g}, n = {n}"
+        measurements.append(compare(name, factors.mean(axis=(1, 2)), bias))
+    return Outcome(measurements)
 
-    def steps(self, context: LawContext) -> list[Measurement]:
-        """The mean factor of a variance from one generation to the next, with and without bias."""
-        n, last, measurements = 20, 10, []
-        for bias in (1.0, 0.9):
-            _, sigmas = self._chains(context, bias, n, last, 160)
-            factors = (sigmas[:, 1:] / sigmas[:, :-1]) ** 2
-            name = f"Sigma_t / Sigma_(t-1), sampling bias {bias:g}, n = {n}"
-            measurements.append(compare(name, factors.mean(axis=(1, 2)), bias))
-        return measurements
 
-    def _chains(
-        self, context: LawContext, bias: float, n: int, last: int, replicates: int
-    ) -> tuple[Array, Array]:
-        """Fitted means and deviations in units of the first sigma: float64[S, G, J] each."""
-        generator = context.parts.gaussian(pca=PATTERNS, temperature=bias)
-        chains = context.replicate(
-            replicates, lambda seed: _chain(generator, n, last, seed), n, str(bias)
-        )
-        means, sigmas = zip(*chains, strict=True)
-        return np.stack(means), np.stack(sigmas)
+def _chains(
+    context: LawContext, bias: float, n: int, last: int, replicates: int
+) -> tuple[Array, Array]:
+    """Fitted means and deviations in units of the first sigma: float64[S, G, J] each."""
+    generator = context.parts.gaussian(pca=PATTERNS, temperature=bias)
+    run = partial(_chain, generator, n, last)
+    means, sigmas = zip(*context.replicate(replicates, run, n, str(bias)), strict=True)
+    return np.stack(means), np.stack(sigmas)
 
 
 def patterns() -> Array:
@@ -143,66 +121,61 @@ def _chain(generator: Generator, n: int, last: int, seed: Seed) -> tuple[Array, 
     return np.array(means), np.array(sigmas)
 
 
+GAUSSIAN = Law(
+    "T2",
+    "A Gaussian refitted to itself",
+    "Shumailov et al. 2024: the variance of a sample of the k-th model is sigma^2 (1 + k/n). "
+    "E[sigma_k] = a^k sigma_0, a = E[chi_{n-1}]/sqrt(n-1). Suresh et al. 2024: "
+    "Pr(sigma_k > e) <= (sigma_0/e) exp(-k/(4n-1)). Alemohammad et al. 2023: with sampling "
+    "bias lambda, E[Sigma_t | Sigma_{t-1}] = lambda Sigma_{t-1}.",
+    (_self_fitted, variance_steps),
+)
+
+
 PUBLISHED = np.array([0.688, 0.603, 0.534, 0.483, 0.443])
 SPREAD = np.array([0.011, 0.006, 0.012, 0.009, 0.018])
 """Mean and standard deviation over the five published runs, generations 0 to 4."""
 RUNS = 5
 
 
-class ShumailovVAE(laws.Law):
-    """The spread of samples, in the first encoder's latents, shrinks by a tenth a generation.
+def _mnist_vae(context: LawContext) -> Outcome:
+    try:
+        digits = TorchvisionSet(name="MNIST", root=context.data).load().train
+    except UserError:
+        return Outcome(
+            skipped=f"{context.data} holds no MNIST; put it there (MNIST/raw/...), or name the "
+            "folder that holds it: --data PATH"
+        )
+    chains = []
+    for i in range(context.mnist.seeds):
+        draw = (context.seed / "mnist" / i / "digits").torch()
+        rows = torch.randperm(len(digits.labels), generator=draw)[: context.mnist.images]
+        chains.append(_vae_chain(context, Images(digits.read(rows), digits.labels[rows]), i))
+    return judge(np.array(chains), context.mnist.images)
+
+
+def _vae_chain(context: LawContext, real: Images, number: int) -> list[float]:
+    """sigma of published generations 0, 1, ...: one chain of VAEs.
 
     Published generation 0 is the first retrained model: model 2 here, whose original is model 1.
     """
-
-    id = "T1"
-    title = "A VAE on its own MNIST"
-    threads = None
-    source = (
-        "Shumailov et al., Nature 2024: mean over latent dimensions of the standard deviation of "
-        "the original encoder's means, over generated images. Five published runs give .688 .603 "
-        ".534 .483 .443, about x0.896 a generation. Levels depend on how long the VAEs learn; what "
-        "is tested is the factor, which must lie within the published runs' spread, and the fall."
-    )
-
-    def test(self, context: LawContext) -> Outcome:
-        """Trains chains of VAEs."""
-        try:
-            digits = TorchvisionSet(name="MNIST", root=context.data).load().train
-        except UserError:
-            return Outcome(
-                skipped=f"{context.data} holds no MNIST; put it there (MNIST/raw/...), or name the "
-                "folder that holds it: --data PATH"
-            )
-        chains = []
-        for i in range(context.mnist.seeds):
-            seed = context.seed / "mnist" / i
-            rows = torch.randperm(len(digits.labels), generator=(seed / "digits").torch())
-            rows = rows[: context.mnist.images]
-            real = Images(digits.read(rows), digits.labels[rows])
-            chains.append(self._chain(context, real, i))
-        return judge(np.array(chains), context.mnist.images)
-
-    def _chain(self, context: LawContext, real: Images, number: int) -> list[float]:
-        """sigma of published generations 0, 1, ...: one chain of VAEs."""
-        seed = context.seed / "mnist" / number
-        generator = context.parts.vae(epochs=context.mnist.epochs, batch=context.mnist.batch)
-        images, asked = LineageImages(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
-        original, sigmas = None, []
-        for g, seed_g, chosen in training_sets(
-            context.parts.replace, images, lambda g: seed / g, last=len(PUBLISHED) + 1
-        ):
-            training = images.gather(chosen)
-            run = RunContext(seed_g / "fit", context.device, training.shape, 0)
-            model = generator.fit(training, run)
-            assert isinstance(model, VAEModel)  # only a VAE encodes
-            original = original or model
-            samples = model.sample(asked, run.with_seed(seed_g / "sample"))
-            images.append(samples)
-            if g > 1:
-                sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))
-                context.log(f"T1: seed {number}, generation {g - 2}: sigma {sigmas[-1]:.3f}")
-        return sigmas
+    seed = context.seed / "mnist" / number
+    generator = context.parts.vae(epochs=context.mnist.epochs, batch=context.mnist.batch)
+    images, asked = LineageImages(real, NO_RESERVE), torch.full((len(real),), UNKNOWN).short()
+    original, sigmas = None, []
+    for g, seed_g, chosen in training_sets(
+        context.parts.replace, images, lambda g: seed / g, last=len(PUBLISHED) + 1
+    ):
+        training = images.gather(chosen)
+        run = RunContext(seed_g / "fit", context.device, training.shape, 0)
+        model = generator.fit(training, run)
+        original = original or model
+        samples = model.sample(asked, run.with_seed(seed_g / "sample"))
+        images.append(samples)
+        if g > 1:
+            sigmas.append(float(original.encode(samples.pixels).std(dim=0).mean()))
+            context.log(f"T1: seed {number}, generation {g - 2}: sigma {sigmas[-1]:.3f}")
+    return sigmas
 
 
 def judge(sigmas: Array, images: int) -> Outcome:
@@ -221,16 +194,11 @@ def judge(sigmas: Array, images: int) -> Outcome:
     slowest = float((mean[1:] / mean[:-1]).max())
     # A deviation of N normal draws has relative error 1/sqrt(2N), here in 20 dimensions.
     noise = slowest / math.sqrt(len(sigmas) * images * 20)
+    within = "sigma's factor a generation, within the published runs' spread"
+    falls = "largest factor of a step: sigma falls in each"
     measurements = [
-        compare(
-            "sigma's factor a generation, within the published runs' spread",
-            factors.ravel(),
-            (factor - reach, factor + reach),
-            f"{factor:.3f}",
-        ),
-        Measurement(
-            "largest factor of a step: sigma falls in each", 0, 1, slowest, noise, images - 1
-        ),
+        compare(within, factors.ravel(), (factor - reach, factor + reach), f"{factor:.3f}"),
+        Measurement(falls, 0, 1, slowest, noise, images - 1),
     ]
     x = np.arange(len(PUBLISHED))
     spread = sigmas.std(axis=0, ddof=1) / math.sqrt(len(sigmas)) if len(sigmas) > 1 else 0 * mean
@@ -239,3 +207,15 @@ def judge(sigmas: Array, images: int) -> Outcome:
         Curve("published", x.astype(float), None, PUBLISHED, SPREAD / math.sqrt(RUNS)),
     ]
     return Outcome(measurements, [Plot("Mean sigma of the latent means", "generation", curves)])
+
+
+SHUMAILOV_VAE = Law(
+    "T1",
+    "A VAE on its own MNIST",
+    "Shumailov et al., Nature 2024: mean over latent dimensions of the standard deviation of "
+    "the original encoder's means, over generated images. Five published runs give .688 .603 "
+    ".534 .483 .443, about x0.896 a generation. Levels depend on how long the VAEs learn; what "
+    "is tested is the factor, which must lie within the published runs' spread, and the fall.",
+    (_mnist_vae,),
+    threads=None,
+)

@@ -10,26 +10,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from imgcollapse import regimes
 from imgcollapse.core.device import Device
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Detector, choose
 from imgcollapse.curation.base import Filter
 from imgcollapse.generators import VAE, Gaussian, Resample
 from imgcollapse.generators.base import Generator
-from imgcollapse.regimes import (
-    Accumulate,
-    AccumulateSubsample,
-    RealFraction,
-    RealPlusSynthetic,
-    Regime,
-    Replace,
-)
 
 T = TypeVar("T")
 Array = NDArray[np.float64]
@@ -39,16 +32,10 @@ ALPHA = 5e-5
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number in theory, and as this program gives it.
+    """One number in theory, and as this program gives it: a mean over replicates and its error.
 
-    Attributes:
-        name: of the number.
-        low, high: limits that theory allows, equal where it gives one value, infinite where a bound
-            has one side.
-        measured: mean over replicates.
-        error: its standard error.
-        freedom: degrees of freedom of the standard error.
-        published: the value as printed in its paper, or None.
+    `low` and `high` are equal where theory gives one value, infinite where a bound has one side.
+    `freedom` is of the standard error; `published` is the value as printed in the paper.
     """
 
     name: str
@@ -79,19 +66,9 @@ class Measurement:
 
 
 def compare(
-    name: str,
-    values: ArrayLike,
-    theory: float | tuple[float, float],
-    published: str | None = None,
+    name: str, values: ArrayLike, theory: float | tuple[float, float], published: str | None = None
 ) -> Measurement:
-    """Compares the mean of independent replicates, float64[S], S >= 2, with theory.
-
-    Args:
-        name: of the number.
-        values: one for each replicate.
-        theory: its value, or the lowest and highest that are allowed.
-        published: the value in the paper.
-    """
+    """Compares the mean of independent replicates, float64[S], S >= 2, with theory."""
     replicates = np.asarray(values, dtype=np.float64)
     low, high = theory if isinstance(theory, tuple) else (theory, theory)
     error = float(replicates.std(ddof=1) / math.sqrt(len(replicates)))
@@ -101,15 +78,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Curve:
-    """A theory's line, and this program's points.
-
-    Attributes:
-        name: label at the line's right end.
-        x: float64[X].
-        theory: float64[X], or None where there is no theory.
-        measured: float64[X], mean over replicates.
-        error: float64[X], standard errors.
-    """
+    """A theory's line over x, if there is one, and this program's points, float64[X] each."""
 
     name: str
     x: Array
@@ -152,52 +121,25 @@ class Outcome:
         return "passed" if all(m.holds for m in self.measurements) else "failed"
 
 
-def join(*outcomes: Outcome) -> Outcome:
-    """The measurements and plots of several parts of a law's test."""
-    measurements = [m for outcome in outcomes for m in outcome.measurements]
-    return Outcome(measurements, [plot for outcome in outcomes for plot in outcome.plots])
-
-
-@dataclass(frozen=True)
-class Result(Outcome):
-    """An outcome with its law and the time it took.
-
-    Attributes:
-        id, title, source: the law's.
-        seconds: wall clock.
-    """
-
-    id: str = ""
-    title: str = ""
-    source: str = ""
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Parts:
     """The parts of this program that are tested; a test of the tests puts faulty ones here."""
 
     resample: Generator = field(default_factory=Resample)
     gaussian: Callable[..., Generator] = Gaussian
-    vae: Callable[..., Generator] = VAE
-    replace: Regime = field(default_factory=Replace)
-    accumulate: Regime = field(default_factory=Accumulate)
-    subsample: Regime = field(default_factory=AccumulateSubsample)
-    real_fraction: Callable[..., Regime] = RealFraction
-    real_plus_synthetic: Callable[..., Regime] = RealPlusSynthetic
+    vae: Callable[..., VAE] = VAE
+    replace: regimes.Regime = field(default_factory=regimes.Replace)
+    accumulate: regimes.Regime = field(default_factory=regimes.Accumulate)
+    subsample: regimes.Regime = field(default_factory=regimes.AccumulateSubsample)
+    real_fraction: Callable[..., regimes.Regime] = regimes.RealFraction
+    real_plus_synthetic: Callable[..., regimes.Regime] = regimes.RealPlusSynthetic
     detector: Callable[..., Filter] = Detector
     choose: Callable[[Array, Seed], NDArray[np.int64]] = choose
 
 
 @dataclass(frozen=True)
 class MnistTraining:
-    """The amount of training that law T1 gets.
-
-    Attributes:
-        images: MNIST digits, and samples of every model.
-        epochs, batch: of every VAE.
-        seeds: independent chains.
-    """
+    """The training of law T1: digits and samples of a model, epochs, batch, independent chains."""
 
     images: int
     epochs: int
@@ -209,14 +151,8 @@ class MnistTraining:
 class LawContext:
     """Everything that decides a law's result.
 
-    Attributes:
-        seed: names every draw.
-        device: trains the VAEs of T1.
-        data: folder that holds MNIST.
-        mnist: the training that T1 gets.
-        scale: multiplies the replicates of all other laws.
-        parts: the parts that are tested.
-        log: called with a line of progress.
+    `device`, `data` (a folder with MNIST) and `mnist` are for T1; `scale` multiplies the replicates
+    of all other laws.
     """
 
     seed: Seed
@@ -235,21 +171,31 @@ class LawContext:
         return [run(seed / i) for i in range(max(2, round(usual * self.scale)))]
 
 
-class Law(Protocol):
-    """A published law and its test.
+@dataclass(frozen=True)
+class Law:
+    """A published law and its tests.
 
-    Attributes:
-        id: its number, or a short name.
-        title: a few words.
-        source: the paper, and its equation in words.
-        threads: CPU threads that the test uses; None leaves the choice to torch.
+    `source` is the paper, and its equation in words; `threads` limits the CPU threads of the tests,
+    and None leaves the choice to torch.
     """
 
-    id: ClassVar[str]
-    title: ClassVar[str]
-    source: ClassVar[str]
-    threads: ClassVar[int | None] = 1
+    id: str
+    title: str
+    source: str
+    tests: Sequence[Callable[[LawContext], Outcome]]
+    threads: int | None = 1
 
     def test(self, context: LawContext) -> Outcome:
         """Compares this program with the law."""
-        ...
+        outcomes = [test(context) for test in self.tests]
+        measurements = [m for outcome in outcomes for m in outcome.measurements]
+        plots = [plot for outcome in outcomes for plot in outcome.plots]
+        return Outcome(measurements, plots, next((o.skipped for o in outcomes if o.skipped), None))
+
+
+@dataclass(frozen=True)
+class Result(Outcome):
+    """An outcome with its law and the wall-clock time it took."""
+
+    law: Law = field(kw_only=True)
+    seconds: float = 0.0

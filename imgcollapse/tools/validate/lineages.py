@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,14 +22,8 @@ CPU = choose_device("cpu", "float32")
 NO_RESERVE = LabelsOnly(torch.empty(0, dtype=torch.int16))
 
 
-@dataclass(frozen=True)
-class Generation:
-    """The g-th model and its samples.
-
-    Attributes:
-        training: int16[M], labels of its training set.
-        samples: int16[n], labels of its samples.
-    """
+class Generation(NamedTuple):
+    """The labels of a model's training set, int16[M], and of its samples, int16[n]."""
 
     training: Tensor
     samples: Tensor
@@ -43,7 +37,7 @@ def lineage(
     generations: int | None = None,
     reserve: LabelsOnly = NO_RESERVE,
 ) -> Iterator[Generation]:
-    """Yields generations 1, 2, ... from real labels, int16[n]; without end if there is NaN.
+    """Yields generations 1, 2, ... from real labels, int16[n]; None is without end.
 
     The events of a generation: the regime selects the training set, the generator is fitted to it,
     and the model draws n samples.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from imgcollapse import theory
 from imgcollapse.core.images import LabelsOnly
 from imgcollapse.core.lineage_images import LineageImages, training_sets
 from imgcollapse.core.seeds import Seed
 from imgcollapse.regimes import Regime
-from imgcollapse.tools.validate import laws
-from imgcollapse.tools.validate.laws import Array, Curve, LawContext, Outcome, Plot, compare
+from imgcollapse.tools.validate.laws import Array, Curve, Law, LawContext, Outcome, Plot, compare
 from imgcollapse.tools.validate.lineages import NO_RESERVE, counts, heterozygosity, lineage
 
 N = 200
@@ -20,78 +22,46 @@ POINTS, DIMENSION, NOISE = 40, 8, 1.0
 """Rows, dimensions and noise variance of the regression in T7."""
 
 
-class RealShare(laws.Law):
-    """A share a of real images bounds drift, whether they are fresh or the same each time.
+def _stationary(context: LawContext) -> Outcome:
+    """All is measured on training sets, which have both real images and samples."""
+    n, fractions, measurements, curves = 1000, (0.05, 0.1, 0.3), [], []
+    for fresh, published in ((True, "0.00524"), (False, "0.00471")):
+        name, replicates = "fresh" if fresh else "fixed", []
+        for a in fractions:
+            run = partial(_chi_square, context, n, a, fresh)
+            replicates.append(context.replicate(60, run, name, str(a)))
+        seen = np.stack(replicates, axis=1)
+        variances = [theory.real_fraction_variance(n, a, fresh) for a in fractions]
+        what = f"V/(pq), a = 0.1, {name} real images, n = {n}"
+        over_classes = f"sum (x-p)^2/p over 10 classes, a = 0.05, {name}, n = {n}"
+        expected = theory.real_fraction_chi_square(n, 0.05, fresh, 10)
+        measurements.append(compare(what, seen[:, 1] / 9, variances[1], published))
+        measurements.append(compare(over_classes, seen[:, 0], expected))
+        curves.append(Curve.of(name, fractions, variances, seen / 9))
+    title = "Variance of a share over pq, log scales"
+    return Outcome(measurements, [Plot(title, "real fraction a", curves, log_x=True, log_y=True)])
 
-    All is measured on training sets, which have both real images and samples.
-    """
 
-    id = "T6"
-    title = "A fraction of real data"
-    source = (
-        "Wright 1931, the island model: with a fraction a of fresh real images the variance of a "
-        "class's share settles at V/(pq) = 1/[n - (n-1)(1-a)^2]; with the same real subset at "
-        "(1-a)/[n (1-(1-a)^2) + (1-a)]. Over K classes, E sum (x-p)^2/p = (K-1) V/(pq)."
-    )
+def _absent(context: LawContext) -> Outcome:
+    n, classes, k = 1000, 500, 50
+    real = torch.arange(n, dtype=torch.int16) % classes
+    measurements, curves = [], []
+    for a, published in ((0.0, "0.93"), (0.01, "0.83"), (0.1, "0.44")):
+        regime = context.parts.real_fraction(fraction=a, fresh=True)
 
-    def test(self, context: LawContext) -> Outcome:
-        """Compares the stationary variance, and how often a rare class is absent."""
-        return laws.join(self._stationary(context), self._absent(context))
+        def run(seed: Seed, regime: Regime = regime) -> list[float]:
+            """Share of the classes without an image in each training set."""
+            sets = _training_sets(context, regime, real, classes, k + 1, seed)
+            return [(counts(labels, classes) == 0).mean() for labels in sets]
 
-    def _stationary(self, context: LawContext) -> Outcome:
-        n, fractions, measurements, curves = 1000, (0.05, 0.1, 0.3), [], []
-        for fresh, published in ((True, "0.00524"), (False, "0.00471")):
-            name = "fresh" if fresh else "fixed"
-            seen = np.stack(
-                [
-                    context.replicate(
-                        60,
-                        lambda seed, a=a, fresh=fresh: _chi_square(context, n, a, fresh, seed),
-                        *(name, str(a)),
-                    )
-                    for a in fractions
-                ],
-                axis=1,
-            )
-            measurements += [
-                compare(
-                    f"V/(pq), a = 0.1, {name} real images, n = {n}",
-                    seen[:, 1] / 9,
-                    theory.real_fraction_variance(n, 0.1, fresh),
-                    published,
-                ),
-                compare(
-                    f"sum (x-p)^2/p over 10 classes, a = 0.05, {name}, n = {n}",
-                    seen[:, 0],
-                    theory.real_fraction_chi_square(n, 0.05, fresh, 10),
-                ),
-            ]
-            variances = [theory.real_fraction_variance(n, a, fresh) for a in fractions]
-            curves.append(Curve.of(name, fractions, variances, seen / 9))
-        title = "Variance of a share over pq, log scales"
-        plot = Plot(title, "real fraction a", curves, log_x=True, log_y=True)
-        return Outcome(measurements, [plot])
-
-    def _absent(self, context: LawContext) -> Outcome:
-        n, classes, k = 1000, 500, 50
-        real = torch.arange(n, dtype=torch.int16) % classes
-        measurements, curves = [], []
-        for a, published in ((0.0, "0.93"), (0.01, "0.83"), (0.1, "0.44")):
-            regime = context.parts.real_fraction(fraction=a, fresh=True)
-
-            def run(seed: Seed, regime: Regime = regime) -> list[float]:
-                """Share of the classes without an image in each training set."""
-                sets = _real_fraction_sets(context, regime, real, classes, k + 1, seed)
-                return [(counts(labels, classes) == 0).mean() for labels in sets]
-
-            absent = np.array(context.replicate(16, run, "flicker", str(a)))
-            law = [theory.no_copy(n, 1 / classes, a, t) for t in range(k + 1)]
-            name = f"no copy in training set {k}, p = 0.002, n = {n}, a = {a:g}"
-            measurements.append(compare(name, absent[:, k], law[k], published))
-            x = np.arange(0, k + 1, 5)
-            curves.append(Curve.of(f"a = {a:g}", x, np.array(law)[x], absent[:, x]))
-        plot = Plot("Chance that a rare class is missing", "generation", curves)
-        return Outcome(measurements, [plot])
+        absent = np.array(context.replicate(16, run, "flicker", str(a)))
+        law = [theory.no_copy(n, 1 / classes, a, t) for t in range(k + 1)]
+        name = f"no copy in training set {k}, p = 0.002, n = {n}, a = {a:g}"
+        measurements.append(compare(name, absent[:, k], law[k], published))
+        x = np.arange(0, k + 1, 5)
+        curves.append(Curve.of(f"a = {a:g}", x, np.array(law)[x], absent[:, x]))
+    title = "Chance that a rare class is missing"
+    return Outcome(measurements, [Plot(title, "generation", curves)])
 
 
 def _chi_square(context: LawContext, n: int, a: float, fresh: bool, seed: Seed) -> float:
@@ -101,19 +71,14 @@ def _chi_square(context: LawContext, n: int, a: float, fresh: bool, seed: Seed) 
     settled = int(np.ceil(np.log(1e-4) / (2 * np.log(1 - a))))
     real = (torch.arange(n) % classes).to(torch.int16)
     regime = context.parts.real_fraction(fraction=a, fresh=fresh)
-    sets = _real_fraction_sets(context, regime, real, classes, settled + 60, seed)
+    sets = _training_sets(context, regime, real, classes, settled + 60, seed)
     x = np.stack([counts(labels, classes) / n for labels in sets[settled:]])
     return float((((x - 1 / classes) ** 2) * classes).sum(axis=1).mean())
 
 
-def _real_fraction_sets(
-    context: LawContext,
-    regime: Regime,
-    real: torch.Tensor,
-    classes: int,
-    generations: int,
-    seed: Seed,
-) -> list[torch.Tensor]:
+def _training_sets(
+    context: LawContext, regime: Regime, real: Tensor, classes: int, generations: int, seed: Seed
+) -> list[Tensor]:
     """Labels of training sets 1.., with a reserve of independent draws from equal classes."""
     size, rng = regime.fresh_used(len(real), generations), (seed / "reserve").torch()
     reserve = LabelsOnly(torch.randint(classes, (size,), generator=rng, dtype=torch.int16))
@@ -121,82 +86,43 @@ def _real_fraction_sets(
     return [g.training for g in generation]
 
 
-class Accumulation(laws.Law):
-    """Drift and regression error have limits if all generations are kept."""
+REAL_SHARE = Law(
+    "T6",
+    "A fraction of real data",
+    "Wright 1931, the island model: with a fraction a of fresh real images the variance of a "
+    "class's share settles at V/(pq) = 1/[n - (n-1)(1-a)^2]; with the same real subset at "
+    "(1-a)/[n (1-(1-a)^2) + (1-a)]. Over K classes, E sum (x-p)^2/p = (K-1) V/(pq).",
+    (_stationary, _absent),
+)
 
-    id = "T7"
-    title = "Accumulate"
-    source = (
-        "Heterozygosity of all that was kept: H_t = H_0 prod_{s=2}^{t+1} (1 - 1/(n s^2)), above "
-        "H_0 sin(pi/sqrt n)/(pi/sqrt n) for ever (Euler's product). Gerstgrasser et al. 2024: the "
-        "test error of a linear regression on its own labels grows as t sigma^2 d/(T-d-1) when "
-        "they replace, and stays under pi^2/6 sigma^2 d/(T-d-1) when they accumulate."
-    )
 
-    def test(self, context: LawContext) -> Outcome:
-        """Compares heterozygosity, and the error of regressions on their own labels."""
-        return laws.join(self._classes(context), self._regression(context))
-
-    def _classes(self, context: LawContext) -> Outcome:
-        parts, short, long = context.parts, 40, 100
-        kept, samples = _heterozygosity(context, parts.accumulate, short)
-        _, subsampled = _heterozygosity(context, parts.subsample, long)
-        _, replaced = _heterozygosity(context, parts.replace, long)
-        pool = [theory.heterozygosity_accumulate_pool(1, N, t) for t in range(short)]
-        drawn = heterozygosity_subsample(N, long)
-        alone = [theory.heterozygosity_replace(1, N, t) for t in range(1, long + 1)]
-        measurements = [
-            compare("H_1 / H_0 of all that is kept, n = 200", kept[:, 1], pool[1]),
-            compare("H_39 / H_0 of all that is kept, n = 200", kept[:, -1], pool[-1]),
-            compare(
-                "H_40 / H_0 of generation 40 alone, all is kept, n = 200",
-                samples[:, -1],
-                theory.heterozygosity_accumulate(1, N, short),
-                f"{theory.heterozygosity_accumulate_limit(1, N):.4f}, the limit",
-            ),
-            compare(
-                "H_100 / H_0, accumulate-subsample, n = 200",
-                subsampled[:, -1],
-                drawn[-1],
-                "about 0.987",
-            ),
-            compare("H_100 / H_0, replace, n = 200", replaced[:, -1], alone[-1], "0.604"),
-        ]
-        each = slice(4, None, 5)
-        t = np.arange(1, long + 1)[each]
-        curves = [
-            Curve.of("accumulate", np.arange(short)[::3], pool[::3], kept[:, ::3]),
-            Curve.of("subsample", t, drawn[each], subsampled[:, each]),
-            Curve.of("replace", t, alone[each], replaced[:, each]),
-        ]
-        return Outcome(measurements, [Plot("Heterozygosity over its start", "generation", curves)])
-
-    def _regression(self, context: LawContext) -> Outcome:
-        last, measurements, curves = 10, [], []
-        setting = POINTS, DIMENSION, NOISE
-        fits = np.arange(1, last + 1)
-        errors = np.empty(0)
-        for name, regime, law in (
-            ("replace", context.parts.replace, theory.regression_replace),
-            ("accumulate", context.parts.accumulate, theory.regression_accumulate),
-        ):
-            errors = np.array(
-                context.replicate(
-                    600,
-                    lambda seed, regime=regime: _errors(regime, last, seed),
-                    "regression",
-                )
-            )
-            expected = [law(*setting, int(t)) for t in fits]
-            label = f"test error of regression {{}}, {name}, T = {POINTS}, d = {DIMENSION}"
-            measurements += [
-                compare(label.format(t), errors[:, t - 1], expected[t - 1]) for t in (1, last)
-            ]
-            curves.append(Curve.of(name, fits, expected, errors))
-        below = (0.0, theory.regression_accumulate_bound(*setting))
-        label = f"test error of regression {last}, accumulate, under pi^2/6 times that of one fit"
-        measurements.append(compare(label, errors[:, -1], below))
-        return Outcome(measurements, [Plot("Test error of a regression", "fit", curves)])
+def _classes(context: LawContext) -> Outcome:
+    parts, short, long = context.parts, 40, 100
+    kept, samples = _heterozygosity(context, parts.accumulate, short)
+    _, subsampled = _heterozygosity(context, parts.subsample, long)
+    _, replaced = _heterozygosity(context, parts.replace, long)
+    pool = [theory.heterozygosity_accumulate_pool(1, N, t) for t in range(short)]
+    alone_of_all = theory.heterozygosity_accumulate(1, N, short)
+    limit = f"{theory.heterozygosity_accumulate_limit(1, N):.4f}, the limit"
+    drawn = heterozygosity_subsample(N, long)
+    alone = [theory.heterozygosity_replace(1, N, t) for t in range(1, long + 1)]
+    last = "H_40 / H_0 of generation 40 alone, all is kept, n = 200"
+    subsample = "H_100 / H_0, accumulate-subsample, n = 200"
+    measurements = [
+        compare("H_1 / H_0 of all that is kept, n = 200", kept[:, 1], pool[1]),
+        compare("H_39 / H_0 of all that is kept, n = 200", kept[:, -1], pool[-1]),
+        compare(last, samples[:, -1], alone_of_all, limit),
+        compare(subsample, subsampled[:, -1], drawn[-1], "about 0.987"),
+        compare("H_100 / H_0, replace, n = 200", replaced[:, -1], alone[-1], "0.604"),
+    ]
+    each = slice(4, None, 5)
+    t = np.arange(1, long + 1)[each]
+    curves = [
+        Curve.of("accumulate", np.arange(short)[::3], pool[::3], kept[:, ::3]),
+        Curve.of("subsample", t, drawn[each], subsampled[:, each]),
+        Curve.of("replace", t, alone[each], replaced[:, each]),
+    ]
+    return Outcome(measurements, [Plot("Heterozygosity over its start", "generation", curves)])
 
 
 def heterozygosity_subsample(n: int, generations: int) -> list[float]:
@@ -219,13 +145,33 @@ def _heterozygosity(context: LawContext, regime: Regime, generations: int) -> tu
     real = torch.arange(N, dtype=torch.int16)
 
     def run(seed: Seed) -> list[list[float]]:
-        return [
-            [heterozygosity(generation.training), heterozygosity(generation.samples)]
-            for generation in lineage(regime, context.parts.resample, real, seed, generations)
-        ]
+        generation = lineage(regime, context.parts.resample, real, seed, generations)
+        return [[heterozygosity(g.training), heterozygosity(g.samples)] for g in generation]
 
     seen = np.array(context.replicate(100, run, str(regime.kind))) / heterozygosity(real)
     return seen[:, :, 0], seen[:, :, 1]
+
+
+def _regression(context: LawContext) -> Outcome:
+    last, measurements, curves = 10, [], []
+    setting = POINTS, DIMENSION, NOISE
+    fits = np.arange(1, last + 1)
+    errors = np.empty(0)
+    for name, regime, law in (
+        ("replace", context.parts.replace, theory.regression_replace),
+        ("accumulate", context.parts.accumulate, theory.regression_accumulate),
+    ):
+        errors = np.array(context.replicate(600, partial(_errors, regime, last), "regression"))
+        expected = [law(*setting, int(t)) for t in fits]
+        label = f"test error of regression {{}}, {name}, T = {POINTS}, d = {DIMENSION}"
+        measurements += [
+            compare(label.format(t), errors[:, t - 1], expected[t - 1]) for t in (1, last)
+        ]
+        curves.append(Curve.of(name, fits, expected, errors))
+    below = (0.0, theory.regression_accumulate_bound(*setting))
+    label = f"test error of regression {last}, accumulate, under pi^2/6 times that of one fit"
+    measurements.append(compare(label, errors[:, -1], below))
+    return Outcome(measurements, [Plot("Test error of a regression", "fit", curves)])
 
 
 def _errors(regime: Regime, fits: int, seed: Seed) -> list[float]:
@@ -246,3 +192,14 @@ def _errors(regime: Regime, fits: int, seed: Seed) -> list[float]:
         answers = np.vstack([answers, labeled])
         images.append(rows)
     return errors
+
+
+ACCUMULATION = Law(
+    "T7",
+    "Accumulate",
+    "Heterozygosity of all that was kept: H_t = H_0 prod_{s=2}^{t+1} (1 - 1/(n s^2)), above "
+    "H_0 sin(pi/sqrt n)/(pi/sqrt n) for ever (Euler's product). Gerstgrasser et al. 2024: the "
+    "test error of a linear regression on its own labels grows as t sigma^2 d/(T-d-1) when "
+    "they replace, and stays under pi^2/6 sigma^2 d/(T-d-1) when they accumulate.",
+    (_classes, _regression),
+)

@@ -16,13 +16,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.progress import NullProgress, ProgressReporter
 from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
-from imgcollapse.tools.verify.files import (
-    Check,
-    check_files,
-    check_lineages,
-    check_page,
-    check_tables,
-)
+from imgcollapse.tools.verify import files
+from imgcollapse.tools.verify.files import Check
 from imgcollapse.tools.verify.replay import check_replays
 
 __all__ = ["Check", "Verification", "verify"]
@@ -70,10 +65,7 @@ def verify(
 ) -> Verification:
     """Checks everything in a run folder, or in all runs of a sweep; writes nothing.
 
-    Args:
-        folder: of a run, or of a sweep.
-        quick: only files and tables; nothing is replayed.
-        reporter: progress; None is silent.
+    With `quick` only files and tables are checked, and nothing is replayed.
 
     Raises:
         UserError: the folder is neither.
@@ -91,9 +83,9 @@ def _verify_sweep(folder: Path, quick: bool, reporter: ProgressReporter) -> Iter
     try:
         arms = list(open_sweep(folder))
         if (page := folder / REPORT).is_file():
-            check_page(page)
+            files.check_page(page)
     except UserError as error:
-        record.add_error(error)
+        record.wrong.append(str(error))
         arms = [path.parent.name for path in sorted(folder.glob(f"*/{RECORD}"))]
     yield record
     for arm in arms:
@@ -108,12 +100,12 @@ def _verify_run(folder: Path, quick: bool, reporter: ProgressReporter) -> Iterat
         run = Run.open(folder)
     except UserError as error:
         record = Check("files", folder, f"{RECORD} alone, which names the others")
-        record.add_error(error)
+        record.wrong.append(str(error))
         yield record
         return
-    yield check_files(run, reporter)
-    yield check_tables(run)
+    yield files.check_files(run, reporter)
+    yield files.check_tables(run)
     if not quick:
-        lineages = check_lineages(run)
+        lineages = files.check_lineages(run)
         yield lineages
         yield from check_replays(run, intact=not lineages.wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,14 +32,9 @@ from imgcollapse.runs.tables import csv
 
 @dataclass
 class Check:
-    """One check of one run.
+    """One check of one run, with a line for each error and its fix, and for each other note.
 
-    Attributes:
-        name: of the check.
-        run: folder of the run.
-        extent: how much was checked, in words; empty where nothing could be.
-        wrong: a line for each error, with its fix.
-        notes: a line for each thing that a reader should know and that is no error.
+    `extent` is how much was checked, in words; empty where nothing could be.
     """
 
     name: str
@@ -54,9 +50,13 @@ class Check:
             return "wrong"
         return "ok" if self.extent else "not replayed" if self.notes else "nothing to check"
 
-    def add_error(self, error: UserError | str) -> None:
-        """Adds a line to `wrong`."""
-        self.wrong.append(str(error))
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Adds what the block raises to `wrong`."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            self.wrong.append(str(error))
 
 
 def check_files(run: Run, reporter: ProgressReporter) -> Check:
@@ -64,19 +64,15 @@ def check_files(run: Run, reporter: ProgressReporter) -> Check:
     check, size = Check("files", run.path), 0
     tests = [*_run_tests(run), *(x for lineage in run.lineages for x in _lineage_tests(lineage))]
     for done, (path, test) in enumerate(tests, 1):
-        try:
+        with check.errors():
             test()
             size += path.stat().st_size if path.is_file() else 0
-        except (UserError, OSError) as error:
-            check.add_error(str(error))
         reporter("verify", done, len(tests), 0)
     check.extent = f"{len(tests) + 1:,} files, {size / 1e6:,.1f} MB"  # run.json is one
     for lineage in run.lineages:
-        try:
+        with check.errors():
             if lineage.path.is_dir():
                 lineage.check_order()
-        except UserError as error:
-            check.add_error(error)
         check.notes += _changed_picks(lineage)
     return check
 
@@ -86,18 +82,16 @@ def check_tables(run: Run) -> Check:
     check, holders = Check("tables", run.path), [*run.lineages]
     count = 0
     for holder in holders if len(holders) == 1 else [run, *holders]:
-        try:
+        derived = {}
+        with check.errors():
             derived = {"census": holder.census, "metrics": holder.metrics}
             if len(curation := holder.curation):
                 derived["curation"] = curation
-        except UserError as error:
-            check.add_error(error)
-            continue
         for name, table in derived.items():
             path = holder.path / f"{name}.csv"
             count += 1
             if not path.is_file() or path.read_bytes() != csv(table):
-                check.add_error(
+                check.wrong.append(
                     f"{path}: differs from what the manifests give; repeat the study's command to "
                     "write it again"
                 )
@@ -116,11 +110,7 @@ def _run_tests(run: Run) -> Iterator[Test]:
 
 
 def check_page(page: Path) -> None:
-    """Checks that a report was not changed.
-
-    Raises:
-        UserError: it was.
-    """
+    """Raises a `UserError` if a report was changed."""
     if not checksums.is_intact_page(page):
         fix = f"imgcollapse report {page.parent} writes it again"
         raise UserError(f"{page}: cannot be read ({checksums.MISMATCH}); {fix}")
@@ -177,16 +167,11 @@ def _changed_picks(lineage: Lineage) -> Iterator[str]:
         except UserError:
             continue
         for name, digest in evidence.items():
-            path = lineage.path / name
-            if not _has_hash(path, digest):
+            path, found = lineage.path / name, None
+            with suppress(OSError):
+                found = atomic.sha256(path)
+            if found != digest:
                 yield f"{path}: changed after generation {g} was trained; what it kept is recorded"
-
-
-def _has_hash(path: Path, digest: str) -> bool:
-    try:
-        return path.is_file() and atomic.sha256(path) == digest
-    except OSError:  # it cannot be read
-        return False
 
 
 def check_lineages(run: Run) -> Check:
@@ -196,24 +181,18 @@ def check_lineages(run: Run) -> Check:
         sizes: dict[int, int] = {}
         pools: dict[int, Tensor] = {}
         for g in range(lineage.generations):
-            try:
-                sizes[g] = _size(lineage, g)
-                if SAMPLES not in lineage.manifest(g).get("pruned", ()):
+            with check.errors():
+                pruned = lineage.manifest(g).get("pruned", ())
+                sizes[g] = int(lineage.manifest(g)["census"][0]["n"])
+                if SAMPLES not in pruned:
                     _check_samples(run, lineage, g)
                 if g > 0:
                     if (kept := lineage.selection(g - 1)) is not None:
                         pools[g - 1] = kept.rows
-                    if TRAINING_SET not in lineage.manifest(g).get("pruned", ()):
+                    if TRAINING_SET not in pruned:
                         count += _check_training_set(run, lineage, g, sizes, pools)
-            except UserError as error:
-                check.add_error(error)
     check.extent = f"{count:,} training images traced to their source"
     return check
-
-
-def _size(lineage: Lineage, g: int) -> int:
-    """Number of samples of generation g, by its census."""
-    return int(lineage.manifest(g)["census"][0]["n"])
 
 
 def _check_samples(run: Run, lineage: Lineage, g: int) -> None:
@@ -222,17 +201,14 @@ def _check_samples(run: Run, lineage: Lineage, g: int) -> None:
     labels, counted, study = lineage.samples(g).labels, lineage.counted(g), run.record["study"]
     for name, values in (("labels", labels), ("counted", counted)):
         if len(values) and not UNKNOWN <= int(values.min()) <= int(values.max()) < len(classes):
-            raise UserError(
-                f"{path}: {name} has a class that the study does not have; {TRAIN_AGAIN}"
-            )
+            foreign = f"{path}: {name} has a class that the study does not have"
+            raise UserError(f"{foreign}; {TRAIN_AGAIN}")
     names = {**dict(enumerate(classes)), UNKNOWN: UNRECOGNIZED}
     expected = {name: int((counted == label).sum()) for label, name in names.items()}
     census = {row["class"]: row["counted"] for row in lineage.manifest(g)["census"]}
     if census != expected:
-        raise UserError(
-            f"{lineage.folder(g) / MANIFEST}: its census does not agree with {SAMPLES};"
-            f" {TRAIN_AGAIN}"
-        )
+        manifest = lineage.folder(g) / MANIFEST
+        raise UserError(f"{manifest}: its census does not agree with {SAMPLES}; {TRAIN_AGAIN}")
     if g > 0 and study.get("samples") not in (None, len(labels)):
         raise UserError(f"{path}: has {len(labels)} of {study['samples']} samples; {TRAIN_AGAIN}")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from imgcollapse.config.study import Study
@@ -37,7 +35,7 @@ class NotReplayedError(Exception):
     """A step cannot be replayed here; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LastGeneration:
     """The recorded inputs and outputs of a lineage's last generation."""
 
@@ -46,20 +44,11 @@ class LastGeneration:
     device: Device
     lineage: Lineage
 
-    @property
-    def g(self) -> int:
-        """Number of the generation."""
-        return self.lineage.generations - 1
-
-    @property
-    def seed(self) -> Seed:
-        """The generation's seed."""
-        return Seed((self.study.seed, self.lineage.number, self.g))
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """The generation's manifest."""
-        return self.lineage.manifest(self.g)
+    def __post_init__(self) -> None:
+        self.g = self.lineage.generations - 1
+        self.where = self.lineage.folder(self.g)
+        self.seed = Seed((self.study.seed, self.lineage.number, self.g))
+        self.manifest = self.lineage.manifest(self.g)
 
     def model(self, g: int) -> Model:
         """Returns the g-th model from its file, or from its training set."""
@@ -74,20 +63,12 @@ class LastGeneration:
         return replace(context, checkpoints=checkpoints) if checkpoints else context
 
     def require_files(self, *names: str) -> None:
-        """Checks that files of the generation were not removed by retention.
-
-        Raises:
-            NotReplayedError: one was.
-        """
+        """Raises `NotReplayedError` if retention removed one of the generation's files."""
         if gone := [name for name in names if name in self.manifest.get("pruned", ())]:
             raise NotReplayedError(f"{gone[0]} was removed to save space")
 
     def training_images(self) -> Images:
-        """Returns the images that the generation's model was trained on.
-
-        Raises:
-            NotReplayedError: fresh real images are no longer available.
-        """
+        """Returns the images that the generation's model was trained on."""
         chosen, lineage = self.lineage.training_set(self.g), self.lineage
         fresh = bool((chosen.generation == RESERVE).any())
         images = LineageImages(lineage.samples(0), self._reserve(fresh))
@@ -113,37 +94,32 @@ class LastGeneration:
     def reasons_to_differ(self) -> str:
         """Reasons why the bits may differ from the recorded ones; empty if they may not."""
         then, now = self.manifest["made_with"], environment(self.device)
-        changes = [
-            f"{name} {then.get(name)} then and {now[name]} now"
-            for name in now
-            if then.get(name) != now[name]
-        ]
+        changed = [name for name in now if then.get(name) != now[name]]
+        reasons = [f"{name} {then.get(name)} then and {now[name]} now" for name in changed]
         training = self.manifest.get("training", {})
-        return ", ".join(
-            changes + [f"{name} {training[name]}" for name in UNREPEATABLE if name in training]
-        )
+        reasons += [f"{name} {training[name]}" for name in UNREPEATABLE if name in training]
+        return ", ".join(reasons)
 
 
 def check_replays(run: Run, intact: bool) -> Iterator[Check]:
     """Replays a batch of samples and a training step of each lineage, and compares bit for bit.
 
-    Args:
-        run: the run.
-        intact: whether its lineages have no errors; others are not replayed.
+    Lineages that are not intact are not replayed; a study whose parts are not there is an error.
     """
     for name, replay in (("sampling", _sampling), ("training", _training)):
-        check, done = Check(name, run.path), []
+        check, done, study = Check(name, run.path), [], None
+        with check.errors():
+            study = run.study
         if not intact:
             check.notes.append(f"{run.path}: {name} was not replayed: fix the other errors first")
         for lineage in run.lineages if intact else []:
-            if lineage.generations < 2:
+            if study is None or lineage.generations < 2:
                 continue
-            where = lineage.folder(lineage.generations - 1)
             try:
-                study = Study.model_validate(run.record["study"])
                 last = LastGeneration(run, study, setup_device(study), lineage)
                 done.append(_compare(last, replay, check))
-            except (NotReplayedError, UserError, ValidationError) as error:
+            except (NotReplayedError, UserError) as error:
+                where = lineage.folder(lineage.generations - 1)
                 check.notes.append(f"{where}: {name} was not replayed: {first_line(error)}")
         if found := [extent for extent in done if extent]:
             check.extent = found[0] + (f" in each of {len(found)} lineages" * (len(found) > 1))
@@ -157,12 +133,12 @@ def _compare(
     extent, same = replay(last)
     if same:
         return extent
-    where, reasons = last.lineage.folder(last.g), last.reasons_to_differ()
-    if reasons:
-        check.notes.append(f"{where}: {extent} differ, as they may ({reasons}): this is no error")
+    if reasons := last.reasons_to_differ():
+        may = f"{last.where}: {extent} differ, as they may ({reasons}): this is no error"
+        check.notes.append(may)
     else:
-        check.add_error(
-            f"{where}: {extent} differ on the recorded machine and software; "
+        check.wrong.append(
+            f"{last.where}: {extent} differ on the recorded machine and software; "
             "remove this and all later generations to train them again"
         )
     return ""

@@ -5,23 +5,28 @@ Each killed run must end with the files of an unbroken run, bit for bit.
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from ctypes import Array, c_char
 from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.table import Table
 
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.progress import NullProgress, ProgressReporter
+from imgcollapse.core.progress import NullProgress, ProgressReporter, StudyLength
+from imgcollapse.experiment.runner import run
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
-from imgcollapse.tools.fault_injection.killed_run import run_and_kill
 from imgcollapse.tools.verify import verify
 
 RECORD = "chaos.json"
@@ -29,14 +34,17 @@ COMPARED = ("**/*.csv", "**/*.safetensors", "**/grid.png")
 """Files of a run folder that do not depend on time."""
 
 
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_CONTEXT = multiprocessing.get_context(_METHOD)
+_CONTEXT.set_forkserver_preload(["imgcollapse.experiment.runner"])  # torch is imported only once
+_STAGE_BYTES = 64
+
+
 @dataclass(frozen=True)
 class Kill:
-    """One kill.
+    """One kill, in a stage, so many seconds after the start of the process.
 
-    Attributes:
-        where: the stage that the study was in.
-        after: seconds from the start of its process.
-        survived: whether the study was resumed and ended as the unbroken run did.
+    It is survived if the study was resumed and ended as the unbroken run did.
     """
 
     where: str
@@ -46,13 +54,10 @@ class Kill:
 
 @dataclass(frozen=True)
 class BitFlip:
-    """One flipped bit.
+    """One flipped bit of a file in the run folder, counted from the file's start.
 
-    Attributes:
-        file: path in the run folder.
-        bit: position of the bit, from the file's start.
-        named: whether verifying the run named the file.
-        survived: whether the study ended as the unbroken run did, once the generation was removed.
+    It is named if verifying the run named the file, and survived if the study ended as the unbroken
+    run did once the generation was removed.
     """
 
     file: str
@@ -63,15 +68,9 @@ class BitFlip:
 
 @dataclass(frozen=True)
 class FaultReport:
-    """All faults that were injected, and their consequences.
+    """All faults that were injected in so many runs, and a line for each broken promise.
 
-    Attributes:
-        path: the output folder; runs that ended otherwise than the unbroken one are kept there.
-        seconds: duration of the unbroken run.
-        runs: number of runs that were killed and compared.
-        kills: all of them.
-        bit_flip: the flipped bit.
-        wrong: a line for each broken promise.
+    Runs that ended otherwise than the unbroken one, which took `seconds`, are kept in `path`.
     """
 
     path: Path
@@ -106,10 +105,10 @@ class FaultReport:
     def summary(self) -> str:
         """Returns the report in one line."""
         survived = sum(kill.survived for kill in self.kills)
+        result = "bit for bit the same" if not self.wrong else "see below"
         return (
             f"{survived} of {len(self.kills)} kills survived: {self.runs} killed runs compared "
-            f"with an unbroken one of {self.seconds:.0f} s, "
-            f"{'bit for bit the same' if not self.wrong else 'see below'}"
+            f"with an unbroken one of {self.seconds:.0f} s, {result}"
         )
 
 
@@ -232,3 +231,56 @@ def _flip_bit(
         problem = f"{folder}: could not be resumed after generation {g} was removed ({error})"
     wrong += [problem] if problem else []
     return BitFlip(name, bit, named, not problem), wrong
+
+
+def run_and_kill(study: Study, folder: Path, after: float | None = None) -> str | None:
+    """Starts or resumes a study, and kills its process (SIGKILL) after so many seconds, if any.
+
+    Returns the stage it was killed in, such as "train"; None if it had ended before.
+
+    Raises:
+        UserError: the study failed.
+    """
+    stage = RawArray(c_char, _STAGE_BYTES)  # still readable after the process is killed
+    errors, sender = _CONTEXT.Pipe(duplex=False)
+    process: BaseProcess = _CONTEXT.Process(  # pyright: ignore[reportAttributeAccessIssue]
+        target=_run_study, args=(study.resolved(), folder, stage, sender), daemon=True
+    )
+    process.start()
+    sender.close()
+    process.join(after)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    elif process.exitcode == 0:
+        return None
+    else:
+        died = f"its process died (exit code {process.exitcode})"
+        raise UserError(errors.recv() if errors.poll() else died)
+    return stage.value.decode() or "begin"
+
+
+class _StageReporter(NullProgress):
+    """Writes the current stage to shared memory."""
+
+    def __init__(self, stage: Array[c_char]) -> None:
+        self.stage = stage
+
+    def start_generation(self, lineage: int, generation: int, study: StudyLength) -> None:
+        self.stage.value = b"between stages" if generation else b"oracle"
+
+    def __call__(
+        self, stage: str, step: int, steps: int, images: int, loss: float | None = None
+    ) -> None:
+        if self.stage.value != b"oracle" or stage != "train":
+            self.stage.value = stage.encode()[: _STAGE_BYTES - 1]
+
+
+def _run_study(
+    study: Mapping[str, Any], folder: Path, stage: Array[c_char], errors: Connection
+) -> None:
+    try:
+        run(Study.model_validate(dict(study)), folder, reporter=_StageReporter(stage))
+    except UserError as error:
+        cast(Connection, errors).send(str(error))
+        raise SystemExit(2) from None
