@@ -30,11 +30,6 @@ class ConsoleProgress:
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """
-        Args:
-            stream: where to show it; by default the present sys.stderr.
-            clock: seconds that never go back.
-        """
         self.console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self.clock = clock
         self.bar = Progress(
@@ -67,8 +62,7 @@ class ConsoleProgress:
         """Notes the generation, and how long the stages of the one before took."""
         self._start_stage("", self.clock())
         # The first generation of all is no guide before it is over; the oracle never is.
-        self.last_laps = self.laps if self.generations_left else []
-        self.laps = []
+        self.last_laps, self.laps = self.laps if self.generations_left else [], []
         if generation == 0:
             self.place = "oracle"
             return
@@ -132,7 +126,7 @@ class ConsoleProgress:
         if not self.last_laps:
             if stage_left is None:
                 return ""
-            return f"{self.stage} ends in about {_at_least_a_second(stage_left)}"
+            return f"{self.stage} ends in about {format_duration(max(stage_left, 1))}"
         done = len(self.laps)
         if stage_left is None:
             stage_left = max(sum(self.last_laps[done : done + 1]) - spent, 0)
@@ -142,8 +136,4 @@ class ConsoleProgress:
         factor = (here + stage_left) / expected if expected else 1.0
         generation_left = stage_left + factor * sum(self.last_laps[done + 1 :])
         left = generation_left + (here + generation_left) * (self.generations_left - 1)
-        return f"about {_at_least_a_second(left)} left"
-
-
-def _at_least_a_second(seconds: float) -> str:
-    return format_duration(max(seconds, 1))
+        return f"about {format_duration(max(left, 1))} left"

@@ -73,11 +73,9 @@ def sweep(
     Args:
         plan: a `Plan`, or the path of a sweep file to read with `overrides` and `smoke`.
         out: the sweep's folder; a sweep that has begun there is resumed.
-        overrides: `key=value` settings for every arm.
-        smoke: apply the file's `smoke:` section.
+        overrides, smoke, allow_env_change: as in `run`, for every arm.
         backend: runs the tasks; None is as many processes as there are cores.
         progress: None is silent.
-        allow_env_change: as in `run`.
 
     Raises:
         UserError: something about the file or the folder must be fixed first, or another process

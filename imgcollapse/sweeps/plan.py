@@ -60,11 +60,7 @@ class Plan:
         return max(1, joblib.cpu_count() // threads)
 
     def check(self, folder: Path) -> None:
-        """Check that the sweep can begin, or be resumed, in a folder; writes nothing.
-
-        Raises:
-            UserError: the folder holds something else, or an arm's run belongs to another study.
-        """
+        """Raises a `UserError` if a folder holds anything but this sweep; writes nothing."""
         with atomic.wrap_os_errors(folder):
             names = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
         foreign = [name for name in names if name != LOCK and ".tmp" not in name]
@@ -89,11 +85,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def open_sweep(folder: Path) -> dict[str, str]:
-    """Names and titles of a sweep's arms, in order.
-
-    Raises:
-        UserError: sweep.json cannot be read, or is of a format this program does not know.
-    """
+    """Names and titles of a sweep's arms, in order; `UserError` if sweep.json cannot be read."""
     record = checksums.read_json(folder / RECORD, "run the sweep's command again", FORMAT)
     return {arm["name"]: arm["title"] for arm in record["arms"]}
 

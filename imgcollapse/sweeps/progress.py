@@ -113,8 +113,12 @@ class SweepProgress:
     def update(self, task: Task, message: int | str | Step) -> None:
         """A task logs a line, has come to a generation, or to a step of it."""
         running = self.running[task.key]
-        if isinstance(message, str):
-            self._log_for(task, message)
+        if isinstance(message, str) and task.lineage is not None:
+            self.log(f"{task.arm}, {message}")
+        elif isinstance(message, str):
+            if message not in self.logged:  # lines about the data are the same for all arms
+                self.log(message)
+            self.logged.add(message)
         elif isinstance(message, Step):
             running.step = message
         else:
@@ -129,8 +133,7 @@ class SweepProgress:
         if failure is not None:
             self.log(f"FAILED  {failure}")
             # The lineages of an arm that could not begin are not run.
-            whole_arm = [t.key for t in self.lineages if t.arm == task.arm]
-            lost = whole_arm if task.lineage is None else [task.key]
+            lost = {task.key} | {t.key for t in self.lineages if (t.arm, None) == task.key}
             self.lineages = [t for t in self.lineages if t.key not in lost]
             self.done = {t.key: self.done[t.key] for t in self.lineages}
             if trace:
@@ -156,14 +159,6 @@ class SweepProgress:
         """Print that so many running tasks are being stopped."""
         self.log(f"Stopping: {running} running task{'s' * (running > 1)} will save and stop.")
 
-    def _log_for(self, task: Task, line: str) -> None:
-        if task.lineage is None:  # lines about the data are the same for all arms
-            if line not in self.logged:
-                self.log(line)
-            self.logged.add(line)
-        else:
-            self.log(f"{task.arm}, {line}")
-
     def _show(self) -> None:
         now, every = time.monotonic(), REFRESH_SECONDS if self.is_live else LOG_SECONDS
         if self.stream is None or now - self.shown_time < every:
@@ -187,5 +182,4 @@ class SweepProgress:
         return f"{whole} of {len(self.lineages)} lineages done, {made:,} of {wanted:,} models{left}"
 
     def _whole_lineages(self, done: Mapping[Key, int]) -> int:
-        """Number of lineages that have ended, of those that have not failed."""
         return sum(done[task.key] >= task.generations for task in self.lineages)

@@ -109,13 +109,10 @@ class Ray:
     """Runs tasks in a Ray cluster."""
 
     def __init__(self, address: str = "auto", gpus: float | None = None, retries: int = RETRIES):
-        """
-        Args:
-            address: "auto" for the cluster that is running here, "local" to start one on this
-                machine, or a cluster's host:port.
-            gpus: GPUs a lineage holds; fractions share one. None is 1 where the cluster has GPUs
-                and the study may use them, else 0.
-            retries: how often a failed task is tried again.
+        """Names a cluster: "auto" is running here, "local" is started here, others are host:port.
+
+        A lineage holds `gpus`, of which fractions share one; None is 1 where the cluster has GPUs
+        and the study may use them, else 0.
         """
         if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
             raise UserError(f"--gpus: {gpus} is no share of GPUs; ask for 0.25, 1 or 2, say")

@@ -63,7 +63,7 @@ def evaluate(
         out: the folder to write; none writes nothing.
         overrides: `key=value` settings; of a run's study only those under `SETTABLE`.
         smoke: apply the YAML file's `smoke:` section.
-        reporter: receives progress; none reports nothing.
+        reporter: receives progress.
 
     Raises:
         UserError: the images, the study or the folder cannot be used; it says how to fix that.

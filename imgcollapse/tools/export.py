@@ -23,11 +23,7 @@ def export(
 ) -> Path:
     """Writes the model of one generation of a run as a new folder for `DDPMPipeline`.
 
-    Args:
-        folder, out: the run, and the folder to write.
-        generation: 1 to the last; none is the last.
-        lineage: from 0.
-        class_name: the class a conditional model is to draw; none draws without a class.
+    No `generation` is the last one; a conditional model draws `class_name`, or without a class.
 
     Raises:
         UserError: there is no such model, or it is no DDPM.

@@ -124,14 +124,7 @@ def inject_faults(
     A run is killed at a moment drawn uniformly from the length of an unbroken run, resumed, killed
     again, until it has ended, and is then compared; another one follows, until there have been
     enough kills. What a kill interrupts depends on the clock, so a seed does not give the same
-    faults twice.
-
-    Args:
-        study: a small one: it is run about `kills` times.
-        out: a new folder.
-        kills: number of SIGKILLs.
-        seed: of the moments and of the flipped bit.
-        reporter: progress; None is silent.
+    faults twice. The study should be a small one: it is run about `kills` times.
 
     Raises:
         UserError: the folder is not empty, or the study does not run at all.
@@ -191,8 +184,7 @@ def _kill_repeatedly(
 def _compare(unbroken: Path, other: Path) -> str | None:
     """Returns a line that names a file which is missing in one of two runs, or differs."""
     expected, found = _hashes(unbroken), _hashes(other)
-    names = expected.keys() | found.keys()
-    differ = sorted(name for name in names if expected.get(name) != found.get(name))
+    differ = sorted({name for name, _ in expected.items() ^ found.items()})
     if not differ:
         return None
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""

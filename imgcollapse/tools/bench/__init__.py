@@ -25,7 +25,7 @@ import torch
 from imgcollapse.core.device import Precision, choose_device
 from imgcollapse.core.errors import UserError
 from imgcollapse.experiment.setup import environment
-from imgcollapse.io.atomic import check_writable, write_bytes
+from imgcollapse.io.atomic import make_folder, write_bytes
 from imgcollapse.tools.bench import generations, sampling, training
 from imgcollapse.tools.bench.harness import BenchSettings, Size
 from imgcollapse.tools.bench.result import Check, Comparison, Generation, Report, Solver
@@ -58,15 +58,10 @@ def bench(
     command: str = "",
     log: Callable[[str], Any] = print,
 ) -> Report:
-    """Runs the parts of the bench and returns their results.
+    """Runs the parts of the bench that are named, or all but `OPTIONAL`.
 
-    Args:
-        only: parts by name; none means all but `OPTIONAL`.
-        size: of the work.
-        repeats: pairs of every comparison, 1 or more.
-        device, dtype: as in a study, `device` and `precision`, for this program's side.
-        command: the command line, for the record.
-        log: is called with a line when a part begins.
+    `repeats` are the pairs of every comparison; `device` and `dtype` are as in a study, for this
+    program's side; `command` is for the record; `log` is called with a line when a part begins.
 
     Raises:
         UserError: there is no such part, size, precision or device.
@@ -98,13 +93,8 @@ def bench(
 
 
 def write(report: Report, out: Path) -> Path:
-    """Writes the JSON file.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    check_writable(out.absolute().parent)
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    """Writes the JSON file; `UserError` if it cannot be written."""
+    make_folder(out.absolute().parent)
     write_bytes(out, (report.model_dump_json(indent=1) + "\n").encode())
     return out
 

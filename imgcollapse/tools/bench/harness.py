@@ -149,10 +149,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float) -> flo
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """Floating-point operations of the products and convolutions in some work, backward included.
-
-    Counted from shapes; elementwise operations are not counted.
-    """
+    """Operations of products and convolutions, by their shapes, backward included."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
@@ -230,17 +227,8 @@ def compare_in_turns(
 ) -> Comparison:
     """Measures this program and a reference in turns, `units` images of work a run.
 
-    Args:
-        bench: the settings.
-        part, title: of the comparison.
-        ours, theirs: the work, given the number of the pair.
-        units: images of a run.
-        names: of both sides.
-        judge: measures both results.
-        pairs: pairs to measure; None is the bench's repeats.
-        timer: the times of an outcome's steps.
-        flops: operations of one image.
-        more: other fields of the comparison.
+    The work is given the number of the pair; `timer` gives the times of an outcome's steps, `flops`
+    are the operations of one image, `more` are other fields of the comparison.
     """
     runs = measure_in_turns(ours, theirs, pairs or bench.repeats, bench.device.torch)
     outcomes = [[run.outcome for run in each] for each in runs]

@@ -62,12 +62,9 @@ def validate(
 ) -> list[Result]:
     """Compares this program with the published laws.
 
-    Args:
-        only: laws by id, such as T3; none means all.
-        full: eight times the replicates, and T1 at the published size: hours without a GPU.
-        data: the folder that holds MNIST, for T1, whose VAEs are trained on `device`.
-        seed: names every draw.
-        parts: the parts that are tested; None means this program's own.
+    `only` names laws by id, such as T3; `full` is eight times the replicates, and T1 at the
+    published size: hours without a GPU. `data` holds MNIST for T1, whose VAEs are trained on
+    `device`; `parts` are tested in place of this program's own.
 
     Raises:
         UserError: there is no such law, or no such device.

@@ -23,22 +23,16 @@ from imgcollapse.tools.verify.replay import check_replays
 __all__ = ["Check", "Verification", "verify"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verification:
-    """All checks of a run folder, or of a sweep's folder."""
+    """All checks of a run folder, or of a sweep's folder; all errors and notes, each once."""
 
     path: Path
     checks: Sequence[Check]
 
-    @property
-    def wrong(self) -> list[str]:
-        """All errors, each once."""
-        return list(dict.fromkeys(line for check in self.checks for line in check.wrong))
-
-    @property
-    def notes(self) -> list[str]:
-        """All notes, each once."""
-        return list(dict.fromkeys(line for check in self.checks for line in check.notes))
+    def __post_init__(self) -> None:
+        self.wrong = list(dict.fromkeys(line for check in self.checks for line in check.wrong))
+        self.notes = list(dict.fromkeys(line for check in self.checks for line in check.notes))
 
     def table(self) -> Table:
         """Returns a table with a row for each check."""
