@@ -22,14 +22,9 @@ class LabelPolicy(Component, ABC):
 
     @abstractmethod
     def shares(self, training: Tensor, real: Tensor) -> Tensor:
-        """Returns the distribution of the labels.
+        """Returns the distribution of the labels, float64[K] that sums to 1.
 
-        Args:
-            training: float64[K], class shares of the model's training set.
-            real: float64[K], class shares of the real training set.
-
-        Returns:
-            float64[K] that sums to 1.
+        `training` and `real` are class shares of the model's and the real training set.
         """
 
     def draw(self, training: Tensor, real: Tensor, n: int, seed: Seed) -> Tensor:

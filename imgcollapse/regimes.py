@@ -22,16 +22,12 @@ from imgcollapse.core.seeds import Seed
 
 
 class Regime(Component, ABC):
-    """A rule for composing training sets.
-
-    Attributes:
-        reach: number of latest generations that a training set may have samples of; None is all.
-        closed: whether every training set is samples of the model before alone, so that a class
-            once lost can never return.
-    """
+    """A rule for composing training sets."""
 
     reach: ClassVar[int | None] = None
+    """Latest generations that a training set may have samples of; None is all."""
     closed: ClassVar[bool] = False
+    """Whether training sets are samples of the model before alone: a lost class never returns."""
 
     @abstractmethod
     def select_after_first(self, images: LineageImages, g: int, n: int, seed: Seed) -> TrainingSet:
@@ -211,12 +207,7 @@ class RealOnly(Regime):
 AnyRegime = Annotated[
     Regime,
     ComponentUnion(
-        Replace,
-        Accumulate,
-        AccumulateSubsample,
-        RealFraction,
-        RealPlusSynthetic,
-        Fresh,
-        RealOnly,
+        *(Replace, Accumulate, AccumulateSubsample),
+        *(RealFraction, RealPlusSynthetic, Fresh, RealOnly),
     ),
 ]

@@ -206,17 +206,11 @@ def no_copy(n: int, p: float, a: float, k: int) -> float:
 def detection_variance(n: int, samples: int, tpr: float, fpr: float, generations: int) -> Array:
     """E sum_k (x_k - r_k)^2 over sum_k p_k (1 - p_k) in training sets 1..G: float64[G], exact.
 
-    x are the shares in the training set, r those of the real images that are left, p those of all
+    x are the shares in the training set, r those of the real images that are left, p those of all n
     real ones. With c_1 = E[B/(R+B)^2] and c_2 = E[B^2/(R+B)^2], V_1 = 0 and
     V_{t+1} = c_1 (1 - V_t) + c_2 V_t in units of sum r (1 - r), which n (R-1)/(R (n-1)) turns into
-    those of sum p (1 - p); B ~ Binomial(N, 1 - tpr), averaged over R ~ Binomial(n, 1 - fpr).
-
-    Args:
-        n: real images.
-        samples: N, synthetic images offered in each generation.
-        tpr: share of the synthetic images that is removed.
-        fpr: share of the real images that is removed, once for all generations.
-        generations: G.
+    those of sum p (1 - p). Of N samples offered in each generation B ~ Binomial(N, 1 - tpr) are
+    left, averaged over the real ones left once for all, R ~ Binomial(n, 1 - fpr).
     """
     real, weight = _binomial(n, 1 - fpr)
     synthetic, chance = _binomial(samples, 1 - tpr)
@@ -230,16 +224,6 @@ def detection_variance(n: int, samples: int, tpr: float, fpr: float, generations
         variances[t] = (weight * unit) @ v
         v = drawn * (1 - v) + kept * v
     return variances
-
-
-def detection_variance_limit(n: int, samples: int, tpr: float, fpr: float) -> float:
-    """Limit of `detection_variance` over generations, with R and B at their means.
-
-    (1-a)/[M (1-(1-a)^2) + (1-a)] with M = R + B and a = R/M, as of a fixed real subset.
-    """
-    real, synthetic = n * (1 - fpr), samples * (1 - tpr)
-    kept = synthetic / (real + synthetic)
-    return kept / ((real + synthetic) * (1 - kept**2) + kept)
 
 
 def _binomial(n: int, p: float) -> tuple[Array, Array]:

@@ -225,7 +225,6 @@ def test_detection_without_a_detector_is_a_fixed_share_of_real_data():
         law = theory.real_fraction_variance(n + samples, n / (n + samples), fresh=False)
         assert course[0] == 0
         assert course[-1] == pytest.approx(law, rel=1e-12)
-        assert theory.detection_variance_limit(n, samples, 0, 0) == pytest.approx(law, rel=1e-14)
 
 
 def test_detection_agrees_with_every_course_of_two_images():
@@ -250,9 +249,14 @@ def test_detection_is_what_a_simulation_gives(rng):
 
 def test_a_perfect_detector_leaves_the_real_sample_alone_and_misses_must_vanish():
     assert not theory.detection_variance(50, 500, 1.0, 0.0, 20).any()
+
+    def limit(synthetic):
+        total = 50 + synthetic  # 50 real images, always the same
+        return theory.real_fraction_variance(total, 50 / total, fresh=False)
+
     # 2 n V: to 1 as the real share vanishes and a tenth is missed, not so if n/2 in all are.
     missed, vanishing = (
-        [100 * theory.detection_variance_limit(50, 50 * k, tpr(k), 0.0) for k in (1, 100, 10000)]
+        [100 * limit(50 * k * (1 - tpr(k))) for k in (1, 100, 10000)]
         for tpr in (lambda k: 0.9, lambda k: 1 - 0.5 / k)
     )
     assert missed == sorted(missed)

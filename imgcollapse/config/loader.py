@@ -26,13 +26,10 @@ _LONG = 100
 
 
 def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = False) -> Study:
-    """Read a study from a YAML 1.2 file.
+    """Read a study from a YAML 1.2 file, with its own `smoke:` section if asked for.
 
-    Args:
-        path: the file.
-        overrides: `key.subkey=value` each, the value in YAML. Setting `part.kind` to another kind
-            drops what the file says about that part.
-        smoke: apply the file's own `smoke:` section first.
+    Overrides are `key.subkey=value` each, the value in YAML. Setting `part.kind` to another kind
+    drops what the file says about that part.
 
     Raises:
         UserError: file, key, value and fix in one line.
@@ -52,11 +49,7 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
 
 
 def read_settings(path: Path | str, example: str = "configs/demo.yaml") -> dict[str, Any]:
-    """The settings in a YAML 1.2 file, as they stand there.
-
-    Raises:
-        UserError: there is no such file, or it is no mapping in YAML.
-    """
+    """The settings in a YAML 1.2 file; a UserError if it is no mapping in YAML."""
     raw = yaml.read(Path(path), f"name a YAML file, such as {example}")
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see {example} for an example")
@@ -64,11 +57,7 @@ def read_settings(path: Path | str, example: str = "configs/demo.yaml") -> dict[
 
 
 def take_smoke(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """Take the `smoke:` section out of settings; empty where they have none.
-
-    Raises:
-        UserError: it is no mapping.
-    """
+    """Take the `smoke:` section out of settings; empty where they have none."""
     smaller = raw.pop(SMOKE, {})
     if not isinstance(smaller, dict):
         raise UserError(f"{where}: {SMOKE}: {smaller!r} holds no settings; give it some, or none")
@@ -83,22 +72,13 @@ def apply_smoke(raw: dict[str, Any]) -> None:
 
 
 def override(raw: dict[str, Any], tree: Mapping[str, Any], where: str) -> None:
-    """Write nested or dotted settings into others; another kind of a part starts it afresh.
-
-    Raises:
-        UserError: a setting lies below one that is a plain value.
-    """
+    """Write nested or dotted settings into others; another kind of a part starts it afresh."""
     for key, value in sorted(_flat(tree), key=lambda setting: setting[0][-1] != "kind"):
         _put(raw, key, value, where)
 
 
 def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) -> Study:
-    """A study of plain settings.
-
-    Args:
-        raw: the settings; the overrides are written into them.
-        overrides: as for `load_study`.
-        where: what to call the settings in an error.
+    """A study of plain settings, into which `overrides` are written; `where` is their name.
 
     Raises:
         UserError: key, value and fix in one line.

@@ -39,10 +39,6 @@ class Retention(BaseModel):
     """The number of latest generations that keep their samples, and their models.
 
     It changes no result: counts, metrics and grids of all generations stay, and generation 0 whole.
-
-    Attributes:
-        samples: all, or the latest N generations.
-        models: likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,50 +46,33 @@ class Retention(BaseModel):
     samples: Keep = "all"
     models: Keep = "all"
 
+    def expired(self, g: int) -> int:
+        """The earliest generation that may lose something once generation g is there."""
+        keeps = [keep for keep in (self.samples, self.models) if keep != "all"]
+        return g - max(keeps, default=-1)
+
 
 class ReportSettings(BaseModel):
-    """Settings of the report page.
-
-    Attributes:
-        sections: import paths `module:Class` of sections of your own; see docs/extending.md.
-    """
+    """Settings of the report page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Import paths `module:Class` of sections of your own; see docs/extending.md.
     sections: Annotated[tuple[str, ...], AfterValidator(_importable)] = ()
 
 
 class Study(BaseModel):
-    """The settings of a study, each with metadata on what it affects.
-
-    Attributes:
-        seed: names every random draw; lineages differ by their number alone.
-        lineages: independent repetitions.
-        generations: models trained one after another, after the real generation 0.
-        samples: images drawn from each model; none means as many as the real training set has.
-        data: the source of real images.
-        longtail: how the classes of the real training set are imbalanced.
-        splits: sizes of the other real sets.
-        generator: the image model.
-        regime: what each model is trained on.
-        curation: filters that decide what enters the pool a regime chooses from, in order.
-        labels: what a conditional model is asked for.
-        oracle: the classifier that names samples.
-        metrics: how generations are compared with real images.
-        retention: how many of the latest generations keep their samples and models.
-        report: sections of your own on the report page.
-        device: "auto", "cpu", "cuda", "cuda:1".
-        precision: of matrix products.
-        threads: CPU threads; none leaves torch's choice. Other counts give other bits.
-        checkpoint_seconds: between two checkpoints of a training, at least; 0 keeps every step. The
-            result does not depend on it.
-    """
+    """The settings of a study, each with metadata on what it affects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # Names every random draw; lineages differ by their number alone.
     seed: Annotated[int, Field(ge=0), Setting(("oracle", "first_model", "result"))] = 0
+    # Independent repetitions.
     lineages: Annotated[int, Field(ge=1, le=999), Setting(("result",))] = 1
+    # Models trained one after another, after the real generation 0.
     generations: Annotated[int, Field(ge=1, le=999), Setting(("result",), ("run",))] = 8
+    # Images drawn from each model; none means as many as the real training set has.
     samples: Annotated[Annotated[int, Field(ge=1)] | None, Setting(("result", "cost"))] = None
     data: Annotated[Data, Setting(_ALL, ("evaluate",))]
     longtail: Annotated[LongTail, Setting(_ALL)] = Exponential()
@@ -101,6 +80,7 @@ class Study(BaseModel):
     generator: Annotated[AnyGenerator, Setting(("first_model", "result", "cost"))]
     regime: Annotated[AnyRegime, Setting(("result",))] = Replace()
     curation: Annotated[Curation, Setting(("result",))] = ()
+    # The labels that a conditional model is asked for.
     labels: Annotated[AnyPolicy, Setting(("result",))] = TrainingMarginal()
     oracle: Annotated[AnyOracle, Setting(("oracle", "result", "cost"))] = CNN()
     metrics: Annotated[MetricSettings, Setting(("measurement", "cost"), ("evaluate",))] = (
@@ -110,7 +90,9 @@ class Study(BaseModel):
     report: Annotated[ReportSettings, Setting(("disk",), ("run",))] = ReportSettings()
     device: Annotated[str, Setting(_ALL, ("evaluate",))] = "auto"
     precision: Annotated[Precision, Setting(_ALL, ("evaluate",))] = "auto"
+    # CPU threads; none leaves torch's choice. Other counts give other bits.
     threads: Annotated[Annotated[int, Field(ge=1)] | None, Setting(_ALL, ("evaluate",))] = None
+    # Between two checkpoints of a training, at least; 0 keeps every step. No result depends on it.
     checkpoint_seconds: Annotated[float, Field(ge=0), Setting(("cost",), ("run",))] = 60.0
 
     @model_validator(mode="after")
@@ -133,11 +115,7 @@ class Study(BaseModel):
         return self
 
     def real(self) -> RealData:
-        """Load the source and split it; the same study gives the same split.
-
-        Raises:
-            UserError: the source cannot be read, or has too few images for what is asked.
-        """
+        """Load the source and split it; a UserError if it has too few images for what is asked."""
         pool, seed = self.data.load(), Seed((self.seed, "split"))
         data = split(
             pool,

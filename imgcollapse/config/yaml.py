@@ -30,11 +30,7 @@ GREATEST = 2**53
 
 
 def read(path: Path, fix: str) -> Any:
-    """The values in a YAML 1.2 file.
-
-    Raises:
-        UserError: it cannot be read, or as `parse`; `fix` ends the message.
-    """
+    """The values in a YAML 1.2 file; raises as `parse`, and `fix` ends the message."""
     try:
         with path.open("rb") as file:  # which may have no end
             data = file.read(LARGEST + 1)
@@ -49,11 +45,7 @@ def read(path: Path, fix: str) -> Any:
 
 
 def parse(text: str, where: str) -> Any:
-    """The values in a YAML 1.2 text.
-
-    Args:
-        text: the YAML.
-        where: what to call it in an error.
+    """The values in a YAML 1.2 text; `where` names it in errors.
 
     Raises:
         UserError: it is no YAML, or asks for more than plain values: tags, aliases that hold

@@ -33,25 +33,19 @@ Effect = Literal["oracle", "first_model", "result", "measurement", "cost", "disk
 
 @dataclass(frozen=True)
 class Setting:
-    """Metadata of a study's setting, as an annotation of its field.
-
-    Attributes:
-        affects: what depends on its value: the oracle; the first model of a lineage; the later
-            generations or their number (result); how they are measured; the time and memory of a
-            generation (cost); or files on disk alone.
-        may_change: commands that accept another value than a run folder has: `run`, which resumes
-            it, and `evaluate`, which takes its oracle.
-    """
+    """Metadata of a study's setting, as an annotation of its field."""
 
     affects: tuple[Effect, ...] = ()
+    """What depends on its value: the oracle; the first model of a lineage; the later generations or
+    their number (result); how they are measured; time and memory (cost); or files on disk alone."""
     may_change: tuple[Literal["run", "evaluate"], ...] = ()
+    """Commands that accept another value than a run folder has."""
 
 
 class Component(BaseModel):
     """Base class of every component: immutable, and an unknown setting is an error.
 
-    Attributes:
-        kind: its name in YAML; a built-in component narrows it to one literal.
+    `kind` is its name in YAML; a built-in component narrows it to one literal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,9 +60,6 @@ class ComponentUnion:
 
     A bare string is a component with its default settings: `regime: replace`. An imported
     component must extend the annotated one.
-
-    Attributes:
-        components: the built-in components by kind.
     """
 
     def __init__(self, *parts: type[Component]) -> None:
@@ -103,11 +94,7 @@ def _imported(value: Any, base: type[Component]) -> Any:
 
 
 def complete(part: type[C]) -> type[C]:
-    """Returns a user's class, unless it lacks a method of its base class.
-
-    Raises:
-        PydanticCustomError: it does.
-    """
+    """Returns a user's class; a PydanticCustomError if it lacks a method of its base class."""
     if missing := sorted(getattr(part, "__abstractmethods__", ())):
         methods = {"part": part.__name__, "methods": ", ".join(missing)}
         raise PydanticCustomError("import", "{part} has no {methods}; define it there", methods)
@@ -115,11 +102,7 @@ def complete(part: type[C]) -> type[C]:
 
 
 def import_class(path: str, base: type[C]) -> type[C]:
-    """The class at an import path `module:Class`.
-
-    Raises:
-        PydanticCustomError: it cannot be imported, or is not a `base`.
-    """
+    """The class at an import path `module:Class`; a PydanticCustomError if it is no `base`."""
     module, _, name = path.partition(":")
     if not name:
         raise PydanticCustomError("import", "is not an import path; write module:Class")

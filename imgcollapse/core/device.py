@@ -23,15 +23,10 @@ os.environ.setdefault(*_WORKSPACE)
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device and the type its matrix products are taken in.
-
-    Attributes:
-        torch: the device tensors live on.
-        dtype: float32, or bfloat16 for mixed precision (weights and losses stay float32).
-    """
+    """A torch device and the type its matrix products are taken in."""
 
     torch: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # float32, or bfloat16 for mixed precision (weights, losses stay float32)
 
     def autocast(self) -> torch.autocast:
         """A block in which matrix products run in `dtype`."""
@@ -64,12 +59,10 @@ class Device:
             yield
             return
         filling: Any = torch.utils.deterministic
-        filled, enabled, warns = (
-            filling.fill_uninitialized_memory,  # nothing here reads what it fills
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
-        filling.fill_uninitialized_memory = False
+        filled = filling.fill_uninitialized_memory
+        enabled = torch.are_deterministic_algorithms_enabled()
+        warns = torch.is_deterministic_algorithms_warn_only_enabled()
+        filling.fill_uninitialized_memory = False  # nothing here reads what it fills
         torch.use_deterministic_algorithms(True)
         try:
             self._check_products()
@@ -123,11 +116,7 @@ def _has_native_bfloat16(device: torch.device) -> bool:
 
 
 def share_gpus(share: float) -> None:
-    """Hold this process to a share of each GPU's memory, so that others fit beside it.
-
-    Args:
-        share: in (0, 1]; 1 is no limit.
-    """
+    """Hold this process to a share in (0, 1] of each GPU's memory, so that others fit beside it."""
     if share < 1 and torch.cuda.is_available():
         for gpu in range(torch.cuda.device_count()):
             torch.cuda.set_per_process_memory_fraction(share, gpu)

@@ -6,8 +6,8 @@ from imgcollapse.core.sanitize import one_line
 class UserError(Exception):
     """Bad input, in one line: what is wrong, where, and what to do about it.
 
-    The command line prints it without a traceback and exits with code 2. Names out of files may be
-    in it: whatever they hold, it stays one line that shows what it says.
+    The command line prints it without a traceback and exits with code 2. Whatever names out of
+    files are in it, it stays one line.
     """
 
     def __init__(self, message: str) -> None:

@@ -14,13 +14,9 @@ _Z = float(norm.ppf(0.975))
 
 
 class Estimate(NamedTuple):
-    """A metric's answer; a tuple, because torchmetrics walks through what `compute` returns.
+    """A metric's value with its 95% interval; a tuple, for torchmetrics walks through it.
 
-    Attributes:
-        value: the estimate, or None where it is undefined.
-        low: lower end of its 95% interval, or None where there is no interval.
-        high: upper end.
-        note: why the value is undefined; empty where it is defined.
+    Without a value `note` says why; an interval may be missing.
     """
 
     value: float | None
@@ -42,13 +38,9 @@ def nonfinite_reason(*features: Tensor) -> str:
 def t_interval(
     value: float, error: float, freedom: float = math.inf, span: tuple[float, float] | None = None
 ) -> Estimate:
-    """A value and its standard error => its 95% interval by Student's t.
+    """A value and its standard error => its 95% interval by Student's t, clipped to `span`.
 
-    Args:
-        value: the estimate.
-        error: its standard error; zero, as when nothing varied, is not knowledge: no interval.
-        freedom: degrees of freedom of the standard error.
-        span: the ends are clipped to what the metric can be.
+    A standard error of 0 (all values equal) gives no interval; `freedom` are its degrees.
     """
     if error == 0:
         return Estimate(value)

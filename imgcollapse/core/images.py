@@ -23,15 +23,10 @@ class InvalidImages(ValueError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Images:
-    """N images and their labels.
+    """N images and their labels."""
 
-    Attributes:
-        pixels: uint8[N, C, H, W].
-        labels: int16[N], a class number, or `UNKNOWN`.
-    """
-
-    pixels: Tensor
-    labels: Tensor
+    pixels: Tensor  # uint8[N, C, H, W]
+    labels: Tensor  # int16[N], a class number, or `UNKNOWN`
 
     def __post_init__(self) -> None:
         if not _is_tensor(self.pixels, torch.uint8) or self.pixels.ndim != 4:
@@ -81,18 +76,13 @@ class LabelsOnly(Images):
 
 
 class StoredImages(Images):
-    """Images in a file, of which only the labels are in memory.
+    """Images in a file, of which only the labels int16[N] are in memory.
 
-    Their pixels are mapped each time somebody asks for them and let go with what was asked for, so
-    that a lineage of a hundred generations takes no more memory than one of two.
+    `read` maps their pixels each time somebody asks for them, and they are let go with what was
+    asked for, so that a lineage of a hundred generations takes no more memory than one of two.
     """
 
     def __init__(self, labels: Tensor, read: Callable[[], Tensor]) -> None:
-        """
-        Args:
-            labels: int16[N].
-            read: maps the pixels, uint8[N, C, H, W].
-        """
         object.__setattr__(self, "labels", labels)
         self._read = read
 
@@ -110,18 +100,13 @@ class StoredImages(Images):
 
 
 class GatheredImages(Images):
-    """Images of a training set, read where they lie.
+    """Images of a training set of `count`, which `read` reads where they lie.
 
     Whoever takes some rows reads no others; whoever asks for all pixels is given a copy of them,
     which is kept as long as this is.
     """
 
     def __init__(self, count: int, read: Callable[[Tensor | slice], Images]) -> None:
-        """
-        Args:
-            count: N.
-            read: the images at rows of the training set.
-        """
         self._count, self._read = count, read
 
     def __len__(self) -> int:
@@ -172,7 +157,7 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def to_uint8(floats: Tensor) -> Tensor:
-    """Floats in [-1, 1] => uint8 in [0, 255], on the CPU; what lies outside is clipped.
+    """Floats in [-1, 1] => uint8 in [0, 255] on the CPU, clipped.
 
     They lie in memory as they do after they were saved: sums over them depend on that.
     """

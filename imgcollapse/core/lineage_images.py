@@ -21,16 +21,10 @@ REMOVED = -1
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The source of each training image, as generation and row number.
+    """The source of each training image, as generation and row number."""
 
-    Attributes:
-        generation: int16[M]; 0 is the real training set, `RESERVE` fresh real images, g >= 1 the
-            samples of the g-th model.
-        row: int32[M], the image's row there.
-    """
-
-    generation: Tensor
-    row: Tensor
+    generation: Tensor  # int16[M]; 0 is real, g >= 1 the g-th model's, `RESERVE` fresh real images
+    row: Tensor  # int32[M], the image's row there
 
     def __len__(self) -> int:
         return len(self.row)
@@ -53,12 +47,10 @@ class TrainingSet:
         return TrainingSet.cat(self, other)
 
     def runs(self) -> dict[str, Tensor]:
-        """The same as runs of consecutive rows of one generation; `of_runs` reads them.
+        """The same as runs of consecutive rows of one generation; `from_runs` reads them.
 
-        All images of 100 generations are 100 runs, whatever the generations' size.
-
-        Returns:
-            generation int16[R], start int32[R] and count int32[R].
+        All images of 100 generations are 100 runs, whatever the generations' size: generation
+        int16[R], start int32[R] and count int32[R].
         """
         if not len(self):
             return {"generation": self.generation, "start": self.row, "count": self.row}
@@ -88,15 +80,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Selection:
-    """The images of a generation that may be trained on.
+    """The images of a generation that may be trained on."""
 
-    Attributes:
-        rows: int32[M], rows of the generation in the order a regime takes them, or `REMOVED`.
-        labels: int16[M], what they are trained as; a person may have corrected them.
-    """
-
-    rows: Tensor
-    labels: Tensor
+    rows: Tensor  # int32[M], in the order a regime takes them, or `REMOVED`
+    labels: Tensor  # int16[M], what they are trained as; a person may have corrected them
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -105,15 +92,11 @@ class Selection:
 class LineageImages:
     """The generations so far, oldest first, and the reserve of fresh real images.
 
-    A regime takes positions in the pool; where nothing was filtered they are rows.
+    A regime takes positions in the pool; where nothing was filtered they are rows. The reserve's
+    rows are in no particular class order.
     """
 
     def __init__(self, real: Images, reserve: ImageSet) -> None:
-        """
-        Args:
-            real: generation 0, the real training set.
-            reserve: fresh real images; its rows are in no particular class order.
-        """
         self.generations = [real]
         self.reserve = reserve
         self.pool: dict[int, Tensor] = {}
@@ -197,25 +180,15 @@ def training_sets(
     curate: Callable[[int, Seed], object] | None = None,
     last: int | None = None,
 ) -> Iterator[tuple[int, Seed, TrainingSet]]:
-    """Iterates over the generations of a lineage, from the first one that is missing.
+    """Iterates over the generations of a lineage: g, its seed and its training set.
 
-    The events of generation g are:
+    It starts at the first one that is missing; without a `last` it never ends. The events of
+    generation g, with `seed = seeds(g)`, are:
 
-    1. `curate` restricts generation g - 1 to what filters keep of it;
-    2. the regime selects the training set of the g-th model;
+    1. `curate(g - 1, seed / "curate")` restricts generation g - 1 to what filters keep of it;
+    2. the regime selects the training set of the g-th model, drawing from `seed / "select"`;
     3. the caller trains the model, draws its samples and appends them to `images`, before it asks
        for the next generation.
-
-    Args:
-        regime: selects the rows.
-        images: generations 0 to g - 1.
-        seeds: the seed of generation g; curation draws from `seed / "curate"` and the regime from
-            `seed / "select"`.
-        curate: called with a generation and a seed; None keeps every image.
-        last: the last generation; None never ends.
-
-    Yields:
-        g, its seed and its training set.
     """
     first = len(images.generations)
     for g in count(first) if last is None else range(first, last + 1):

@@ -14,13 +14,7 @@ class ProgressCallback(Protocol):
     def __call__(
         self, stage: str, step: int, steps: int, images: int, loss: float | None = None
     ) -> None:
-        """
-        Args:
-            stage: what is being done, such as "train".
-            step: steps done, of `steps` in all.
-            images: images done in this stage.
-            loss: the latest training loss.
-        """
+        """Takes the steps and images done of a stage such as "train", and its latest loss."""
 
 
 class StudyLength(Protocol):

@@ -1,7 +1,6 @@
 """Every random draw has a name, and its seed is a hash of that name.
 
-Nothing about randomness is ever saved: a draw made again under the same name is the same draw, so
-resuming is running the same command again.
+Nothing about randomness is saved: a draw made again under the same name is the same draw.
 """
 
 from __future__ import annotations
@@ -41,10 +40,7 @@ class Seed:
 
     @contextmanager
     def seed_torch(self) -> Iterator[None]:
-        """Seed torch's global CPU generator inside the block and put it back after.
-
-        For code that knows no other source of randomness, such as layer constructors.
-        """
+        """Seed torch's global CPU generator inside the block, for code that knows no other."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(self))
             yield

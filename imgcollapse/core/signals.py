@@ -21,8 +21,7 @@ _noted: list[signal.Signals] = []
 def catch_signals() -> Iterator[None]:
     """Inside the block SIGTERM, SIGUSR1 and Ctrl-C only set a flag, for later.
 
-    A second Ctrl-C is obeyed at once. What is ignored already stays so. For a program's main
-    thread; the library itself never asks for it.
+    A second Ctrl-C is obeyed at once. What is ignored already stays so. For the main thread.
     """
     before = {}
     for number in SIGNALS:
@@ -42,12 +41,7 @@ def stop_requested() -> bool:
 
 
 def raise_if_stop_requested() -> None:
-    """Stop here if a signal has asked for it; call it where everything is kept.
-
-    Raises:
-        Stopped: SIGTERM or SIGUSR1 has come.
-        KeyboardInterrupt: Ctrl-C has.
-    """
+    """Raise Stopped or KeyboardInterrupt if a signal asked for it; call it where all is kept."""
     if not _noted:
         return
     if _noted[0] == signal.SIGINT:

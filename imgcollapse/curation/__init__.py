@@ -2,13 +2,12 @@
 
 base.py         Filter and its input
 pipeline.py     applies a study's filters in order; counts what was kept of each class
-verifier.py     keeps the samples most like real images
+verifier.py     keeps the samples most like real images, or removes them at given error rates
 diversity.py    keeps equally many of each class, or samples far from one another
 preference.py   keeps one of K, chosen by a reward
 human_picks.py  keeps what people keep
 picks_file.py   reads and writes people's verdicts
 watermark/      marks samples, and removes images that bear the mark
-detector.py     removes samples at given error rates
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from pydantic import BeforeValidator
 
 from imgcollapse.core.components import ComponentUnion
 from imgcollapse.curation.base import Filter, FilterMetric
-from imgcollapse.curation.detector import Detector
 from imgcollapse.curation.diversity import Balance, Diversity
 from imgcollapse.curation.human_picks import ByHand
 from imgcollapse.curation.picks_file import Pick, Picks, PicksTarget
@@ -31,7 +29,7 @@ from imgcollapse.curation.pipeline import (
     simulated_selection,
 )
 from imgcollapse.curation.preference import Preference, choose
-from imgcollapse.curation.verifier import Verifier
+from imgcollapse.curation.verifier import Detector, Verifier
 from imgcollapse.curation.watermark import Watermark
 
 

@@ -1,23 +1,22 @@
 """Base class of filters, which decide which images of a generation later models may train on.
 
-The filters of a study are applied one after another before the next model is trained. Most filters
-select: samples that are not kept are as if never drawn, and a regime takes the next ones instead. A
-filter with `leaves_gaps` removes: a removed image is missing from every training set it would have
-been in.
+Most filters select: samples that are not kept are as if never drawn, and a regime takes the next
+ones instead. A filter with `leaves_gaps` removes: a removed image is missing from every training
+set it would have been in.
 """
 
 from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator
 from torch import Tensor
 
@@ -31,46 +30,26 @@ from imgcollapse.core.seeds import Seed
 
 @dataclass(frozen=True)
 class FilterInput:
-    """Images of one generation, with the oracle's predictions.
+    """Images of one generation, with the oracle's predictions."""
 
-    Attributes:
-        generation: its number; 0 is real.
-        rows: int32[N], the row of each image in its generation.
-        classes: K names; a label is an index into them.
-        images: their labels are those they would be trained with.
-        counted: int16[N], the classes predicted by the oracle, or `UNKNOWN`.
-        probabilities: float32[N, K], the oracle's, for equally common classes.
-        features: float32[N, D], the oracle's.
-        atypicality: float64[N], larger for images less like real ones.
-        held_out: float64[M], atypicality of real images the oracle was not trained on.
-        folder: the lineage's folder, where people's picks are stored.
-    """
-
-    generation: int
-    rows: Tensor
-    classes: Sequence[str]
-    images: Images
-    counted: Tensor
-    probabilities: Tensor
-    features: Tensor
-    atypicality: Tensor
-    held_out: Tensor
-    folder: Path
+    generation: int  # 0 is real
+    rows: Tensor  # int32[N], the row of each image in its generation
+    classes: Sequence[str]  # K names; a label is an index into them
+    images: Images  # their labels are those they would be trained with
+    counted: Tensor  # int16[N], the classes predicted by the oracle, or `UNKNOWN`
+    probabilities: Tensor  # float32[N, K], the oracle's, for equally common classes
+    features: Tensor  # float32[N, D], the oracle's
+    atypicality: Tensor  # float64[N], larger for images less like real ones
+    held_out: Tensor  # float64[M], atypicality of real images the oracle was not trained on
+    folder: Path  # the lineage's, where people's picks are stored
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, chosen: Tensor) -> FilterInput:
         """Return the images at the positions int64[M]."""
-        return replace(
-            self,
-            rows=self.rows[chosen],
-            images=self.images[chosen],
-            counted=self.counted[chosen],
-            probabilities=self.probabilities[chosen],
-            features=self.features[chosen],
-            atypicality=self.atypicality[chosen],
-        )
+        per_image = "rows", "images", "counted", "probabilities", "features", "atypicality"
+        return replace(self, **{name: getattr(self, name)[chosen] for name in per_image})
 
     def select(self, chosen: Tensor) -> Selection:
         """Keep the images at the positions int64[M], with their labels."""
@@ -78,38 +57,22 @@ class FilterInput:
 
 
 class FilterMetric(NamedTuple):
-    """A metric that a filter computes, as the report's table shows it.
+    """A metric that a filter computes, as the report's table shows it."""
 
-    Attributes:
-        name: its name in metrics.csv.
-        title: of its column.
-        format: "percent", or a format specification of Python.
-    """
-
-    name: str
-    title: str
-    format: str
+    name: str  # in metrics.csv
+    title: str  # of its column
+    format: str  # "percent", or a format specification of Python
 
 
 class Filter(Component, ABC):
-    """Decides which images of a generation later models may train on.
+    """Decides which images of a generation later models may train on."""
 
-    Attributes:
-        filters_real: whether it is applied to the real generation 0, too.
-        leaves_gaps: whether it removes images instead of selecting others in their place.
-        shown_metrics: those of its `metrics` that the report shows in a table, in order.
-    """
-
-    filters_real: ClassVar[bool] = False
-    leaves_gaps: ClassVar[bool] = False
-    shown_metrics: ClassVar[tuple[FilterMetric, ...]] = ()
+    filters_real: ClassVar[bool] = False  # whether it is applied to the real generation 0, too
+    leaves_gaps: ClassVar[bool] = False  # whether it removes images without selecting others
+    shown_metrics: ClassVar[tuple[FilterMetric, ...]] = ()  # those of its `metrics` in the report
 
     def check(self, classes: Sequence[str]) -> None:
-        """Check its settings against a study's classes, before anything is trained.
-
-        Raises:
-            UserError: they do not fit; the message says what to change.
-        """
+        """Raise a UserError if its settings do not fit a study's classes, before any training."""
 
     @abstractmethod
     def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
@@ -145,43 +108,30 @@ class Filter(Component, ABC):
     def metrics(
         self, unmarked: Images, samples: Images, real: Images, seed: Seed
     ) -> Sequence[tuple[str, Estimate, int]]:
-        """Measure the filter on a generation, for metrics.csv.
+        """Measure the filter on a generation, for metrics.csv: (name, value, number of images).
 
-        Args:
-            unmarked: the model's output.
-            samples: the same after `mark`.
-            real: held-out real images.
-            seed: names the draws.
-
-        Returns:
-            (name, value, number of images) of each metric.
+        `unmarked` is the model's output, `samples` the same after `mark`, `real` held-out images.
         """
         return ()
 
 
 def thin(found: Tensor, weight: float, seed: Seed) -> Tensor:
-    """Return the positions kept: what was not found, and each found image with a probability.
-
-    Args:
-        found: bool[N].
-        weight: the probability, in [0, 1].
-        seed: names the draws.
-
-    Returns:
-        int64[M], in order.
-    """
+    """Return the positions kept, int64[M]: not found, or found and spared with a probability."""
     spared = torch.rand(len(found), generator=(seed / "spared").torch()) < weight
     return (~found | spared).nonzero().flatten()
 
 
+def _function(path: str) -> Callable[[Tensor], ArrayLike]:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def _importable(path: str | None) -> str | None:
-    if path is not None:
-        module, _, name = path.partition(":")
-        try:
-            if not callable(getattr(importlib.import_module(module), name)):
-                raise ValueError(f"{path} is not a function")
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"cannot be imported: {error}") from None
+    try:
+        if path is not None and not callable(_function(path)):
+            raise ValueError(f"{path} is not a function")
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot be imported: {error}") from None
     return path
 
 
@@ -195,8 +145,7 @@ def score(scorer: str, pixels: Tensor) -> NDArray[np.float64]:
     Raises:
         UserError: the scorer does not return one finite number for each image.
     """
-    module, _, name = scorer.partition(":")
-    values = np.asarray(getattr(importlib.import_module(module), name)(pixels), dtype=np.float64)
+    values = np.asarray(_function(scorer)(pixels), dtype=np.float64)
     if values.shape != (len(pixels),) or not np.isfinite(values).all():
         raise UserError(
             f"curation.scorer: {scorer} returned shape {values.shape} for {len(pixels)} images, or "

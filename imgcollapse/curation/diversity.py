@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
@@ -26,13 +25,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class _VarietyFilter(Filter):
-    """Keeps a share of the samples, in their original order.
+    """Keeps a share of the samples, in their original order."""
 
-    Attributes:
-        keep_share: share of all samples drawn; fewer are kept if fewer are recognized.
-    """
-
-    keep_share: Share = 0.5
+    keep_share: Share = 0.5  # of all samples drawn; fewer are kept if fewer are recognized
 
     def keep_fraction(self) -> float:
         """Return `keep_share`."""
@@ -62,16 +57,13 @@ class Balance(_VarietyFilter):
 class Diversity(_VarietyFilter):
     """Keeps samples that are far apart in the oracle's feature space.
 
-    Attributes:
-        method: "farthest-first" repeatedly takes the sample farthest from all those taken
-            (Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5); "k-means" takes equally many of each
-            cluster as far as possible.
-        clusters: number of k-means clusters.
+    "farthest-first" repeatedly takes the sample farthest from all those taken (Gonzalez 1985,
+    doi:10.1016/0304-3975(85)90224-5); "k-means" equally many of each cluster as far as possible.
     """
 
     kind: Literal["diversity"] = "diversity"
     method: Literal["farthest-first", "k-means"] = "farthest-first"
-    clusters: Annotated[int, Field(ge=2)] = 50
+    clusters: Annotated[int, Field(ge=2)] = 50  # of k-means
 
     def _choose(self, inputs: FilterInput, wanted: int, seed: Seed) -> Tensor:
         if self.method == "farthest-first":
@@ -84,18 +76,11 @@ class Diversity(_VarietyFilter):
 
 
 def evenly(groups: Tensor, wanted: int, seed: Seed) -> Tensor:
-    """Select `wanted` images in rounds: a random one of each group that has any left.
+    """Select `wanted` images in rounds, a random one of each group int64[N] left: int64[wanted].
 
-    Random images matter: with the first images of a common group and all those of a rare one, the
-    common group would fill the first rows of the selection, and a regime trains on its first rows.
-
-    Args:
-        groups: int64[N], the group of each image.
-        wanted: at most N.
-        seed: names the draw.
-
-    Returns:
-        int64[wanted] positions; group sizes differ by at most one unless a group is used up.
+    Group sizes differ by at most one unless a group is used up. Random images matter: with the
+    first of a common group and all those of a rare one, the common group would fill the first rows
+    of the selection, and a regime trains on its first rows.
     """
     order = torch.randperm(len(groups), generator=seed.torch())
     shuffled, turn = groups[order], torch.zeros_like(groups)
@@ -115,11 +100,8 @@ def farthest_first(features: Tensor, wanted: int) -> Tensor:
     chosen = np.zeros(wanted, dtype=np.int64)
     nearest = np.full(len(points), np.inf)
     for step in range(1, wanted):
-        nearest = np.minimum(nearest, _squares(points, chosen[step - 1]))
+        squares = np.square(points - points[chosen[step - 1]]).sum(axis=1)
+        nearest = np.minimum(nearest, squares)
         nearest[chosen[:step]] = -1  # copies of an image may be selected, the same row only once
         chosen[step] = nearest.argmax()
     return torch.from_numpy(chosen)
-
-
-def _squares(points: NDArray[np.float64], center: int) -> NDArray[np.float64]:
-    return np.square(points - points[center]).sum(axis=1)

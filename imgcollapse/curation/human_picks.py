@@ -1,7 +1,4 @@
-"""Filter: people keep, drop and rename samples.
-
-Picks are made with `imgcollapse review` and stored in the lineage's folder (picks_file.py).
-"""
+"""Filter: people keep, drop and rename samples with `imgcollapse review` (picks_file.py)."""
 
 from __future__ import annotations
 
@@ -25,16 +22,11 @@ class ByHand(Filter):
     """Applies people's verdicts: rejected samples and nonsense are dropped, others may be renamed.
 
     A new name is the label that a conditional model is trained with.
-
-    Attributes:
-        wait: whether training waits until the picks are marked as done; without it the picks
-            available at the time are used.
-        unreviewed: whether samples without a verdict are kept or dropped.
     """
 
     kind: Literal["picks"] = "picks"
-    wait: bool = True
-    unreviewed: Literal["keep", "drop"] = "keep"
+    wait: bool = True  # until the picks are marked as done; else those there at the time are used
+    unreviewed: Literal["keep", "drop"] = "keep"  # samples without a verdict
 
     def pending_reason(self, generation: int, folder: Path) -> str | None:
         """Return a line with the review command until the picks are marked as done."""

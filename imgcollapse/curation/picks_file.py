@@ -1,7 +1,7 @@
 """Reads and writes people's verdicts on samples: picks/gen_GGG.json in a lineage's folder.
 
-The file is outside the checksummed folders of the generations. It may come from an unknown source,
-so all of it is validated against the generation that it says it is about.
+The file may come from an unknown source, so all of it is validated against the generation that it
+says it is about.
 """
 
 from __future__ import annotations
@@ -33,29 +33,17 @@ Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True)
 class PicksTarget:
-    """The generation that picks are about.
-
-    Attributes:
-        lineage: number of its lineage.
-        generation: its number.
-        samples: sha256 of its samples.safetensors.
-        size: number of its samples.
-        classes: K names; a label is an index into them.
-    """
+    """The generation that picks are about."""
 
     lineage: int
     generation: int
-    samples: str
-    size: int
-    classes: Sequence[str]
+    samples: str  # sha256 of its samples.safetensors
+    size: int  # number of its samples
+    classes: Sequence[str]  # K names; a label is an index into them
 
     @classmethod
     def open(cls, folder: Path, generation: int) -> PicksTarget:
-        """Read the target from a lineage's folder.
-
-        Raises:
-            UserError: there is no such generation, or the run folder is damaged.
-        """
+        """Read the target from a lineage's folder; a UserError if it is missing or damaged."""
         committed, fix = folder / f"gen_{generation:03d}", "restore it"
         run, number = find_run(folder)
         manifest = checksums.read_json(committed / "manifest.json", fix)
@@ -68,23 +56,15 @@ class PicksTarget:
                 size = file.get_slice("labels").get_shape()[0]
         except (OSError, SafetensorError, IndexError) as error:
             raise UserError(f"{path}: cannot be read ({error}); {fix}") from None
-        return cls(
-            lineage=number,
-            generation=generation,
-            samples=manifest["files"].get(path.name, ""),
-            size=size,
-            classes=record["classes"],
-        )
+        samples = manifest["files"].get(path.name, "")
+        return cls(number, generation, samples, size, record["classes"])
 
 
 class Pick(BaseModel):
-    """One verdict on one sample.
+    """One verdict on one sample; None is a withdrawn verdict.
 
-    Attributes:
-        verdict: "keep" (its label is right), "class" (it shows another class), "reject" (do not
-            train on it), "nonsense" (it shows no class), or None for a withdrawn verdict.
-        name: name of the class, only for the verdict "class".
-        at: milliseconds since 1970; of two verdicts on a row the later one holds.
+    "keep" says that its label is right, "class" that it shows another class, "reject" that no model
+    should be trained on it, "nonsense" that it shows no class.
     """
 
     model_config = ConfigDict(
@@ -93,7 +73,7 @@ class Pick(BaseModel):
 
     verdict: Literal["keep", "reject", "class", "nonsense"] | None
     name: str | None = Field(default=None, alias="class", exclude_if=lambda name: name is None)
-    at: Milliseconds
+    at: Milliseconds  # since 1970; of two verdicts on a row the later one holds
 
     @model_validator(mode="after")
     def _names_a_class(self) -> Self:
@@ -103,17 +83,7 @@ class Pick(BaseModel):
 
 
 class Picks(BaseModel):
-    """All verdicts on one generation.
-
-    Attributes:
-        format: version of the file format.
-        lineage: as in `PicksTarget`.
-        generation: as in `PicksTarget`.
-        samples: as in `PicksTarget`.
-        finished: whether the review is done, so that a waiting run may go on.
-        finished_at: milliseconds since 1970 when `finished` was set.
-        picks: verdicts by row.
-    """
+    """All verdicts on one generation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -121,7 +91,7 @@ class Picks(BaseModel):
     lineage: Annotated[int, Field(ge=0)]
     generation: Annotated[int, Field(ge=0)]
     samples: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    finished: bool = False
+    finished: bool = False  # so that a waiting run may go on
     finished_at: Milliseconds = 0
     picks: dict[Row, Pick] = {}
 
@@ -160,11 +130,7 @@ class Picks(BaseModel):
         return cls.read(path, target) if path.exists() else cls.empty(target)
 
     def check(self, target: PicksTarget) -> None:
-        """Check that these picks are about `target`.
-
-        Raises:
-            ValueError: they are not; the message says why.
-        """
+        """Raise a ValueError that says why these picks are not about `target`, if they are not."""
         for name in ("lineage", "generation"):
             own, expected = getattr(self, name), getattr(target, name)
             if own != expected:
@@ -231,19 +197,11 @@ class Picks(BaseModel):
     def named_classes(
         self, labels: Tensor, counted: Tensor, classes: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        """Return the classes of samples according to people.
+        """Return the classes of samples according to people: int64[M] rows, in order, and int16[M].
 
-        A kept sample has the class of its label, or without a label the class predicted by the
-        oracle. A rejected sample has none, and neither has a kept one without both.
-
-        Args:
-            labels: int16[N], the classes that were asked for, or `UNKNOWN`.
-            counted: int16[N], the classes predicted by the oracle, or `UNKNOWN`.
-            classes: K names.
-
-        Returns:
-            int64[M] rows that have a class, in order, and int16[M] the class, `UNKNOWN` for
-            nonsense.
+        `labels` and `counted` are int16[N], asked for and predicted by the oracle, or `UNKNOWN`. A
+        kept sample has the class of its label, else the predicted one; nonsense is `UNKNOWN`. A
+        rejected sample is left out, and so is a kept one without either.
         """
         assumed = torch.where(labels == UNKNOWN, counted, labels)
         corrected = self.corrected(assumed, classes)

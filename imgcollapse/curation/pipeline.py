@@ -20,12 +20,7 @@ COLUMNS = ("generation", "class", "n", "kept", "expected", "low", "high", "relab
 
 
 def curate(filters: Sequence[Filter], inputs: FilterInput, seed: Seed) -> Selection:
-    """Apply filters to a whole generation; each sees what those before it have kept.
-
-    Args:
-        filters: in order.
-        inputs: all images of the generation, in order.
-        seed: names the draws.
+    """Apply filters to a whole generation, in order; each sees what those before it have kept.
 
     Raises:
         UserError: a filter cannot be applied to these images.
@@ -72,13 +67,7 @@ def selection_audit(
 
     Of N images, n of a class, M were kept. A selection independent of the class keeps n M / N of
     it on average, with a hypergeometric distribution: `low` to `high` is its central 95%.
-
-    Args:
-        generation: number of the generation.
-        kept: the selection.
-        counted: int16[N], the classes predicted by the oracle, or `UNKNOWN`.
-        labels: int16[N], the labels before any filter.
-        classes: K names.
+    `counted` is int16[N], predicted by the oracle; `labels` int16[N], those before any filter.
     """
     rows = kept.rows[kept.rows != REMOVED].long()
     changed = kept.labels[kept.rows != REMOVED] != labels[rows]

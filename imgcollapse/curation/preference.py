@@ -25,19 +25,13 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Preference(Filter):
-    """Keeps one of K samples at a time.
-
-    Attributes:
-        among: K; draw K times as many samples as the regime trains on.
-        reward: in nats, by class name or `(unrecognised)`; 0 for all others.
-        scorer: import path `module:function` of a reward, uint8[N, C, H, W] => float[N], which is
-            added to that of the class.
-    """
+    """Keeps one of K samples at a time; draw K times as many as the regime trains on."""
 
     kind: Literal["preference"] = "preference"
-    among: Annotated[int, Field(ge=2, le=1000)] = 2
+    among: Annotated[int, Field(ge=2, le=1000)] = 2  # K
     reward: dict[str, Finite] = Field(default_factory=dict)
-    scorer: Scorer = None
+    """In nats, by class or `(unrecognised)`; 0 for all others."""
+    scorer: Scorer = None  # a reward that is added to that of the class
 
     def keep_fraction(self) -> float:
         """Return 1/K."""
@@ -68,16 +62,9 @@ class Preference(Filter):
 def choose(rewards: NDArray[np.float64], seed: Seed) -> NDArray[np.int64]:
     """Choose one of K columns in each row: i with probability exp(r_i) / sum_j exp(r_j).
 
-    The index of the largest r_i + G_i, with independent standard Gumbel noise G_i, has this
-    distribution (Luce & Suppes 1965), and no exponential can overflow. K = 2 is a Bradley-Terry
-    comparison.
-
-    Args:
-        rewards: float64[n, K], K >= 1, in nats.
-        seed: names the draw.
-
-    Returns:
-        int64[n], the chosen column of every row.
+    float64[n, K] rewards in nats => int64[n]. The index of the largest r_i + G_i, with independent
+    standard Gumbel noise G_i, has this distribution (Luce & Suppes 1965), and no exponential can
+    overflow. K = 2 is a Bradley-Terry comparison.
 
     Raises:
         UserError: there are no columns, or a reward is not finite.

@@ -24,7 +24,6 @@ from imgcollapse.io import schemas
 from imgcollapse.io.checkpoints import CheckpointManager
 from imgcollapse.io.checksums import sha256_of_tensors
 from imgcollapse.runs.lineage_dir import DIVERGED, Lineage, PrunedError
-from imgcollapse.runs.retention import expired, prune
 from imgcollapse.training.context import RunContext
 
 
@@ -44,7 +43,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
     curation = CurationStage(evaluator, lineage)
     images = curation.restore(LineageImages(real.train, real.reserve))
     _raise_if_diverged(lineage, study.generations)
-    prune(lineage, study.retention)
+    lineage.prune(study.retention)
     if lineage.generations == 0:
         counted, findings = evaluator.real_generation
         lineage.commit(0, real.train, counted, findings)
@@ -87,7 +86,7 @@ def run_lineage(evaluator: Evaluator, lineage: Lineage, sibling: Lineage | None 
         state = None if generator.stores_training_set else generator.checked_state(model)
         lineage.commit(g, samples, counted, findings, training_set, state, selection)
         context.checkpoints.delete()
-        prune(lineage, study.retention, expired(study.retention, g))
+        lineage.prune(study.retention, study.retention.expired(g))
         images.append(lineage.samples(g))
         place = f"lineage {lineage.number}, " if study.lineages > 1 else ""
         for line in (_summary(findings["census"], real.shares), *findings["remarks"]):

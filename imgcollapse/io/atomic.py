@@ -31,26 +31,24 @@ def wrap_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = {
-            errno.ENOSPC: "free some space and run the same command again: nothing done is lost",
-            errno.EDQUOT: "free some of your quota and run the same command again",
-            errno.EACCES: "choose a folder you may write to",
-            errno.EPERM: "choose a folder you may write to",
-            errno.EROFS: "choose a folder you may write to",
-            errno.EEXIST: "a file stands where a folder is needed: choose another",
-            errno.ENOTDIR: "a file stands where a folder is needed: choose another",
-            errno.ENAMETOOLONG: "choose a shorter name",
-            errno.ENOENT: "choose a folder that can be made",
-        }.get(error.errno or 0, "fix that and run the same command again")
+        fix = _FIXES.get(error.errno or 0, "fix that and run the same command again")
         raise UserError(f"{path}: {first_line(error)}; {fix}") from None
 
 
-def check_writable(path: Path) -> None:
-    """Checks that a folder is writable, or can be made; writes nothing.
+_FIXES = {
+    errno.ENOSPC: "free some space and run the same command again: nothing done is lost",
+    errno.EDQUOT: "free some of your quota and run the same command again",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder you may write to"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "a file stands where a folder is needed: choose another"
+    ),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "choose a folder that can be made",
+}
 
-    Raises:
-        UserError: it is not.
-    """
+
+def check_writable(path: Path) -> None:
+    """Raises a UserError if a folder is not writable and cannot be made; writes nothing."""
     with wrap_os_errors(path):
         there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not there.is_dir():
@@ -60,11 +58,7 @@ def check_writable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Makes a folder and its missing parents, and returns its path.
-
-    Raises:
-        UserError: it cannot be made.
-    """
+    """Makes a folder and its missing parents, and returns its path; a UserError if it cannot."""
     with wrap_os_errors(path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
@@ -117,11 +111,7 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def read_json(path: Path, fix: str) -> dict[str, Any]:
-    """Reads a JSON object from a file.
-
-    Raises:
-        UserError: it cannot be read; `fix` says what to do.
-    """
+    """Reads a JSON object from a file; if it cannot, a UserError ends in `fix`, what to do."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
@@ -145,12 +135,9 @@ def read_tensors(path: Path, fix: str, *digests: str) -> dict[str, Tensor]:
 
 
 def check(path: Path, fix: str, *digests: str) -> None:
-    """Checks that a file has one of the sha256 recorded when it was written.
+    """Checks that a file has one of the sha256 recorded when it was written, or raises a UserError.
 
     It is read once in a process, and again only if it has changed on disk since.
-
-    Raises:
-        UserError: it has another sha256, or cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -6,9 +6,8 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -29,28 +28,21 @@ FIRST_STEP = "first_step"
 """Key of the metadata: sha256 of the weights after the first optimizer step."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A saved state of unfinished work.
+class Checkpoint(NamedTuple):
+    """A saved state of unfinished work."""
 
-    Attributes:
-        step: optimizer steps done, or images sampled.
-        tensors: the state to resume from.
-    """
-
-    step: int
+    step: int  # optimizer steps done, or images sampled
     tensors: dict[str, Tensor]
 
 
 class CheckpointManager:
     """Saves and loads checkpoints of one training and its sampling, in a folder of its own.
 
-    A checkpoint is a safetensors file, and a manifest with its sha256 that is written after it.
-
-    Attributes:
-        folder: made at the first save; None saves nothing.
-        metadata: JSON values about the work, saved with it.
-        log: takes one line for every damaged or foreign checkpoint.
+    A checkpoint is a safetensors file, and a manifest with its sha256 that is written after it. The
+    folder is made at the first save; without one nothing is saved. Checkpoints are `interval`
+    seconds apart at least; 0 saves every step. `key` are JSON values that identify the work:
+    checkpoints with another are deleted. `metadata` are JSON values saved with each. `log` takes a
+    line for every damaged or foreign checkpoint.
     """
 
     def __init__(
@@ -60,13 +52,6 @@ class CheckpointManager:
         key: Mapping[str, Any] | None = None,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """
-        Args:
-            folder: where checkpoints are written.
-            interval: seconds between two checkpoints, at least; 0 saves every step.
-            key: JSON values that identify the work; checkpoints with another key are deleted.
-            log: takes a line for the user.
-        """
         self.folder, self.interval, self.key, self.log = folder, interval, key or {}, log
         self.metadata: dict[str, Any] = {}
         self._had_parent = folder is not None and folder.parent.is_dir()
@@ -79,8 +64,7 @@ class CheckpointManager:
     def should_save(self, ends: bool = False) -> bool:
         """Whether it is time to save: always if a signal has requested a stop.
 
-        Args:
-            ends: whether the stage is at its end; it is saved then if an earlier step was.
+        A stage that `ends` is saved if an earlier step was.
         """
         return current_group().broadcast(self._due(ends))
 
@@ -91,11 +75,7 @@ class CheckpointManager:
         return time.monotonic() - self._last >= wait or (ends and self._saved)
 
     def save(self, stage: str, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Saves a stage's state and deletes all but its last `MAX_TO_KEEP` checkpoints.
-
-        Raises:
-            UserError: it cannot be written.
-        """
+        """Saves a stage's state and deletes all but its last `MAX_TO_KEEP` checkpoints."""
         if self.folder is None:
             return
         began = time.monotonic()

@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -23,14 +22,8 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.io import atomic, schemas
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """The format of a checksum at the end of a file or line.
-
-    Attributes:
-        opening: bytes before the hex digits.
-        closing: bytes after them.
-    """
+class Checksum(NamedTuple):
+    """The bytes before and after the hex digits of a checksum at the end of a file or line."""
 
     opening: bytes
     closing: bytes
@@ -62,13 +55,10 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_json(path: Path, fix: str, version: int | None = None) -> dict[str, Any]:
     """Returns the JSON object that `write_json` has written, without the `CHECKSUM_KEY`.
 
-    Args:
-        path: the file.
-        fix: what the user can do if it cannot be read.
-        version: the "format" that it must have; files of older ones may lack a checksum.
+    Its "format" must be `version`, if one is given; files of older ones may lack a checksum.
 
     Raises:
-        UserError: it cannot be read, was changed, or is of another format.
+        UserError: it cannot be read, was changed, or is of another format; `fix` says what to do.
     """
     try:
         data = path.read_bytes()
@@ -89,7 +79,7 @@ def read_json(path: Path, fix: str, version: int | None = None) -> dict[str, Any
 
 
 def strip_checksum(data: bytes) -> bytes:
-    """Returns a JSON object's text without its checksum; text that has none is returned as it is.
+    """Returns a JSON object's text without its checksum, if it has one.
 
     Raises:
         ValueError: the checksum is not that of the text.
@@ -145,15 +135,12 @@ def sha256_of_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 class ChecksummedFiles:
-    """The safetensors files of a folder, listed with their sha256 in a JSON record."""
+    """The safetensors files of a folder, listed with their sha256 in a JSON record.
+
+    The record is changed with the files, and `write` writes it.
+    """
 
     def __init__(self, folder: Path, record: dict[str, Any], write: Callable[[], object]) -> None:
-        """
-        Args:
-            folder: where the files are.
-            record: the JSON object; it is changed with the files.
-            write: writes the record.
-        """
         self.folder, self.record, self.write = folder, record, write
 
     @property
@@ -162,11 +149,7 @@ class ChecksummedFiles:
         return COMING in self.record
 
     def check(self, name: str, fix: str) -> Path:
-        """Checks the sha256 of a file and returns its path.
-
-        Raises:
-            UserError: the file was changed or is missing; `fix` says what to do.
-        """
+        """Returns the path of a file with the right sha256; otherwise a UserError ends in `fix`."""
         digests = [self.record.get(key, {}).get(name) for key in (FILES, COMING)]
         atomic.check(self.folder / name, fix, *filter(None, digests))
         return self.folder / name
@@ -178,13 +161,9 @@ class ChecksummedFiles:
         return tensors
 
     def reconcile(self, spare: Collection[str]) -> bool:
-        """Updates the record to what is on the disk, without writing it.
+        """Updates the record to what is on the disk; returns whether it has changed, unwritten.
 
-        Args:
-            spare: names of files that are removed from the record if they are damaged.
-
-        Returns:
-            Whether the record has changed.
+        `spare` names files that are removed from the record if they are damaged.
         """
         coming, files = self.record.pop(COMING, {}), self.record[FILES]
         files |= {name: digest for name, digest in coming.items() if self._is(name, digest)}

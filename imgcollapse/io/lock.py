@@ -8,11 +8,7 @@ live one away.
 Whether an owner is alive is decided by process number and start time on the same kernel, and by
 flock from another container there. On another machine of a shared disk only the heartbeat in the
 file decides: whoever wants the lock must see it unchanged for a time of their own monotonic clock.
-No clock of another machine and no file time is used.
-
-filelock's SoftFileLease (4.3.1) promises less: it takes over a lock file that it cannot
-read after two seconds, and records neither the command nor the start of its owner, which our error
-message names. So the lock is our own.
+No clock of another machine and no file time is used. docs/log.md says why filelock does not do.
 """
 
 from __future__ import annotations
@@ -59,35 +55,26 @@ _held: dict[Path, Path] = {}  # locked folder => this process's file in its lock
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that holds a lock, as its file records it.
-
-    Attributes:
-        host: the machine's name.
-        kernel: id of the running kernel; another after a reboot.
-        space: its process namespace; another in each container.
-        pid: process number there.
-        born: start time of the process, in ticks of that kernel; None if unknown.
-        since: when it took the lock, for people to read.
-        command: its command line.
-    """
+    """The process that holds a lock, as its file records it."""
 
     host: str
-    kernel: str
-    space: str
-    pid: int
-    born: str | None
-    since: str
+    kernel: str  # id of the running kernel; another after a reboot
+    space: str  # its process namespace; another in each container
+    pid: int  # process number there
+    born: str | None  # start time of the process, in ticks of that kernel; None if unknown
+    since: str  # when it took the lock, for people to read
     command: str
 
     @classmethod
     def current(cls) -> Owner:
         """Returns this process."""
         name = Path(sys.argv[0]).name
+        space = Path("/proc/self/ns/pid")
         program = {"__main__.py": "imgcollapse", "-c": "python", "": "python"}.get(name, name)
         return cls(
             host=platform.node(),
             kernel=_read("/proc/sys/kernel/random/boot_id"),
-            space=_link("/proc/self/ns/pid"),
+            space=str(space.readlink()) if space.is_symlink() else "",
             pid=os.getpid(),
             born=_start_time(os.getpid()),
             since=time.strftime("%Y-%m-%d %H:%M:%S%z"),
@@ -95,11 +82,7 @@ class Owner:
         )
 
     def is_alive(self, file: Path) -> bool | None:
-        """Returns True if the process is alive; None if only its heartbeat can tell.
-
-        Args:
-            file: the file on which it holds an flock.
-        """
+        """Whether the process that locked a file is alive; None if only its heartbeat can tell."""
         here = Owner.current()
         if (self.host, self.kernel) != (here.host, here.kernel):
             return True if _has_flock(file) else None  # a shared disk may keep flocks per machine
@@ -117,11 +100,8 @@ def folder_lock(
 ) -> Iterator[None]:
     """Locks a folder for the block. A missing folder is made, and removed again if it stays empty.
 
-    Args:
-        folder: the folder; folders below it are not locked.
-        log: takes a line when the heartbeat of an owner elsewhere is watched, which takes a while.
-        wait: seconds to wait for a live owner to finish.
-        patience: seconds without a heartbeat after which an owner elsewhere counts as dead.
+    `wait` seconds are given to a live owner to finish. `patience` seconds without a heartbeat make
+    an owner elsewhere count as dead; `log` takes a line when it is watched. Folders below are free.
 
     Raises:
         UserError: another process holds the lock (it is named), or the folder is not writable.
@@ -131,12 +111,19 @@ def folder_lock(
     atomic.make_folder(folder)
     here, log = folder.resolve(), log or (lambda _: None)
     try:
-        with _claimed(folder, log, time.monotonic() + wait, patience) as claim:
-            _held[here] = claim.file
-            try:
-                yield
-            finally:
-                del _held[here]
+        with atomic.wrap_os_errors(folder):
+            claim = _claim(folder, log, time.monotonic() + wait, patience)
+        done = threading.Event()
+        heart = threading.Thread(target=claim.beat, args=(done,), daemon=True)
+        heart.start()
+        _held[here] = claim.file
+        try:
+            yield
+        finally:
+            del _held[here]
+            done.set()
+            heart.join()
+            claim.release()
     finally:
         with suppress(OSError):  # a folder that is not empty stays
             for empty in made:
@@ -147,9 +134,6 @@ def assert_still_owner(folder: Path) -> None:
     """Checks that no other process has taken over a lock this process holds on the folder or above.
 
     That can happen if this process was stopped for longer than another one's patience.
-
-    Raises:
-        UserError: another process has.
     """
     folder = folder.resolve()
     for owned_folder in (folder, *folder.parents):
@@ -208,21 +192,6 @@ class _Claim:
         self.handle.close()
 
 
-@contextmanager
-def _claimed(folder: Path, log: Log, until: float, patience: float) -> Iterator[_Claim]:
-    with atomic.wrap_os_errors(folder):
-        claim = _claim(folder, log, until, patience)
-    done = threading.Event()
-    heart = threading.Thread(target=claim.beat, args=(done,), daemon=True)
-    heart.start()
-    try:
-        yield claim
-    finally:
-        done.set()
-        heart.join()
-        claim.release()
-
-
 def _claim(folder: Path, log: Log, until: float, patience: float) -> _Claim:
     """Takes the lock, from a dead owner if need be."""
     claim = _Claim.prepare(folder)
@@ -245,10 +214,9 @@ def _claim(folder: Path, log: Log, until: float, patience: float) -> _Claim:
 
 def _remove_dead_owner(folder: Path, lock: Path, log: Log, until: float, patience: float) -> None:
     """Removes a dead owner's file; waits for a live owner, but no longer than `until`."""
-    try:
+    files: list[Path] = []
+    with suppress(FileNotFoundError):
         files = list(lock.iterdir())
-    except FileNotFoundError:
-        files = []
     for file in files:
         try:
             owner = Owner(**json.loads(file.read_bytes()[len(_heartbeat(0)) :]))
@@ -324,10 +292,4 @@ def _start_time(pid: int) -> str | None:
 def _read(path: str) -> str:
     with suppress(OSError):
         return Path(path).read_text().strip()
-    return ""
-
-
-def _link(path: str) -> str:
-    with suppress(OSError):
-        return str(Path(path).readlink())
     return ""

@@ -21,29 +21,18 @@ _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A file of pretrained weights that a setting needs.
+    """A file of pretrained weights that a setting needs. Nothing is ever downloaded."""
 
-    Attributes:
-        setting: the setting that names the file.
-        named: the file; None means torch.hub's cache.
-        published: its possible names in the cache.
-        url: where it is published. Nothing is ever downloaded.
-        instead: a setting that needs no weights, for error messages.
-    """
-
-    setting: str
-    named: Path | None
-    published: Sequence[str]
-    url: str
-    instead: str
+    setting: str  # names the file
+    named: Path | None  # the file; None means torch.hub's cache
+    published: Sequence[str]  # its possible names in the cache
+    url: str  # where it is published
+    instead: str  # a setting that needs no weights, for error messages
 
     def find_file(self) -> Path:
-        """Returns the path of the file.
-
-        Raises:
-            UserError: it is missing.
-        """
-        choices = [self.named] if self.named else [cache_dir() / name for name in self.published]
+        """Returns the path of the file; a UserError if it is missing."""
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        choices = [self.named] if self.named else [cache / name for name in self.published]
         for path in choices:
             if path.is_file():
                 return path
@@ -81,15 +70,9 @@ class PretrainedWeights:
         return state
 
     def copy_into(self, network: nn.Module, state: dict[str, Tensor], assign: bool = True) -> None:
-        """Loads the tensors into a network; names and shapes must be the same.
+        """Loads tensors into a network of the same names and shapes; otherwise a UserError.
 
-        Args:
-            network: on the meta device if the tensors are assigned, or where they are copied to.
-            state: its tensors.
-            assign: whether the tensors become the network's own, instead of being copied.
-
-        Raises:
-            UserError: names or shapes differ.
+        With `assign` they become the network's own, which may be on the meta device.
         """
         try:
             network.load_state_dict(state, assign=assign)
@@ -102,11 +85,6 @@ class PretrainedWeights:
             f"{self.setting}: {path} does not hold this network's weights ({reason}); fetch them "
             f"again, or use {self.instead}"
         )
-
-
-def cache_dir() -> Path:
-    """Returns the folder of torch.hub's downloaded weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def sha256_of_file(path: Path) -> str:
@@ -123,13 +101,14 @@ def _digest(path: Path, changed: int, size: int) -> str:
 
 def _check_packing(path: Path) -> None:
     """Checks that the file does not grow when it is read: torch.save never compresses."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise ValueError("it is compressed")
-            if sum(member.file_size for member in members) > path.stat().st_size:
-                raise ValueError("it is larger when unpacked")
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("it is larger when unpacked")
 
 
 def _reason(error: Exception) -> str:

@@ -77,10 +77,13 @@ class _RunRecord(_Record):
     drifts: list[_EnvironmentChange] = []
 
 
-class _CensusRow(_Record):
+class _Row(_Record):
     generation: Count
     name: Annotated[str, Field(alias="class")]
     n: Count
+
+
+class _CensusRow(_Row):
     asked: Count | None
     counted: Count
     adjusted: float | None
@@ -94,23 +97,17 @@ class _CensusRow(_Record):
     drift_high: float | None
 
 
-class _MetricRow(_Record):
-    generation: Count
-    name: Annotated[str, Field(alias="class")]
+class _MetricRow(_Row):
     metric: str
     value: float | None
     low: float | None
     high: float | None
-    n: Count
     reference_n: Count | None
     features: str | None
     note: str | None
 
 
-class _CurationRow(_Record):
-    generation: Count
-    name: Annotated[str, Field(alias="class")]
-    n: Count
+class _CurationRow(_Row):
     kept: Count
     expected: float
     low: Count
@@ -140,13 +137,8 @@ class _DivergedRecord(_Record):
 def validate_run_record(path: Path, record: Mapping[str, Any], fix: str) -> None:
     """Validates run.json.
 
-    Args:
-        path: the file, for the error message.
-        record: its content.
-        fix: what the user can do.
-
     Raises:
-        UserError: a key is missing, or a value is not possible.
+        UserError: a key is missing, or a value is not possible; `fix` says what the user can do.
     """
     run = _validate(_RunRecord, path, record, fix)
     if len(run.shares) != len(run.classes) or len(set(run.classes)) != len(run.classes):
@@ -175,7 +167,10 @@ def validate_diverged(path: Path, record: Mapping[str, Any], fix: str) -> None:
     _validate(_DivergedRecord, path, record, fix)
 
 
-_GENERATION_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
+Tensors = Mapping[str, tuple[torch.dtype, int]]
+"""The dtype and the number of dimensions of each tensor of a file."""
+
+_EXACT_TENSORS: Mapping[str, Tensors] = {
     "samples.safetensors": {
         "pixels": (torch.uint8, 4),
         "labels": (torch.int16, 1),
@@ -188,9 +183,7 @@ _GENERATION_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
     },
     "kept.safetensors": {"rows": (torch.int32, 1), "labels": (torch.int16, 1)},
 }
-
-
-_OTHER_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
+_NEEDED_TENSORS: Mapping[str, Tensors] = {
     "splits.safetensors": {"reserve_labels": (torch.int16, 1)},
     "real_side.safetensors": {
         "reference": (torch.float32, 2),
@@ -209,7 +202,7 @@ _OTHER_TENSORS: Mapping[str, Mapping[str, tuple[torch.dtype, int]]] = {
 
 def validate_tensors(path: Path, tensors: Mapping[str, Tensor], fix: str) -> None:
     """Validates names, dtypes and dimensions of a file's tensors; raises as the others."""
-    exact, least = _GENERATION_TENSORS.get(path.name), _OTHER_TENSORS.get(path.name, {})
+    exact, least = _EXACT_TENSORS.get(path.name), _NEEDED_TENSORS.get(path.name, {})
     wanted = least if exact is None else exact
     if not wanted.keys() <= tensors.keys() or (exact and len(tensors) > len(exact)):
         raise _invalid(path, f"it holds {', '.join(sorted(tensors)) or 'nothing'}", fix)

@@ -1,7 +1,6 @@
 """One lineage's folder: what a generation leaves, and reading it back.
 
-A generation appears by one rename; the tables are derived from the committed generations and can
-always be made again.
+A generation appears by one rename; the tables are derived from the committed generations.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from imgcollapse.config.study import Keep, Retention
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, StoredImages
 from imgcollapse.core.lineage_images import Selection, TrainingSet
@@ -37,12 +37,9 @@ class PrunedError(UserError):
 
 
 class Lineage:
-    """One chain of generations and the folder it lies in.
+    """One chain of generations and its folder; `number` is its repetition of the study, from 0.
 
-    Attributes:
-        path: the folder.
-        number: which repetition of the study it is, from 0.
-        made_with: what the process that works in it depends on; it goes into each manifest.
+    `made_with` is what the process that works in it depends on; it goes into each manifest.
     """
 
     def __init__(self, path: Path, number: int = 0) -> None:
@@ -144,15 +141,9 @@ class Lineage:
     ) -> None:
         """Write generation g aside and let it appear as a whole, then bring the tables up to date.
 
-        Args:
-            g: its number.
-            samples: its images, real ones for g = 0.
-            counted: int16[N], what the oracle named them.
-            findings: "census", "metrics" and "curation" rows, and what else is known of it; the
-                tensors under "words" have a file of their own.
-            training_set: what its model was trained on (g >= 1).
-            model: its model's state (g >= 1).
-            kept: what of generation g - 1 entered the pool, where filters chose.
+        For g >= 1 there are the training set and the model's state, and what was kept of generation
+        g - 1 where filters chose. `findings` are "census", "metrics" and "curation" rows and what
+        else is known; the tensors under "words" have a file of their own. `counted` is int16[N].
         """
         with atomic.new_folder(self.folder(g)) as folder:
             tensors: dict[str, Mapping[str, Tensor]] = {
@@ -181,11 +172,7 @@ class Lineage:
         self.log("diverged", generation=g, why=why)
 
     def resume(self) -> range:
-        """Make the folder whole again after an interruption.
-
-        Returns:
-            The numbers of the committed generations after generation 0.
-        """
+        """Make the folder whole after an interruption; returns the numbers of committed models."""
         atomic.make_folder(self.path)
         atomic.remove_orphans(self.path)
         self.check_order()
@@ -199,11 +186,7 @@ class Lineage:
         return range(1, self.generations)
 
     def check_order(self) -> None:
-        """See that no generation is missing before a later one.
-
-        Raises:
-            UserError: one is.
-        """
+        """Raise a UserError if a generation is missing before a later one."""
         lost = self.folder(self.generations)
         there = [p.name for p in self.path.iterdir() if re.fullmatch(r"gen_\d{3,}", p.name)]
         there.sort(key=lambda name: int(name.removeprefix("gen_")))
@@ -229,12 +212,31 @@ class Lineage:
         checksums.append_line(self.path / LOG, {"time": when, "event": event, **facts})
 
     def invalidate(self, g: int) -> None:
-        """Read a manifest anew the next time: it was written anew."""
+        """Read a manifest anew the next time."""
         self._manifests.pop(g, None)
 
     def pruned(self, g: int) -> frozenset[str]:
         """Files of generation g that retention has removed."""
         return frozenset(self.manifest(g).get("pruned", ()))
+
+    def prune(self, retention: Retention, first: int = 1) -> None:
+        """Remove samples and models that are not kept of generations from `first`; 0 stays whole.
+
+        A manifest names what is removed before it is, so that a removal which is cut short is
+        finished by the next.
+        """
+        keeps: dict[str, Keep] = {SAMPLES: retention.samples, MODEL: retention.models}
+        last = self.generations - 1
+        for g in range(max(first, 1), last + 1):
+            manifest, folder, removed = self.manifest(g), self.folder(g), set(self.pruned(g))
+            old = {name for name, keep in keeps.items() if keep != "all" and last - g >= keep}
+            if removes := (old & manifest["files"].keys()) - removed:
+                removed |= removes
+                checksums.write_json(folder / MANIFEST, manifest | {"pruned": sorted(removed)})
+                self.invalidate(g)
+            for name in removed:
+                with atomic.wrap_os_errors(folder):
+                    (folder / name).unlink(missing_ok=True)
 
     def _load(self, g: int, name: str) -> dict[str, Tensor]:
         path = self.folder(g) / name

@@ -1,7 +1,4 @@
-"""The run folder of a study: its record, its oracle and its lineages.
-
-The layout is a public contract (docs/run-folder.md).
-"""
+"""The run folder of a study: its record, its oracle and its lineages (docs/run-folder.md)."""
 
 from __future__ import annotations
 
@@ -33,12 +30,9 @@ RESTORE = "restore it, or choose another --out"
 
 
 class Run:
-    """A study's folder: its record, its oracle and its lineages.
+    """A study's folder: its record (run.json), its oracle and its lineages.
 
-    Attributes:
-        path: the folder.
-        record: the contents of run.json.
-        lineages: one `Lineage` for each repetition; a single one shares the study's folder.
+    There is one `Lineage` for each repetition; a single one shares the study's folder.
     """
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
@@ -54,11 +48,7 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
-        """Read a run folder.
-
-        Raises:
-            UserError: it is none, or of a format this program does not know.
-        """
+        """Read a run folder; a UserError if it is none, or of an unknown format."""
         path = Path(path)
         with atomic.wrap_os_errors(path):
             if not (path / RECORD).is_file():
@@ -101,18 +91,9 @@ class Run:
 
     @classmethod
     def begin(
-        cls,
-        path: Path,
-        record: Mapping[str, Any],
-        tensors: Mapping[str, Mapping[str, Tensor]],
+        cls, path: Path, record: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]
     ) -> Run:
-        """Make the folder; run.json comes last, so that a run has begun or it has not.
-
-        Args:
-            path: the folder.
-            record: what run.json says.
-            tensors: the files beside it, by name.
-        """
+        """Make the folder with named tensor files; run.json comes last: a run has begun or not."""
         atomic.make_folder(path)
         files = {n: atomic.write_tensors(path / n, named) for n, named in tensors.items()}
         full = {"format": FORMAT, **record, FILES: files}
@@ -128,12 +109,9 @@ class Run:
     ) -> None:
         """Update the settings and files that may change when a run is resumed.
 
-        Args:
-            study: its settings.
-            derived: files named `DERIVED`, such as a longer reserve; of those that are left out
-                the damaged are forgotten.
-            changed: what else its bits depend on, which had been otherwise: (then, now) by name.
-            record: what else run.json says.
+        `derived` are files named `DERIVED`, such as a longer reserve; of those left out the damaged
+        are forgotten. `changed` is what else its bits depend on: (then, now) by name. `record` is
+        what else run.json says.
 
         Raises:
             UserError: fewer generations are asked for than are there.
@@ -174,11 +152,7 @@ class Run:
 
     @property
     def study(self) -> Study:
-        """Its settings.
-
-        Raises:
-            UserError: they name a part that is not installed here, or make no sense.
-        """
+        """Its settings; a UserError if they name a part that is not installed, or make no sense."""
         try:
             return Study.model_validate(self.record["study"])
         except ValidationError as error:
@@ -199,9 +173,7 @@ class Run:
     def derived(self, name: str, made_with: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """One of the files named `DERIVED`, or None where it has to be found again.
 
-        Args:
-            name: which.
-            made_with: what its bits depend on beside the study; otherwise it is another's.
+        `made_with` is what its bits depend on beside the study; otherwise it is another's.
         """
         if name not in self.files or self._files.replacing or self.changed_since(made_with):
             return None
@@ -243,11 +215,7 @@ class Run:
         return tuple(self.record[FILES])
 
     def check(self, name: str) -> Path:
-        """See that one of `files` is as it was written; returns where it is.
-
-        Raises:
-            UserError: it is not.
-        """
+        """Path of one of `files`; a UserError if it is not as it was written."""
         return self._files.check(
             name, "run the study's command again" if name in DERIVED else RESTORE
         )

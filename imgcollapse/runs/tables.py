@@ -77,11 +77,7 @@ class ExtinctionCalls:
 
 
 class Tables:
-    """The tables of one lineage as text: of a generation that follows only its rows are formatted.
-
-    Attributes:
-        generations: how many are in them.
-    """
+    """The tables of one lineage as text: of the next generation only its rows are formatted."""
 
     def __init__(self) -> None:
         self.generations = 0

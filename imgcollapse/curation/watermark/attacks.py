@@ -19,11 +19,7 @@ Attack = Callable[[Tensor, Seed], Tensor]
 
 
 def jpeg(pixels: Tensor, seed: Seed) -> Tensor:
-    """Compress as JPEG of quality 75 and decode.
-
-    Raises:
-        UserError: the number of channels is not 1 or 3.
-    """
+    """Compress as JPEG of quality 75 and decode; a UserError if there are not 1 or 3 channels."""
     if pixels.shape[1] not in (1, 3):
         raise UserError(f"JPEG does not support images of {pixels.shape[1]} channels")
     decoded = torch.empty_like(pixels)

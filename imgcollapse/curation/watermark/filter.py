@@ -7,7 +7,7 @@ changes the images, it can be lost where images are distorted, and some real ima
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,15 +36,7 @@ UNUSED_KEYS = 199
 
 
 class Watermark(Filter):
-    """Marks samples with a key, and removes images in which the mark is detected.
-
-    Attributes:
-        key: secret needed to detect the mark.
-        psnr: smallest peak signal-to-noise ratio of a marked image, in dB.
-        fpr: share of unmarked images that are detected.
-        weight: probability that a detected image is kept all the same; 1 only marks.
-        search: largest shift in pixels that detection searches; 0 searches no shifts or blurs.
-    """
+    """Marks samples with a key, and removes images in which the mark is detected."""
 
     filters_real: ClassVar[bool] = True
     leaves_gaps: ClassVar[bool] = True
@@ -56,18 +48,16 @@ class Watermark(Filter):
         FilterMetric("watermark_radioactivity_p", "p of its key", ".2g"),
     )
     kind: Literal["watermark"] = "watermark"
-    key: Annotated[int, Field(ge=0)] | str = 0
-    psnr: Annotated[float, Field(ge=20, le=60)] = 35.0
-    fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    key: Annotated[int, Field(ge=0)] | str = 0  # needed to detect the mark, or to remove it
+    psnr: Annotated[float, Field(ge=20, le=60)] = 35.0  # of a marked image at least, in dB
+    fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01  # share of unmarked images that are detected
     weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that a detected image is kept all the same; 1 only marks."""
     search: Annotated[int, Field(ge=0, le=8)] = 2
+    """Largest shift in pixels that detection searches; 0 searches no shifts or blurs."""
 
     def mark(self, samples: Images, seed: Seed) -> Images:
-        """Mark all samples.
-
-        Raises:
-            UserError: the images are too small.
-        """
+        """Mark all samples; a UserError if the images are too small."""
         return Images(self._key_mark(samples).embed(samples.pixels), samples.labels)
 
     def keep(self, inputs: FilterInput, seed: Seed) -> Selection:
@@ -120,20 +110,10 @@ def radioactivity(
     """Measure how much of the mark a model has learned, from its output before marking.
 
     Sander et al. 2024, arXiv:2402.14904. Images of one model are alike, and so are their scores
-    under one key: a share above the false-positive rate, or a mean score above 0, does not show
-    that the model learned the key. So both have a floor, mean and central 95% over unused keys, and
-    the p-value is the rank of the key's mean score among theirs, which is exact.
-
-    Args:
-        mark: the mark of the key.
-        pixels: uint8[N, C, H, W], N >= 1.
-        fpr: false-positive rate of the detector.
-        seed: names the unused keys.
-
-    Returns:
-        watermark_radioactivity, the share detected; watermark_radioactivity_z, the mean statistic
-        in standard deviations of an unmarked image; the floor of each; and
-        watermark_radioactivity_p.
+    under one key: a share detected above the false-positive rate, or a mean statistic above 0
+    (`_z`, in standard deviations of an unmarked image), does not show that the model learned the
+    key. So both have a floor, mean and central 95% over unused keys, and the p-value is the rank of
+    the key's mean score among theirs, which is exact.
     """
     n, unused = len(pixels), mark.unused_dithers(UNUSED_KEYS, seed)
     shares = mark.detect(pixels, fpr, unused).mean(axis=1)
@@ -164,23 +144,14 @@ def _visibility(before: Tensor, after: Tensor) -> Iterator[Measured]:
             yield f"watermark_{name}", undefined("marking changed no image"), 0
         return
     before, after = before[changed], after[changed]
-    yield (
-        "watermark_psnr",
-        _mean(
-            peak_signal_noise_ratio(
-                after, before, data_range=255.0, dim=(1, 2, 3), reduction="none"
-            )
-        ),
-        len(after),
-    )
+    each: Any = {"data_range": 255.0, "reduction": "none"}
+    psnr = peak_signal_noise_ratio(after, before, dim=(1, 2, 3), **each)
+    yield "watermark_psnr", _mean(psnr), len(after)
     if min(after.shape[2:]) <= SSIM_WINDOW // 2:
         yield "watermark_ssim", undefined(f"needs more than {SSIM_WINDOW // 2} pixels a side"), 0
         return
-    similarity = structural_similarity_index_measure(
-        after, before, data_range=255.0, kernel_size=SSIM_WINDOW, reduction="none"
-    )
-    assert isinstance(similarity, Tensor)
-    yield "watermark_ssim", _mean(similarity), len(after)
+    ssim: Any = structural_similarity_index_measure(after, before, kernel_size=SSIM_WINDOW, **each)
+    yield "watermark_ssim", _mean(ssim), len(after)
 
 
 def _mean(values: Tensor) -> Estimate:

@@ -46,38 +46,24 @@ _TERMS = 40
 
 @dataclass(frozen=True)
 class SpreadTransformMark:
-    """The mark of one key on images of one size.
+    """The mark of one key on images of one size."""
 
-    Attributes:
-        carriers: float64[m, H, W], orthonormal, zero within `margin` of the border.
-        dither: float64[m] in [0, 1), offsets of the lattice in steps.
-        step: step of the lattice, in gray levels.
-        error: largest mean squared error of a marked image, in squared gray levels.
-        margin: pixels that may be cropped from any side, and the largest shift searched.
-        search: whether detection also searches the mark shifted or blurred.
-    """
-
-    carriers: Array
-    dither: Array
-    step: float
-    error: float
-    margin: int
-    search: bool
+    carriers: Array  # float64[m, H, W], orthonormal, zero within `margin` of the border
+    dither: Array  # float64[m] in [0, 1), offsets of the lattice in steps
+    step: float  # of the lattice, in gray levels
+    error: float  # largest mean squared error of a marked image, in squared gray levels
+    margin: int  # pixels that may be cropped from any side, and the largest shift searched
+    search: bool  # whether detection also searches the mark shifted or blurred
 
     @classmethod
     def of(
         cls, key: int | str, shape: tuple[int, int, int], psnr: float, margin: int
     ) -> SpreadTransformMark:
-        """Build the mark of a key.
+        """Build the mark of a key on images of a shape C, H, W, with at least this PSNR in dB.
 
         The m dithers are evenly spaced, in keyed order and with a keyed offset: a flat image, whose
-        phases are all equal, then scores exactly 0 under every key.
-
-        Args:
-            key: secret needed to detect the mark, or to remove it.
-            shape: C, H, W.
-            psnr: smallest peak signal-to-noise ratio of a marked image, in dB.
-            margin: as above, at most an eighth of the shorter side; 0 for no search.
+        phases are all equal, then scores exactly 0 under every key. The margin is at most an eighth
+        of the shorter side; 0 is no search.
 
         Raises:
             UserError: the images are too small.
@@ -104,42 +90,25 @@ class SpreadTransformMark:
     def statistic(self, pixels: Tensor, dithers: Array | None = None) -> Array:
         """sqrt(2/m) sum_j cos(phase_j), without search, of uint8[N, C, H, W]: float64[K, N].
 
-        Mean 0 and variance 1 over unmarked images; sqrt(2 m) if every projection is a lattice
-        point.
-
-        Args:
-            pixels: the images.
-            dithers: float64[K, m] of other keys; None for this key, K = 1.
+        Mean 0 and variance 1 over unmarked images; sqrt(2 m) if all projections are lattice points.
+        `dithers` float64[K, m] are those of other keys; None for this key, K = 1.
         """
         scale, views = np.sqrt(2 / len(self.carriers)), [self.carriers]
         return scale * self._largest(pixels, views, dithers)
 
     def detect(self, pixels: Tensor, fpr: float, dithers: Array | None = None) -> NDArray[np.bool_]:
-        """Detect the mark at a false-positive rate: bool[K, N].
+        """Detect the mark of one or K keys (as `statistic`) in uint8[N, C, H, W]: bool[K, N].
 
-        Args:
-            pixels: uint8[N, C, H, W].
-            fpr: share of unmarked images that are detected.
-            dithers: float64[K, m] of other keys; None for this key, K = 1.
+        `fpr` is the share of unmarked images that are detected. Over keys each phase of an unmarked
+        image is uniform, whatever the image shows. That gives the distribution of one view's score:
+        exact if the projections are anywhere between lattice points, and an upper bound for an
+        image so flat that they are close together, since the dithers are evenly spaced. The best of
+        V views has the p-value 1 - (1 - p)^V (Šidák 1967), as if they were independent.
         """
         views, m = list(self._views()), len(self.carriers)
         single = -np.expm1(np.log1p(-fpr) / len(views))
         threshold: Any = brentq(lambda total: tail_probability(total, m) - single, -m, m)
         return self._largest(pixels, views, dithers) >= threshold
-
-    def p_values(self, pixels: Tensor) -> Array:
-        """P-values of the null hypothesis "unmarked": uint8[N, C, H, W] => float64[N].
-
-        Over keys each phase of an unmarked image is uniform, whatever the image shows. That gives
-        the distribution of one view's score: exact if the projections are anywhere between lattice
-        points, and an upper bound for an image so flat that they are close together, since the
-        dithers are evenly spaced. The best of V views has 1 - (1 - p)^V (Šidák 1967), as if they
-        were independent.
-        """
-        views = list(self._views())
-        p = tail_probability(self._largest(pixels, views)[0], len(self.carriers))
-        with np.errstate(divide="ignore"):  # the log of 0 where p is 1, which stays 1
-            return -np.expm1(len(views) * np.log1p(-p))
 
     def unused_dithers(self, keys: int, seed: Seed) -> Array:
         """Dithers of keys that marked nothing: float64[K, m]."""
@@ -151,11 +120,10 @@ class SpreadTransformMark:
         moved, active = pixels.copy(), np.arange(len(pixels))
         for _ in range(STEPS):
             before = moved[active]
-            position = self._project(_luma(before), self.carriers) / self.step - self.dither
+            position = _project(_luma(before), self.carriers) / self.step - self.dither
+            moves = self.step * (np.round(position) - position)
             # The luma's weights sum to 1, so all channels change alike and colors stay.
-            change = np.tensordot(
-                self.step * (np.round(position) - position), self.carriers, axes=1
-            )
+            change = np.tensordot(moves, self.carriers, axes=1)
             after = np.clip(before + change[:, None], 0, 255)
             moved[active], _ = self._limit(pixels[active], after)
             # Changes below a tenth of a gray level are lost in rounding.
@@ -175,9 +143,6 @@ class SpreadTransformMark:
         share = np.sqrt(self.error / np.where(over, error, self.error))
         return pixels + share * (moved - pixels), over.ravel()
 
-    def _project(self, luma: Array, carriers: Array) -> Array:
-        return np.tensordot(luma, carriers, axes=((1, 2), (1, 2)))
-
     def _largest(
         self, pixels: Tensor, views: Sequence[Array], dithers: Array | None = None
     ) -> Array:
@@ -187,7 +152,7 @@ class SpreadTransformMark:
         for luma in (_luma(part.numpy()) for part in pixels.split(BATCH)):
             sums = np.full((len(keys), len(luma)), -np.inf)
             for view in views:
-                phases = 2 * np.pi * self._project(luma, view) / self.step
+                phases = 2 * np.pi * _project(luma, view) / self.step
                 # cos(a - b) = cos a cos b + sin a sin b, for all keys and images at once.
                 cosines = np.cos(keys) @ np.cos(phases).T + np.sin(keys) @ np.sin(phases).T
                 np.maximum(sums, cosines, out=sums)
@@ -209,17 +174,10 @@ class SpreadTransformMark:
 
 
 def tail_probability(total: ArrayLike, phases: int) -> NDArray[np.float64]:
-    """P(cos U_1 + ... + cos U_m >= total) of independent phases U, uniform on a circle.
+    """P(cos U_1 + ... + cos U_m >= total) of m >= 8 independent phases U, uniform on a circle.
 
     The characteristic function is J_0(t)^m, and a sum bounded to [-m, m] has an exact Fourier
-    series there (Bennett 1948, Quarterly of Applied Mathematics 5).
-
-    Args:
-        total: float64[N].
-        phases: m, at least 8.
-
-    Returns:
-        float64[N], each in [0, 1].
+    series there (Bennett 1948, Quarterly of Applied Mathematics 5). float64[N] => float64[N].
     """
     s = np.asarray(total, dtype=np.float64)
     k = np.arange(1, _TERMS * phases + 1)
@@ -250,8 +208,11 @@ def _carriers(height: int, width: int, edge: int, rng: np.random.Generator) -> A
     return np.pad(waves, ((0, 0), (edge, edge), (edge, edge)))
 
 
+def _project(luma: Array, carriers: Array) -> Array:
+    return np.tensordot(luma, carriers, axes=((1, 2), (1, 2)))
+
+
 def _inverse_dct(spectrum: Array) -> Array:
-    """Images float64[m, H, W] of these cosine transforms."""
     waves: Any = idctn(spectrum, axes=(1, 2), norm="ortho")
     return waves
 
