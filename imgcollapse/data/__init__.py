@@ -2,14 +2,15 @@
 
 base.py              Source, and the image sets that sources return
 torchvision_sets.py  MNIST, CIFAR10, OxfordIIITPet and other sets of torchvision
-folder.py            a folder or a zip of images, one folder per class
+folder.py            a folder, zip or tar of images, one folder per class
+layout.py            classes and splits, read out of paths alone
 digits.py            scikit-learn's scanned digits
 paper_dogs/          eight dog breeds, drawn in any number
 longtail.py          profiles from the most common class to the rarest
 splits.py            train, oracle, calibration, reference and reserve: sizes and draws
 image_import.py      images of other generators, for `evaluate`
-file_tree.py         files of a folder or a zip
-safe_zip.py          limits on zip files
+file_tree.py         files of a folder, zip or tar
+archives.py          zip and tar files within limits
 arrays.py            images in .npz and .safetensors files
 decode.py            one image file to pixels
 """

@@ -15,7 +15,13 @@ from safetensors import safe_open
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import first_line, one_line
-from imgcollapse.data.safe_zip import DEFAULT, LimitExceededError, Limits, open_zip, refusal_reason
+from imgcollapse.data.archives import (
+    DEFAULT,
+    LimitExceededError,
+    Limits,
+    open_zip,
+    refusal_reason,
+)
 
 IMAGE_KEYS = ("arr_0", "images")
 LABEL_KEYS = ("labels", "arr_1")

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor
 from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, ImageSet
-from imgcollapse.data.safe_zip import DEFAULT, Limits
+from imgcollapse.data.archives import DEFAULT, Limits
+from imgcollapse.data.layout import PassedOver
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,17 @@ class SourceData:
         classes: their names; a label is an index into them.
         train: training images.
         test: test images, or None if the source has none of its own.
-        remarks: one line for each thing the user should know, such as a file that was left out.
+        remarks: one line for each thing the user should know; of many files only the first.
+        layout: how the source was read, in words.
+        passed_over: every file that is not among the images.
     """
 
     classes: tuple[str, ...]
     train: ImageSet
     test: ImageSet | None = None
     remarks: tuple[str, ...] = ()
+    layout: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class Source(Component, ABC):
@@ -102,3 +109,43 @@ def stack_images(
         return InMemoryImages(torch.empty(0, 1, 1, 1, dtype=torch.uint8), torch.empty(0).short())
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     return InMemoryImages(pixels, torch.tensor(labels, dtype=torch.int16))
+
+
+class Copies(NamedTuple):
+    """Images that are equal to an earlier one, pixel by pixel.
+
+    Attributes:
+        rows: their rows; a training image comes before all test images.
+        across: how many are test images that are training images, too.
+        conflicting: how many are of another class than the first.
+    """
+
+    rows: list[int]
+    across: int
+    conflicting: int
+
+
+def find_copies(
+    images: Sequence[np.ndarray], labels: Sequence[int], is_test: Sequence[bool]
+) -> Copies:
+    """Find equal images among N of a source."""
+    first: dict[bytes, int] = {}
+    copies, across, conflicting = [], 0, 0
+    for row in sorted(range(len(images)), key=lambda row: is_test[row]):
+        image = np.ascontiguousarray(images[row])
+        digest = blake2b(image.data, digest_size=16, salt=repr(image.shape[:2])[:16].encode())
+        earlier = first.setdefault(digest.digest(), row)
+        if earlier != row:
+            copies.append(row)
+            across += is_test[row] and not is_test[earlier]
+            conflicting += labels[row] != labels[earlier]
+    return Copies(copies, across, conflicting)
+
+
+def remark_on_copies(copies: Copies, duplicates: str) -> str:
+    """The remark on images that occur more than once."""
+    number, several = len(copies.rows), f"; {copies.conflicting} of them in several classes"
+    count = f"{number:,} image{'s are copies' if number > 1 else ' is a copy'} of others"
+    across = f"{copies.across:,} of test images that are in the training images"
+    fix = "dropped" if duplicates == "drop" else "set data.duplicates=drop to leave them out"
+    return f"{count} ({across}){several if copies.conflicting else ''}; {fix}"

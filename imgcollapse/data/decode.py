@@ -87,9 +87,7 @@ def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.
     if not data:
         raise UnusableError("empty file")
     try:
-        if data.startswith(_PNG):
-            _check_png(data)
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with open_image(data) as image:
             if image.width * image.height > max_pixels:
                 raise UnusableError(
                     f"{image.width}x{image.height} is over data.max_pixels={max_pixels}"
@@ -105,6 +103,12 @@ def decode(data: bytes, size: int | None, channels: int, max_pixels: int) -> np.
         raise UnusableError(f"not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
     except Exception as error:  # a decoder given damaged bytes may raise anything
         raise UnusableError(one_line(first_line(error), 200)) from None
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Open an image file without its texts; the checksums of a PNG are compared."""
+    clean = _clean_png(data) if data.startswith(_PNG) else data
+    return Image.open(BytesIO(clean), formats=FORMATS)
 
 
 def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
@@ -127,18 +131,48 @@ def to_array(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _check_png(data: bytes) -> None:
-    """Compare the checksum of every chunk; Pillow does not do this for the pixel data."""
-    at, kind = len(_PNG), b""
+_MAX_TEXT = 2**20
+"""Pillow refuses a PNG with a longer text."""
+
+
+def _clean_png(data: bytes) -> bytes:
+    """Leave out texts, and compare the checksum of every chunk.
+
+    Pillow compares none of the pixel data, and refuses the whole image for a long text.
+    """
+    at, kind, start = len(_PNG), b"", 0
+    pieces: list[memoryview] = []
+    view = memoryview(data)
     while kind != b"IEND":
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         end = at + 8 + length
         if end + 4 > len(data):
             raise UnusableError("truncated")
-        if zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
             name = one_line(kind.decode("latin-1"))
             raise UnusableError(f"damaged: the checksum of its chunk {name} is wrong")
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and not _orients(kind, data[at + 8 : end]):
+            pieces.append(view[start:at])
+            start = end + 4
         at = end + 4
+    return b"".join([*pieces, view[start:]]) if pieces else data
+
+
+def _orients(kind: bytes, chunk: bytes) -> bool:
+    """Whether a text chunk of a PNG may state how the image is turned, and Pillow can read it."""
+    keyword, _, text = chunk.partition(b"\0")
+    if keyword not in (b"Raw profile type exif", b"XML:com.adobe.xmp"):
+        return False
+    packed = kind == b"zTXt" or (kind == b"iTXt" and text[:1] == b"\1")
+    if not packed:
+        return len(text) <= _MAX_TEXT
+    body = text[1:] if kind == b"zTXt" else text[2:].split(b"\0", 2)[-1]
+    decompressor = zlib.decompressobj()
+    try:
+        decompressor.decompress(body, _MAX_TEXT)
+    except zlib.error:
+        return True  # Pillow decides
+    return not decompressor.unconsumed_tail
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -1,64 +1,77 @@
-"""Source: a folder, or a zip, of images with one folder per class."""
+"""Source: a folder, zip or tar of images with one folder per class."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from dataclasses import dataclass
+import codecs
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from imgcollapse.core.components import Setting
 from imgcollapse.core.errors import UserError
-from imgcollapse.data.base import InMemoryImages, Source, SourceData, stack_images
-from imgcollapse.data.decode import UnusableError, decode, map_threads, pillow_warnings_off
-from imgcollapse.data.file_tree import (
-    Parts,
-    SafeTree,
-    display_path,
-    expand_home,
-    left_out,
-    open_tree,
+from imgcollapse.data.archives import Limits
+from imgcollapse.data.base import (
+    InMemoryImages,
+    Source,
+    SourceData,
+    find_copies,
+    remark_on_copies,
+    stack_images,
 )
-from imgcollapse.data.safe_zip import Limits
+from imgcollapse.data.decode import decode, pillow_warnings_off
+from imgcollapse.data.file_tree import SafeTree, expand_home, left_out, open_tree
+from imgcollapse.data.layout import (
+    ImageFile,
+    Layout,
+    LayoutSetting,
+    Part,
+    PassedOver,
+    display_path,
+    first_of,
+    read_layout,
+    remarks_on,
+)
 
 MAX_CLASSES = 32_767
 """Labels are int16."""
 
-IMAGE_NAME = re.compile(
-    r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",
-    re.IGNORECASE,
-)
-"""Names of image files, including formats that cannot be read: those are listed as left out."""
 
-TRAIN_NAMES = frozenset(("train", "training"))
-TEST_NAMES = frozenset(("test", "testing", "val", "valid", "validation"))
-
-Part = Literal["train", "test"]
+def _known_encoding(name: str | None) -> str | None:
+    try:
+        return name and codecs.lookup(name).name
+    except LookupError:
+        raise ValueError("is no encoding; write gbk, shift_jis, cp1252 or the like") from None
 
 
 class Folder(Source):
-    """Images as `<class>/<file>`, optionally below `train/` and `test/` or `val/`.
+    """Images as `<class>/<file>`, optionally below train and test folders.
 
     Attributes:
-        path: the folder, or a zip of it.
+        path: the folder, or a zip, tar or tar.gz of it.
         size: side of the square every image is scaled and cropped to; None if all have one size.
         channels: 1 (gray) or 3 (RGB).
+        layout: "classes", "leaves" or "splits" where the paths alone do not decide (layout.py).
+        encoding: of names in an archive that are not UTF-8, such as "gbk".
+        duplicates: "drop" leaves out copies: of training images among the test images, and all but
+            the first within either.
         max_bytes: larger files are left out.
         max_pixels: images of more pixels are left out.
-        max_files: a folder or zip of more files is refused.
-        max_total: bytes that a zip may unpack to, and that all decoded images may take.
-        max_ratio: files in a zip with a larger compression ratio are left out.
+        max_files: a folder or archive of more files is refused.
+        max_total: bytes that an archive may unpack to, and that all decoded images may take.
+        max_ratio: files in a zip with a larger compression ratio are left out; a tar is refused.
     """
 
     kind: Literal["folder"] = "folder"
     path: Annotated[Path, Setting((), ("run", "evaluate"))]
     size: int | None = Field(default=None, ge=4, le=1024)
     channels: Literal[1, 3] = 3
+    layout: LayoutSetting = "auto"
+    encoding: Annotated[str | None, AfterValidator(_known_encoding)] = None
+    duplicates: Literal["keep", "drop"] = "keep"
     max_bytes: int = Field(default=Limits.max_bytes, ge=1)
     max_pixels: int = Field(default=64_000_000, ge=1, le=80_000_000)
     max_files: int = Field(default=Limits.max_files, ge=1, le=10_000_000)
@@ -71,41 +84,44 @@ class Folder(Source):
         return Limits(self.max_bytes, self.max_files, self.max_total, self.max_ratio)
 
     def load(self) -> SourceData:
-        """Decode every image; images that cannot be used are left out and named in the remarks.
+        """Decode every image; what is not read is in `passed_over`, and in short in the remarks.
 
         Raises:
-            UserError: the path is missing, holds no images, or a class has no usable one.
+            UserError: the path is missing, holds no images, could be read in more than one way, or
+                a class has no usable image.
         """
-        name = f"data.path: {self.path}"
-        with open_tree(expand_home(self.path), self.limits) as tree, pillow_warnings_off():
-            layout = detect_layout(tree)
-            if not layout.files:
-                raise UserError(
-                    f"{name} holds no images in class folders; "
-                    "it needs <class>/<file>, such as cat/1.png"
-                )
-            if len(layout.classes) > MAX_CLASSES:
-                raise UserError(
-                    f"{name} holds {len(layout.classes):,} class folders; "
-                    f"use at most {MAX_CLASSES:,}"
-                )
+        name, path = f"data.path: {self.path}", expand_home(self.path)
+        with open_tree(path, self.limits, encoding=self.encoding) as tree, pillow_warnings_off():
+            layout = self._layout(tree, name)
             memory = _DecodedBytes(self.max_total)
-            decoded = map_threads(
-                lambda file: memory.add(self._decode(tree, file.path)), layout.files
-            )
-
-        usable: list[tuple[ImageFile, np.ndarray]] = []
-        unusable: list[tuple[ImageFile, str]] = []
-        for file, image in zip(layout.files, decoded, strict=True):
-            if isinstance(image, str):
-                unusable.append((file, image))
-            else:
-                usable.append((file, image))
-        remarks = list(layout.remarks)
+            decoded = tree.map_files([file.path for file in layout.files], self._decode(memory))
+        both = list(zip(layout.files, decoded, strict=True))
+        usable = [(file, image) for file, image in both if isinstance(image, np.ndarray)]
+        unusable = [(file, why) for file, why in both if isinstance(why, str)]
+        passed = [*tree.passed_over, *layout.passed_over]
+        remarks = [*tree.remarks, *layout.remarks, *remarks_on(passed)]
         if unusable:
             count = f"{len(unusable)} of {len(decoded)} images"
             remarks.append(f"{self.path}: {count} cannot be used and are left out")
-            remarks += [left_out(file.path, why) for file, why in unusable]
+            remarks += first_of([left_out(file.path, why) for file, why in unusable])
+        passed += [PassedOver("unusable", display_path(file.path), why) for file, why in unusable]
+
+        copies = find_copies(
+            [image for _, image in usable],
+            [file.label for file, _ in usable],
+            [file.part == "test" for file, _ in usable],
+        )
+        if copies.rows:
+            remarks.append(remark_on_copies(copies, self.duplicates))
+        if self.duplicates == "drop":
+            passed += [
+                PassedOver(
+                    "duplicate", display_path(usable[row][0].path), "a copy of another image"
+                )
+                for row in copies.rows
+            ]
+            drop = set(copies.rows)
+            usable = [pair for row, pair in enumerate(usable) if row not in drop]
 
         def stacked(part: Part) -> InMemoryImages:
             chosen = [(image, file.label) for file, image in usable if file.part == part]
@@ -113,14 +129,26 @@ class Folder(Source):
 
         train, test = stacked("train"), stacked("test")
         self._refuse_empty(layout.classes, train, unusable)
-        return SourceData(layout.classes, train, test if len(test) else None, tuple(remarks))
+        test = test if len(test) else None
+        return SourceData(layout.classes, train, test, tuple(remarks), layout.name, tuple(passed))
 
-    def _decode(self, tree: SafeTree, path: Parts) -> np.ndarray | str:
-        """Its pixels, or the reason it cannot be used."""
+    def _layout(self, tree: SafeTree, name: str) -> Layout:
         try:
-            return decode(tree.read(path), self.size, self.channels, self.max_pixels)
-        except UnusableError as error:
-            return str(error)
+            layout = read_layout(tree.files, tree.folders, name, self.layout)
+        except UserError as error:
+            refused = [one for one in tree.passed_over if one.kind == "refused"]
+            if tree.files or not refused:
+                raise
+            one = refused[0]
+            raise UserError(f"{error} ({left_out(one.path, one.reason)})") from None
+        if len(layout.classes) > MAX_CLASSES:
+            raise UserError(
+                f"{name} holds {len(layout.classes):,} class folders; use at most {MAX_CLASSES:,}"
+            )
+        return layout
+
+    def _decode(self, memory: _DecodedBytes) -> Callable[[bytes], np.ndarray]:
+        return lambda data: memory.add(decode(data, self.size, self.channels, self.max_pixels))
 
     def _refuse_empty(
         self, classes: tuple[str, ...], train: InMemoryImages, unusable: list[tuple[ImageFile, str]]
@@ -134,91 +162,12 @@ class Folder(Source):
                     if file.label == label
                 ]
                 because = f" ({bad[0]}{'; and others' if bad[1:] else ''})" if bad else ""
+                twins = [n for n in classes if n != name and n.casefold() == name.casefold()]
+                as_in = f" (its name differs from {twins[0]!r} in case alone)" if twins else ""
                 raise UserError(
                     f"data.path: {self.path}: class {name!r} has no usable training image"
-                    f"{because}; add some or remove its folder"
+                    f"{because}{as_in}; add some or remove its folder"
                 )
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One image file: the set it belongs to, its class number and its path."""
-
-    part: Part
-    label: int
-    path: Parts
-
-
-@dataclass(frozen=True)
-class FolderLayout:
-    """The classes in natural order, their image files, and a remark on every file left out."""
-
-    classes: tuple[str, ...]
-    files: list[ImageFile]
-    remarks: list[str]
-
-
-def detect_layout(tree: SafeTree) -> FolderLayout:
-    """Find `<class>/<file>`, below `train/` and `test/` where there is a `train/<class>/<file>`.
-
-    A folder that holds all the classes, as in a zip of a whole folder, is skipped. Files in deeper
-    folders belong to the class above them. A listed folder without images is a class, too.
-    """
-    images = [path for path in tree.files if IMAGE_NAME.search(path[-1])]
-    skipped = _wrapper_depth(images, tree.folders)
-    split = any(path[skipped].lower() in TRAIN_NAMES and len(path) > skipped + 2 for path in images)
-    depth = skipped + split  # of the class folders
-
-    def part_of(path: Parts) -> Part | None:
-        top = path[skipped].lower()
-        return "train" if not split or top in TRAIN_NAMES else "test" if top in TEST_NAMES else None
-
-    members: dict[str, list[tuple[Part, Parts]]] = {}
-    outside: list[Parts] = []
-    for folder in tree.folders:
-        if len(folder) == depth + 1 and part_of(folder):
-            members.setdefault(_composed(folder[depth]), [])
-    for path in images:
-        part = part_of(path)
-        if part is None or len(path) < depth + 2:
-            outside.append(path)
-        else:
-            members.setdefault(_composed(path[depth]), []).append((part, path))
-
-    classes = tuple(sorted(members, key=natural_key))
-    files = [
-        ImageFile(part, label, path)
-        for label, name in enumerate(classes)
-        for part, path in sorted(members[name], key=lambda member: natural_key("/".join(member[1])))
-    ]
-    remarks = [left_out(name, why) for name, why in tree.refused]
-    remarks += [left_out(path, "it is in no class folder") for path in outside]
-    if others := [path for path in tree.files if not IMAGE_NAME.search(path[-1])]:
-        count = f"{len(others)} file{'s' * (len(others) > 1)}"
-        remarks.append(f"{count} ignored, not named like an image: {display_path(others[0])}")
-    return FolderLayout(classes, files, remarks)
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key by which 2 comes before 10."""
-    pieces = re.split(r"([0-9]{1,18})", name.casefold())
-    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
-
-
-def _wrapper_depth(images: list[Parts], folders: list[Parts]) -> int:
-    """The number of folders around all classes."""
-    depth = 0
-    while images and all(len(path) > depth + 2 for path in images):
-        names = {path[depth].lower() for path in (*images, *folders) if len(path) > depth}
-        if len(names) > 1 or names & TRAIN_NAMES:
-            break
-        depth += 1
-    return depth
-
-
-def _composed(name: str) -> str:
-    # Some file systems store é as e and an accent; a configuration has it as one letter.
-    return unicodedata.normalize("NFC", name)
 
 
 class _DecodedBytes:
@@ -228,14 +177,13 @@ class _DecodedBytes:
         self.limit, self.bytes = limit, 0
         self.lock = Lock()
 
-    def add(self, image: np.ndarray | str) -> np.ndarray | str:
+    def add(self, image: np.ndarray) -> np.ndarray:
         """Count an image and return it."""
-        if isinstance(image, np.ndarray):
-            with self.lock:
-                self.bytes += image.nbytes
-            if self.bytes > self.limit:
-                raise UserError(
-                    f"data.path: its images take more than data.max_total={self.limit} bytes once "
-                    "decoded; set data.size to a smaller side, or raise the limit"
-                )
+        with self.lock:
+            self.bytes += image.nbytes
+        if self.bytes > self.limit:
+            raise UserError(
+                f"data.path: its images take more than data.max_total={self.limit} bytes once "
+                "decoded; set data.size to a smaller side, or raise the limit"
+            )
         return image

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from math import prod
 from pathlib import Path
 
@@ -18,32 +16,27 @@ from torch import Tensor
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
+from imgcollapse.data.archives import DEFAULT, Limits
 from imgcollapse.data.arrays import MAX_PIXELS, ImageBlocks, open_arrays, split_blocks
 from imgcollapse.data.decode import (
-    FORMATS,
-    UnusableError,
     decode,
     map_threads,
+    open_image,
     pillow_warnings_off,
     to_array,
 )
 from imgcollapse.data.file_tree import (
-    Parts,
     SafeTree,
-    display_path,
     expand_home,
+    is_archive,
     left_out,
     open_tree,
     path_exists,
 )
-from imgcollapse.data.folder import IMAGE_NAME
-from imgcollapse.data.safe_zip import DEFAULT, Limits
+from imgcollapse.data.layout import IMAGE_NAME, Parts, display_path, first_of
 
 MAX_BYTES = 1 << 30
 """Largest size of all images together, at the study's shape."""
-
-MAX_LISTED = 10
-"""Number of left-out images that are listed by name."""
 
 SAMPLES = "samples.safetensors"
 Shape = tuple[int, int, int]
@@ -104,8 +97,8 @@ def load_images(
         by_name = file.suffix == ".npz"  # in our own safetensors files labels are class numbers
         labels, more = _class_numbers(blocks.labels, len(pixels), classes, by_name)
         return ImportedImages(Images(pixels, labels), (*remarks, *more))
-    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)):
-        raise UserError(f"{path}: is not a folder, zip, npz or safetensors; name one of these")
+    if not path.is_dir() and not is_archive(path):
+        raise UserError(f"{path}: is not a folder, zip, tar, npz or safetensors; name one of these")
     with open_tree(path, limits, setting="") as tree, pillow_warnings_off():
         return _from_tree(path, tree, shape, classes)
 
@@ -130,7 +123,8 @@ def _from_tree(path: Path, tree: SafeTree, shape: Shape, classes: Sequence[str])
     if not files:
         raise UserError(f"{path}: holds no images; name a folder of PNG, JPEG or other image files")
     pixels = _allocate(str(path), len(files), shape)
-    results = list(zip(files, map_threads(lambda f: _decode(tree, f, shape), files), strict=True))
+    decoded = tree.map_files(files, lambda data: _decode(data, shape))
+    results = list(zip(files, decoded, strict=True))
     usable = [(file, image) for file, image in results if isinstance(image, _Imported)]
     unusable = [left_out(file, reason) for file, reason in results if isinstance(reason, str)]
     if not usable:
@@ -140,10 +134,11 @@ def _from_tree(path: Path, tree: SafeTree, shape: Shape, classes: Sequence[str])
     pixels = pixels[: len(usable)]
     for row, (_, image) in enumerate(usable):
         pixels[row] = image.pixels
-    remarks = _first([left_out(name, why) for name, why in tree.refused])
+    refused = [one for one in tree.passed_over if one.kind in ("refused", "circle")]
+    remarks = [*tree.remarks, *first_of([left_out(one.path, one.reason) for one in refused])]
     if unusable:
         remarks.append(f"{len(unusable):,} of {len(files):,} images cannot be used")
-        remarks += _first(unusable)
+        remarks += first_of(unusable)
     remarks += _conversions([(image.size, image.gray) for _, image in usable], shape)
     labels = [_class_of(file, classes) for file, _ in usable]
     if 0 < labels.count(UNKNOWN) < len(labels):
@@ -156,19 +151,10 @@ def _from_tree(path: Path, tree: SafeTree, shape: Shape, classes: Sequence[str])
     return ImportedImages(images, tuple(remarks))
 
 
-def _first(lines: list[str]) -> list[str]:
-    return lines[:MAX_LISTED] + ["and so on"] * (len(lines) > MAX_LISTED)
-
-
-def _decode(tree: SafeTree, file: Parts, shape: Shape) -> _Imported | str:
-    """One image, or the reason it cannot be used."""
+def _decode(data: bytes, shape: Shape) -> _Imported:
     channels, height, width = shape
-    try:
-        data = tree.read(file)
-        image = decode(data, height if height == width else None, channels, MAX_PIXELS)
-    except UnusableError as error:
-        return str(error)
-    with Image.open(BytesIO(data), formats=FORMATS) as header:
+    image = decode(data, height if height == width else None, channels, MAX_PIXELS)
+    with open_image(data) as header:
         gray = header.mode in ("1", "L", "LA", "I") or header.mode.startswith("I;16")
         return _Imported(_resize(image, shape), header.size, gray)
 

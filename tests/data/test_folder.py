@@ -50,7 +50,9 @@ def pixels(pool: SourceData) -> torch.Tensor:
 
 def only(tmp_path: Path, name: str, data: bytes, **settings) -> SourceData:
     """One odd file next to a plain one of the same class."""
-    return Folder(path=write(tmp_path, {"a/0.png": plain(), f"a/{name}": data}), **settings).load()
+    return Folder(
+        path=write(tmp_path, {"a/0.png": plain((9, 9, 9)), f"a/{name}": data}), **settings
+    ).load()
 
 
 def test_classes_and_files_come_in_natural_order(tmp_path):
@@ -85,7 +87,7 @@ def test_a_folder_that_wraps_the_classes_and_folders_below_them_are_passed_throu
 def test_what_is_hidden_or_no_image_is_skipped_and_a_stray_image_is_named(tmp_path):
     files = {
         "a/1.png": plain(),
-        "b/1.png": plain(),
+        "b/1.png": plain((1, 2, 3)),
         "a/README.md": b"text",
         "a/.hidden.png": b"x",
         "__MACOSX/a/1.png": b"x",
@@ -285,10 +287,12 @@ def test_a_class_left_empty_is_refused_with_a_reason(tmp_path, zipped):
         Folder(path=path).load()
 
 
-def test_a_class_folder_without_images_is_refused(tmp_path):
-    write(tmp_path, {"a/1.png": plain(), "b/notes.txt": b""})
-    with pytest.raises(UserError, match="class 'b' has no usable training image; add"):
-        Folder(path=tmp_path).load()
+def test_a_folder_without_images_is_no_class_and_told(tmp_path):
+    files = {"a/1.png": plain(), "b/notes.txt": b"", "b/more/notes.txt": b""}
+    for path in (write(tmp_path / "top", files), pack(tmp_path / "top.zip", files)):
+        pool = Folder(path=path).load()
+        assert pool.classes == ("a",)
+        assert pool.remarks[-1] == "1 folder without images is no class: b"
 
 
 def test_a_class_with_test_images_only_is_refused(tmp_path):

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Folder, TorchvisionSet
+from imgcollapse.data.archives import Limits
 from imgcollapse.data.image_import import load_images
-from imgcollapse.data.safe_zip import Limits
 
 from .refusals import png, refusal
 

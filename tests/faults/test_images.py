@@ -37,11 +37,7 @@ def read(path: Path) -> tuple[list[np.ndarray], dict[str, str]]:
     """The images in the order of the folder, and what is said of each that is left out."""
     pool = Folder(path=path, size=SIDE).load()
     pixels = pool.train.read(torch.arange(len(pool.train.labels)))
-    left = {}
-    for remark in pool.remarks:
-        name, found, why = remark.partition(": left out, ")
-        if found:
-            left[name.removeprefix("odd/")] = why
+    left = {name.removeprefix("odd/"): why for _, name, why in pool.passed_over}
     return list(pixels.permute(0, 2, 3, 1).numpy()), left
 
 
@@ -73,7 +69,7 @@ def test_a_thousand_images_are_read_as_they_are_or_listed(tmp_path, given, zippe
     order = {one_line(specimen.name): specimen for specimen in given}
     assert set(left) <= set(order)
     # The pool has no names: the order of the folder's own remains, less what was left out.
-    from imgcollapse.data.folder import natural_key
+    from imgcollapse.data.layout import natural_key
 
     kept = sorted(
         (s for s in given if one_line(s.name) not in left),

@@ -19,9 +19,9 @@ from imgcollapse.config.loader import load_study
 from imgcollapse.core.errors import UserError
 from imgcollapse.curation import Picks, PicksTarget
 from imgcollapse.data import Folder
+from imgcollapse.data.archives import Limits
 from imgcollapse.data.decode import UnusableError, decode, pillow_warnings_off
 from imgcollapse.data.image_import import load_images
-from imgcollapse.data.safe_zip import Limits
 from imgcollapse.io.pretrained import PretrainedWeights
 from imgcollapse.sweeps import load_plan
 
