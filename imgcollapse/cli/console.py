@@ -87,6 +87,21 @@ def print_data(real: RealData, console: Console) -> None:
     _say(console, *real.remarks, size)
 
 
+def print_source(found: Mapping[str, Any], console: Console) -> None:
+    """Prints what was understood of a source: layout, images of each class, what is not read."""
+    from imgcollapse.data.summary import describe
+
+    splits = found["splits"]
+    _say(console, f"read as {found['layout']}")
+    table = simple_table("source", *(f"{name} images" for name in splits))
+    for name in splits["train"]:
+        table.add_row(Text(one_line(name)), *(f"{counts[name]:,}" for counts in splits.values()))
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in splits.values()))
+    console.print(table)
+    _say(console, *describe(found))
+
+
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Prints the images' and the oracle's summary, both tables, and conclusions, in 80 columns."""
     from imgcollapse.core.estimate import wilson_interval

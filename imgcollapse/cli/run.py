@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,13 @@ from imgcollapse.cli.app import (
     place_for,
     stopped,
 )
-from imgcollapse.cli.console import open_console, print_data, print_forecast, print_forecasts
+from imgcollapse.cli.console import (
+    open_console,
+    print_data,
+    print_forecast,
+    print_forecasts,
+    print_source,
+)
 from imgcollapse.cli.progress import ConsoleProgress
 from imgcollapse.core.errors import Stopped, UserError
 
@@ -128,15 +135,35 @@ def data(
     overrides: Overrides = None,
     out: Annotated[Path, option("The picture's file.")] = Path("data.png"),
     smoke: Smoke = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a study's real images before training: counts by class, and a picture."""
+    """Show what was understood of a study's real images, their sets by class, and a picture."""
     from imgcollapse.config.loader import load_study
+    from imgcollapse.data.summary import class_counts, summarize
     from imgcollapse.io.atomic import write_png
     from imgcollapse.report import class_grid
 
     if out.suffix.lower() != ".png":
         raise UserError(f"--out: {out}: the picture is a PNG; name it {out.with_suffix('.png')}")
-    real = load_study(config, overrides or [], smoke).real()
+    if not out.parent.is_dir():
+        raise UserError(f"--out: {out.parent} is not a folder; create it, or choose another")
+    study = load_study(config, overrides or [], smoke)
+    source = study.data.load()
+    found = summarize(source)
+    if not as_json:
+        print_source(found, open_console())
+    try:
+        real = study.real(source)
+    except UserError as error:
+        if as_json:
+            print(json.dumps({"source": found, "refused": str(error)}))
+        raise
     write_png(out, class_grid(real.train, real.classes))
+    if as_json:
+        names = ("train", "oracle", "calibration", "reference", "reserve")
+        sets = {name: class_counts(real.classes, getattr(real, name)) for name in names}
+        facts = {"sha256": real.digest, "picture": str(out), "remarks": list(real.remarks)}
+        print(json.dumps({"source": found, "sets": sets} | facts))
+        return
     print_data(real, open_console())
     print(out)

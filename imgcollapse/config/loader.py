@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
@@ -20,6 +21,10 @@ SMOKE = "smoke"
 
 SWEEP_KEYS = ("study", "arms", "grid")
 """Keys that only a sweep file has."""
+
+_QUOTED = r"""\"[^"]*\"|'[^']*'"""
+_SETTING = re.compile(rf"((?:{_QUOTED}|[^=])+)=(.*)", re.DOTALL)
+_STEP = re.compile(rf"(?:{_QUOTED})(?=\.|$)|[^.]+")
 
 _LONG = 100
 """Characters of a key or value that an error shows."""
@@ -49,11 +54,27 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
 
 
 def read_settings(path: Path | str, example: str = "configs/demo.yaml") -> dict[str, Any]:
-    """The settings in a YAML 1.2 file; a UserError if it is no mapping in YAML."""
+    """The settings in a YAML 1.2 file; a `data.path` may be relative to it.
+
+    Raises UserError if it is no mapping in YAML.
+    """
     raw = yaml.read(Path(path), f"name a YAML file, such as {example}")
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see {example} for an example")
+    for study in (raw, raw.get("study")):  # of a sweep
+        data = study.get("data") if isinstance(study, dict) else None
+        images = data.get("path") if isinstance(data, dict) else None
+        if data and isinstance(images, str) and not _exists(Path(images)):
+            beside = Path(path).parent / images
+            data["path"] = str(beside) if _exists(beside) else images
     return raw
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def take_smoke(raw: dict[str, Any], where: str) -> dict[str, Any]:
@@ -84,10 +105,11 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
         UserError: key, value and fix in one line.
     """
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
-        key, equals, value = override.partition("=")
-        if not equals or not key or not value.strip():
+        setting = _SETTING.fullmatch(override)
+        if not setting or not setting[2].strip():
             raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
-        _put(raw, key.split("."), yaml.parse(value, override), override)
+        key, value = setting.groups()
+        _put(raw, split_key(key), yaml.parse(value, override), override)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
@@ -96,10 +118,34 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
 
 def _flat(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any]]:
     for key, value in tree.items():
+        keys = split_key(key, above) if isinstance(key, str) else [*above, key]
         if isinstance(value, Mapping):
-            yield from _flat(value, (*above, *str(key).split(".")))
+            yield from _flat(value, tuple(keys))
         else:
-            yield [*above, *str(key).split(".")], value
+            yield keys, value
+
+
+def split_key(key: str, above: Sequence[str] = ()) -> list[str]:
+    """Split a dotted key: not within quotes, nor below a mapping by class name."""
+    keys, models = list(above), [Study]
+    for name in keys:
+        if any(_is_mapping(model, name) for model in models):
+            return [*keys, _unquoted(key)]
+        models = [choice for model in models for choice in choices_of(model, name)]
+    first = _STEP.match(key)
+    if not first:
+        return [*keys, key]
+    name, rest = _unquoted(first[0]), key[first.end() + 1 :]
+    return split_key(rest, (*keys, name)) if first.end() < len(key) else [*keys, name]
+
+
+def _is_mapping(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and get_origin(field.annotation) is dict
+
+
+def _unquoted(key: str) -> str:
+    return key[1:-1] if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'" else key
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any, where: str) -> None:

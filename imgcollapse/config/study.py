@@ -16,6 +16,7 @@ from imgcollapse.core.lineage_images import LineageImages, TrainingSet, training
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import Curation, simulated_selection
 from imgcollapse.data import Data, Exponential, LongTail, RealData, Splits, split
+from imgcollapse.data.base import SourceData
 from imgcollapse.generators import AnyGenerator
 from imgcollapse.label_policy import AnyPolicy, TrainingMarginal
 from imgcollapse.metrics import MetricSettings
@@ -114,9 +115,9 @@ class Study(BaseModel):
             )
         return self
 
-    def real(self) -> RealData:
-        """Load the source and split it; a UserError if it has too few images for what is asked."""
-        pool, seed = self.data.load(), Seed((self.seed, "split"))
+    def real(self, source: SourceData | None = None) -> RealData:
+        """Load the source unless given, and split it; a UserError if it has too few images."""
+        pool, seed = source or self.data.load(), Seed((self.seed, "split"))
         data = split(
             pool,
             self.longtail,

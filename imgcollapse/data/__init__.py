@@ -7,6 +7,7 @@ layout.py            classes and splits, read out of paths alone
 digits.py            scikit-learn's scanned digits
 paper_dogs/          eight dog breeds, drawn in any number
 longtail.py          profiles from the most common class to the rarest
+summary.py           what was understood of a source
 splits.py            train, oracle, calibration, reference and reserve: sizes and draws
 image_import.py      images of other generators, for `evaluate`
 file_tree.py         files of a folder, zip or tar

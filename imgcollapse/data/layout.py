@@ -50,7 +50,7 @@ _ANNOTATION = re.compile(
 _ROLES = {
     "train": r"train|training|trn|trainval",
     "test": r"test|testing|tst|val|valid|validation|dev|eval|evaluation|holdout",
-    "unlabelled": r"pred|predict|prediction|predictions|unlabell?ed|unsup|unsupervised|submission",
+    "unlabeled": r"pred|predict|prediction|predictions|unlabell?ed|unsup|unsupervised|submission",
 }
 _ROLE = re.compile(
     "(?:"
@@ -180,10 +180,10 @@ def read_layout(
         for label, name in enumerate(classes)
         for part, path in sorted(members[name], key=lambda member: natural_key("/".join(member[1])))
     ]
-    taken = {file.path for file in chosen} | set(reading.unlabelled)
+    taken = {file.path for file in chosen} | set(reading.unlabeled)
     passed = [
-        PassedOver("unlabelled", display_path(path), "its split has no class folders")
-        for path in reading.unlabelled
+        PassedOver("unlabeled", display_path(path), "its split has no class folders")
+        for path in reading.unlabeled
     ]
     for path in sorted(files):
         if not IMAGE_NAME.search(path[-1]):
@@ -216,7 +216,7 @@ def remarks_on(passed: Sequence[PassedOver]) -> list[str]:
     if empty := by_kind.get("empty folder"):
         is_no = "are no classes" if empty[1:] else "is no class"
         lines.append(f"{_count(len(empty), 'folder')} without images {is_no}: {empty[0].path}")
-    if free := by_kind.get("unlabelled"):
+    if free := by_kind.get("unlabeled"):
         count = _count(len(free), "image")
         lines.append(f"{count} in no class folder of a split left out: {free[0].path}")
     return lines
@@ -245,7 +245,7 @@ class _Reading:
     def __init__(self, where: str, setting: LayoutSetting) -> None:
         self.where, self.setting = where, setting
         self.name = "class folders"
-        self.unlabelled: list[Parts] = []
+        self.unlabeled: list[Parts] = []
         self.remarks: list[str] = []
 
     def descend(self, folder: _Folder, inside: bool = False) -> _Folder:
@@ -285,7 +285,7 @@ class _Reading:
         trains = [name for name, role in roles.items() if role == "train"]
         labelled = [n for n, role in roles.items() if role == "test" and n not in flat]
         if others and self.setting == "auto":
-            one_name = len(flat) == len(roles) == 1 and roles[flat[0]] != "unlabelled"
+            one_name = len(flat) == len(roles) == 1 and roles[flat[0]] != "unlabeled"
             if one_name and all(folder.images for folder in others):  # a class that is called train
                 return [("train", list(below.values()))]
             shared = self._class_names(below, trains) & self._class_names(below, labelled)
@@ -309,8 +309,8 @@ class _Reading:
     ) -> list[tuple[Part, list[_Folder]]]:
         found: list[tuple[Part, list[_Folder]]] = []
         for name, role in sorted(roles.items()):
-            if role == "unlabelled" or name in flat:
-                self.unlabelled += below[name].all_images()
+            if role == "unlabeled" or name in flat:
+                self.unlabeled += below[name].all_images()
                 continue
             folder = self.descend(below[name], inside=True)
             classes = _without_annotations(folder)
@@ -356,7 +356,7 @@ class _Reading:
 
 
 def split_roles(names: Collection[str]) -> dict[str, str]:
-    """Folder name => "train", "test" or "unlabelled", for those named like splits.
+    """Folder name => "train", "test" or "unlabeled", for those named like splits.
 
     A name with another word, such as `asl_train`, counts only beside another with the same word.
     """

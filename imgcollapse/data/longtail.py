@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from torch import Tensor
 
 from imgcollapse.core.components import Component
@@ -20,6 +20,18 @@ class LongTailProfile(Component, ABC):
 
     # A class called 0 is a number in YAML.
     model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    @field_validator("order", "counts", mode="before", check_fields=False)
+    @classmethod
+    def _names_are_text(cls, names: Any) -> Any:
+        for name in names if isinstance(names, (list, tuple, dict)) else ():
+            if name is None or isinstance(name, (bool, float)):
+                shown = "null" if name is None else str(name).lower()
+                raise ValueError(
+                    f"YAML reads {shown} as no text; if a class is called that, put its name in "
+                    f"quotes as it is spelled, such as '{shown}'"
+                )
+        return names
 
     @abstractmethod
     def ranked(self, classes: Sequence[str]) -> list[int]:
@@ -171,8 +183,9 @@ def round_to_total(weights: Tensor, images: int) -> Tensor:
 def _check_names(key: str, names: Sequence[str], classes: Sequence[str]) -> None:
     for at, name in enumerate(names):
         if name not in classes:
+            quote = " (put names like 007 in quotes)" if name.isdigit() else ""
             raise UserError(
-                f"{key}: the source has no class {name!r}; {did_you_mean(name, classes)}"
+                f"{key}: the source has no class {name!r}; {did_you_mean(name, classes)}{quote}"
             )
         if name in names[:at]:
             raise UserError(f"{key}: class {name!r} is named twice; name it once")

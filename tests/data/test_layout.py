@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 from imgcollapse.core.errors import UserError
 from imgcollapse.data import Folder
 from imgcollapse.data.base import SourceData
+from imgcollapse.data.summary import describe, summarize
 
 
 def picture(number: int) -> bytes:
@@ -130,7 +131,7 @@ def test_layouts_are_read_however_they_are_packed(tmp_path, name):
         assert data.remarks == found[0].remarks
 
 
-def test_unlabelled_extras_are_one_line(tmp_path):
+def test_unlabeled_extras_are_one_line(tmp_path):
     files = tree("seg_train/seg_train/forest", "seg_train/seg_train/sea", "seg_pred/seg_pred")
     data = read(lay(tmp_path, files))
     assert data.remarks == (
@@ -413,3 +414,20 @@ def test_labels_that_differ_in_case_alone_are_told(tmp_path):
     files = tree("train/Cat", "train/dog", "test/cat", "test/dog")
     with pytest.raises(UserError, match=r"'cat' has no usable .*differs from 'Cat' in case"):
         read(lay(tmp_path, files))
+
+
+def test_a_summary_says_what_was_understood(tmp_path):
+    files = tree("seg_train/sea", "seg_train/forest", "seg_test/sea", "seg_test/forest", "seg_pred")
+    files |= {"seg_train/sea/@eaDir/x.png": b"", "seg_test/sea/9.png": files["seg_train/sea/0.png"]}
+    found = summarize(read(lay(tmp_path, files)))
+    assert found["layout"] == "train and test folders"
+    assert found["splits"] == {"train": {"forest": 2, "sea": 2}, "test": {"forest": 2, "sea": 3}}
+    assert [(one["kind"], one["number"]) for one in found["passed_over"]] == [
+        ("system file", 1),
+        ("unlabeled", 2),
+    ]
+    assert found["copies"] == {"number": 1, "across": 1, "conflicting": 0}
+    assert (found["shape"], found["values"]) == ([3, 8, 8], [0, 7])
+    lines = describe(found)
+    assert lines[0] == "images 3 x 8 x 8, values 0 to 7"
+    assert "passed over: 2 unlabeled, such as seg_pred/0.png" in lines[2]
