@@ -105,8 +105,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(imgcollapse, config, tmp_p
     assert "No such file" in refused(imgcollapse, "run", "nowhere.yaml", "--out", "run")
     assert "not a run folder" in refused(imgcollapse, "report", "nowhere")
     assert "not a run folder" in refused(imgcollapse, "grid", tmp_path)
-    for out in ("nowhere/x.png", "/proc/x.png"):
-        refused(imgcollapse, "data", config, "--out", out)
+    refused(imgcollapse, "data", config, "--out", "nowhere/x.png")
+    code, out, err = imgcollapse("data", config, "--out", "/proc/x.png")
+    assert (code, err.count("\n")) == (2, 1)
+    assert out.startswith("read as "), "what was understood comes before anything else"
     assert "choose a shorter name" in refused(imgcollapse, "run", config, "--out", "x" * 300)
     assert "has no smoke: section" in refused(imgcollapse, "run", config, "--smoke")
     assert sorted(tmp_path.iterdir()) == before
@@ -135,9 +137,13 @@ def test_unusable_images_are_listed_and_the_others_used(imgcollapse, config, tmp
         for path in root.rglob("*.png"):
             file.write(path, path.relative_to(root))
     for source in (root, archive):
-        code, out, err = imgcollapse(
-            "data", config, f"data={{kind: folder, path: {source}}}", "splits={oracle: 20}"
-        )
+        arguments = (config, f"data={{kind: folder, path: {source}}}", "splits={oracle: 20}")
+        code, out, _ = imgcollapse("data", *arguments, "--json")
+        facts = json.loads(out)
+        assert facts["source"]["splits"] == {"train": {"beagle": 60, "poodle": 58}}
+        assert facts["source"]["passed_over"][0]["number"] == 2
+        assert facts["sets"]["oracle"] == {"beagle": 20, "poodle": 20}
+        code, out, err = imgcollapse("data", *arguments)
         assert code == 0, err
         assert "poodle/0.png" in out
         assert "poodle/1.png" in out
