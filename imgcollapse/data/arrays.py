@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, prod
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import numpy as np
 from safetensors import safe_open
@@ -24,7 +24,7 @@ from imgcollapse.data.archives import (
 )
 
 IMAGE_KEYS = ("arr_0", "images")
-LABEL_KEYS = ("labels", "arr_1")
+LABEL_KEYS = ("labels", "arr_1", "label", "y", "targets", "target")
 """`arr_1` holds the labels in the .npz files of ADM (Dhariwal & Nichol 2021, arXiv:2105.05233)."""
 
 MAX_PIXELS = 64_000_000
@@ -91,7 +91,7 @@ def _npz(path: Path, limits: Limits) -> Iterator[ImageBlocks]:
         for key in LABEL_KEYS:
             if key in names and labels is None:
                 with _member(archive, key, limits) as file:
-                    labels = _labels(file)
+                    labels = _labels(path, key, file)
         with _member(archive, keys[0], limits) as file:
             shape, fortran, dtype = _header(file)
             order = _axis_order(path, shape, str(dtype))
@@ -127,7 +127,9 @@ def _safetensors(path: Path) -> Iterator[ImageBlocks]:
         order = _axis_order(path, shape, dtype)
         step = max(1, _BLOCK_BYTES // prod(shape[1:]))
         starts = range(0, shape[0], step)
-        labels = tensors.get_tensor("labels") if "labels" in names else None
+        labels = None
+        if "labels" in names:
+            labels = plain_labels(path, "labels", tensors.get_tensor("labels"))
         blocks = (
             _with_channels(pixels[a : min(a + step, shape[0])]).transpose(order) for a in starts
         )
@@ -141,18 +143,45 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return read(file)
 
 
-def _labels(file: IO[bytes]) -> np.ndarray | None:
-    """A small array of whole numbers or names; None for any other array."""
-    shape, _, dtype = _header(file)
-    if (
-        len(shape) != 1
-        or dtype.kind not in "iuU"
-        or not 0 < shape[0] * dtype.itemsize < _BLOCK_BYTES
-    ):
-        return None
-    labels = np.frombuffer(file.read(shape[0] * dtype.itemsize), dtype)
+def _labels(path: Path, key: str, file: IO[bytes]) -> np.ndarray:
+    """Read a small array of labels."""
+    shape, fortran, dtype = _header(file)
+    size = prod(shape) * dtype.itemsize
+    if dtype.kind not in "iuUSbf" or fortran or not 0 < size < _BLOCK_BYTES or min(shape) < 0:
+        _refuse_labels(path, key, shape, dtype)
+    return plain_labels(path, key, np.frombuffer(file.read(size), dtype).reshape(shape))
+
+
+def plain_labels(path: Path, key: str, labels: np.ndarray) -> np.ndarray:
+    """Labels in a usual form as N whole numbers or names: [N], [N, 1], one-hot or bytes.
+
+    Raises:
+        UserError: they have another form.
+    """
+    given = labels
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8")
+    elif labels.dtype.kind == "b":
+        labels = labels.astype(np.int64)
+    elif labels.dtype.kind == "f" and (labels == np.trunc(labels)).all():
+        labels = labels.astype(np.int64) if (abs(labels) < 2**53).all() else labels
+    is_number = labels.ndim == 2 and labels.dtype.kind in "iu"
+    if is_number and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
+        labels = labels.argmax(1)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        _refuse_labels(path, key, given.shape, given.dtype)
     labels.tolist()  # raises if names hold invalid characters
     return labels
+
+
+def _refuse_labels(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NoReturn:
+    kind = dtype.name if dtype.names is None else "records"
+    raise UserError(
+        f"{path}: {key}: labels of type {kind} and shape {list(shape)} are not read; save N class "
+        "numbers or names, or leave them out"
+    )
 
 
 def _axis_order(path: Path, shape: tuple[int, ...], dtype: str) -> tuple[int, int, int, int]:

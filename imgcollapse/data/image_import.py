@@ -95,6 +95,11 @@ def load_images(
         with open_arrays(file, limits) as blocks:
             pixels, remarks = _from_blocks(str(file), blocks, shape)
         by_name = file.suffix == ".npz"  # in our own safetensors files labels are class numbers
+        if blocks.labels is not None and len(blocks.labels) != len(pixels):
+            raise UserError(
+                f"{file}: {len(blocks.labels)} labels for {len(pixels)} images; save one for each, "
+                "or leave them out"
+            )
         labels, more = _class_numbers(blocks.labels, len(pixels), classes, by_name)
         return ImportedImages(Images(pixels, labels), (*remarks, *more))
     if not path.is_dir() and not is_archive(path):
@@ -217,9 +222,6 @@ def _class_numbers(
     unknown = torch.full((number,), UNKNOWN, dtype=torch.int16)
     if labels is None:
         return unknown, []
-    if labels.shape != (number,):
-        shape = " x ".join(map(str, labels.shape)) or "one"
-        return unknown, [f"labels: {shape} for {number} images, so they are not used"]
     names = {name: label for label, name in enumerate(classes)}
     values, inverse = np.unique(labels, return_inverse=True)
     if by_name and all(str(value) in names for value in values):

@@ -289,7 +289,8 @@ class _Reading:
             if one_name and all(folder.images for folder in others):  # a class that is called train
                 return [("train", list(below.values()))]
             shared = self._class_names(below, trains) & self._class_names(below, labelled)
-            if set(trains) & set(flat) or not shared:
+            alike = any(shared & set(folder.folders) for folder in others)
+            if set(trains) & set(flat) or not shared or alike:
                 self._ambiguous(
                     f"{_names(roles)} may be a split or a class beside "
                     f"{_names([folder.path[-1] for folder in others])}"
@@ -338,6 +339,8 @@ class _Reading:
 
     def _check_classes(self, below: dict[str, _Folder]) -> None:
         """Refuse folders that need not be classes."""
+        if len(set(split_roles(below).values())) > 1 and len(split_roles(below)) == len(below):
+            self._ambiguous(f"{_names(below)} are called like splits where classes are expected")
         if below and all(map(_is_part, below)):
             self._ambiguous(f"{_names(below)} are called like parts of a data set, not classes")
         deep = [one for one in below.values() if not one.images and len(one.folders) > 1]

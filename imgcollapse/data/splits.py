@@ -10,6 +10,7 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from imgcollapse.core.images import UNRECOGNIZED, Images, ImageSet
 from imgcollapse.core.sanitize import LONGEST_NAME, confusable, invalid_name_reason
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.base import ImageSubset, SourceData
-from imgcollapse.data.longtail import LongTailProfile, round_to_total
+from imgcollapse.data.longtail import Exponential, LongTailProfile, round_to_total
 
 MAX_ORACLE, MAX_CALIBRATION, MAX_REFERENCE = 2000, 500, 5000
 """Most images taken if no number is set: per class, per class, in total."""
@@ -115,10 +116,16 @@ def split(
     train = _ClassRows(source.train, ranking, seed / "train")
     test = train if source.test is None else _ClassRows(source.test, ranking, seed / "test")
     test_has = None if source.test is None else test.has
-    weights = longtail.weights(len(classes))
-    sizes = compute_split_sizes(
-        classes, weights, longtail.total(), splits, train.has, test_has, uniform
-    )
+
+    def sizes_of(longtail: LongTailProfile, splits: Splits) -> SplitSizes:
+        weights, total = longtail.weights(len(classes)), longtail.total()
+        return compute_split_sizes(classes, weights, total, splits, train.has, test_has, uniform)
+
+    try:
+        sizes = sizes_of(longtail, splits)
+    except UserError as error:
+        works = _settings_that_work(longtail, splits, sizes_of)
+        raise UserError(f"{error}{works and f'; this works: {works}'}") from None
 
     # The measuring sets are taken first, so that they do not depend on the training set's size.
     rows, sets = {}, {}
@@ -143,11 +150,39 @@ def split(
         classes=classes,
         shares=sizes.train.double() / sizes.train.sum(),
         reserve=ImageSubset(source.train, rows["reserve"], sizes.reserve.to(torch.int16)),
-        remarks=(*source.remarks, *confusable(source.classes)),
+        remarks=(*source.remarks, *confusable(source.classes), *_case_twins(source.classes)),
         manifest=rows,
         digest=_digest(classes, rows, sets),
         **sets,
     )
+
+
+def _settings_that_work(
+    longtail: LongTailProfile,
+    splits: Splits,
+    sizes_of: Callable[[LongTailProfile, Splits], SplitSizes],
+) -> str:
+    """Overrides that fit the source, as few as possible; none if no settings do."""
+    profiles = [("", longtail)]
+    if longtail.kind == "exponential":
+        whole = longtail.model_copy(update={"images": None})
+        profiles.append(("longtail.images=null", whole))
+    for factor in (100, 50, 20, 10, 5, 2, 1):
+        words = f"longtail.kind=exponential longtail.images=null longtail.factor={factor}"
+        profiles.append((words, Exponential(factor=factor)))
+    for words, profile in profiles:
+        for more, sizes in (("", splits), ("splits={}", Splits())):
+            with suppress(UserError):
+                sizes_of(profile, sizes)
+                return " ".join(filter(None, (more, words)))
+    return ""
+
+
+def _case_twins(names: Sequence[str]) -> list[str]:
+    """A remark on each two classes whose names differ in case alone."""
+    first: dict[str, str] = {}
+    twins = [(first.setdefault(name.casefold(), name), name) for name in names]
+    return [f"classes {a!r} and {b!r} differ in case alone" for a, b in twins if a != b]
 
 
 class _ClassRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,13 @@ _REAL = (
     *("adjusted", "frequency", "low", "high", "detection_limit", "noise"),
     *("expected", "drift_low", "drift_high", "value"),
 )
+
+_MISREAD = re.compile(
+    r"[=+\-@'\t].*|#?n/?a|#n/a n/a|<na>|null|none|nan|true|false|t|f|inf(inity)?|1\.#(ind|qnan)"
+    r"|0\d+|\d*\.\d*|\d+\.?\d*e[+-]?\d+|0x[0-9a-f]+|\d+[-/.:]\d+([-/.:]\d+)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Names that pandas, R or a spreadsheet does not read as text."""
 
 
 def census_table(rows: Rows) -> pd.DataFrame:
@@ -44,7 +52,27 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def csv(table: pd.DataFrame) -> bytes:
     """A table as a CSV file; undefined values are empty."""
-    return table.to_csv(index=False).encode()
+    return escape_names(table).to_csv(index=False).encode()
+
+
+def escape_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before class names that readers of CSV take for something else.
+
+    Such are missing values (NA, None), truth values, numbers that are not spelled as such (007,
+    1e3), dates, and the formulas of a spreadsheet.
+    """
+    if "class" not in table:
+        return table
+    names = table["class"].map(lambda name: f"'{name}" if _MISREAD.fullmatch(str(name)) else name)
+    return table.assign(**{"class": names})
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read census.csv, metrics.csv or curation.csv with all class names as they are."""
+    table = pd.read_csv(path, dtype={"class": str})
+    if "class" in table:
+        table["class"] = table["class"].fillna("").str.removeprefix("'")
+    return table
 
 
 class ExtinctionCalls:
@@ -94,7 +122,7 @@ class Tables:
         for name, table in tables.items():
             text = self._text[name]
             if len(table) or (not text and name != "curation"):
-                text.append(table.to_csv(index=False, header=not text).encode())
+                text.append(escape_names(table).to_csv(index=False, header=not text).encode())
         self.generations += 1
 
     @property

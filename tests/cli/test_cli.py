@@ -1,5 +1,6 @@
 """What a user sees: one line, exit code 2, nothing written; and pictures where all is well."""
 
+import json
 import subprocess
 import sys
 import zipfile

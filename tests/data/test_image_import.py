@@ -111,8 +111,11 @@ def test_adm_reference_files_open(tmp_path):
         ([1, -1], CLASSES, [1, -1], "used as class numbers"),
         ([0, 207], CLASSES, [-1, -1], "207 is not a class"),
         (["dog", "owl"], CLASSES, [-1, -1], "owl is not a class"),
-        ([0, 1, 0], CLASSES, [-1, -1], "3 for 2 images"),
-        ([0.5, 1.0], CLASSES, [-1, -1], ""),
+        ([[1], [0]], CLASSES, [1, 0], "used as class numbers"),
+        ([[0, 1], [1, 0]], CLASSES, [1, 0], "used as class numbers"),
+        ([1.0, 0.0], CLASSES, [1, 0], "used as class numbers"),
+        ([True, False], CLASSES, [1, 0], "used as class numbers"),
+        ([b"dog", b"cat"], CLASSES, [1, 0], ""),
     ],
 )
 def test_labels_of_an_npz(tmp_path, labels, classes, expected, remark):
@@ -121,6 +124,27 @@ def test_labels_of_an_npz(tmp_path, labels, classes, expected, remark):
     assert brought.images.labels.tolist() == expected
     assert remark in "".join(brought.remarks)
     assert bool(remark) == bool(brought.remarks)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, 0], "3 labels for 2 images"),
+        ([0.5, 1.0], "float64 and shape"),
+        ([[0, 1, 1], [1, 0, 0]], "shape"),
+        ([{}, {}], "object"),
+    ],
+)
+def test_labels_in_no_usual_form_are_refused(tmp_path, labels, said):
+    path = npz(tmp_path / "a.npz", images=noise(2), labels=np.array(labels))
+    with pytest.raises(UserError, match=said):
+        load_images(path, SHAPE, CLASSES)
+
+
+@pytest.mark.parametrize("key", ["label", "y", "targets"])
+def test_labels_under_a_usual_name(tmp_path, key):
+    path = npz(tmp_path / "a.npz", **{"x": noise(2), key: np.array([[1], [0]])})
+    assert load_images(path, SHAPE, CLASSES).images.labels.tolist() == [1, 0]
 
 
 def test_labels_of_a_safetensors_are_class_numbers(tmp_path):
@@ -203,13 +227,13 @@ BAD = {
         lambda p: (p / "a.safetensors", save_file({"x": noise(1)}, p / "a.safetensors"))[0],
         "holds x, but no pixels",
     ),
-    "no key": (lambda p: npz(p / "a.npz", x=noise(1), y=noise(1)), "holds x, y, but no arr_0"),
+    "no key": (lambda p: npz(p / "a.npz", u=noise(1), v=noise(1)), "holds u, v, but no arr_0"),
     "empty npz": (lambda p: npz(p / "a.npz"), "holds nothing, but no arr_0"),
     "floats": (lambda p: npz(p / "a.npz", arr_0=noise(2) / 255), "are float64, not uint8"),
     "pickle": (lambda p: npz(p / "a.npz", arr_0=np.array([Bomb()])), "are object, not uint8"),
     "pickled labels": (
         lambda p: npz(p / "a.npz", arr_0=noise(2) / 255, labels=np.array([Bomb()])),
-        "are float64, not uint8",
+        "labels of type object and shape",
     ),
     "flat": (
         lambda p: npz(p / "a.npz", arr_0=noise(2).reshape(2, -1)),

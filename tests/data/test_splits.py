@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from imgcollapse.config.loader import with_overrides
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data import Digits, Explicit, Exponential, Splits, Step, split
@@ -207,3 +208,29 @@ def test_stocks_of_different_shape_are_refused():
     stocks = [InMemoryImages(torch.zeros(100, 1, side, side).byte(), labels) for side in (4, 5)]
     with pytest.raises(UserError, match=r"1x4x4 and 1x5x5.*set data\.size"):
         split(SourceData(("a", "b"), *stocks), Exponential(factor=2), Splits(), SEED)
+
+
+@pytest.mark.parametrize(
+    ("longtail", "splits"),
+    [
+        (Exponential(images=5000), Splits(oracle=400, calibration=500, reference=2000)),
+        (Exponential(factor=2, images=100), Splits(oracle=50)),
+        (Explicit(counts={"a": 500, "b": 9, "c": 1}), Splits()),
+    ],
+)
+def test_a_refusal_prints_settings_that_work(longtail, splits):
+    source = pool(numbered(60, 60, 60))
+    with pytest.raises(UserError, match="this works: ") as refused:
+        split(source, longtail, splits, SEED)
+    line = str(refused.value).partition("this works: ")[2].split()
+    base = {"data": "digits", "generator": "resample", "splits": splits.model_dump()}
+    base["longtail"] = longtail.model_dump()
+    study = with_overrides(base, line, "study")
+    assert len(split(source, study.longtail, study.splits, SEED).train) > 3
+
+
+def test_classes_that_differ_in_case_alone_are_told():
+    images = numbered(60, 60)
+    source = SourceData(("Cat", "cat"), images)
+    remarks = split(source, Exponential(factor=2), Splits(), SEED).remarks
+    assert remarks == ("classes 'Cat' and 'cat' differ in case alone",)
