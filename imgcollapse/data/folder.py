@@ -69,9 +69,12 @@ class Folder(Source):
     path: Annotated[Path, Setting((), ("run", "evaluate"))]
     size: int | None = Field(default=None, ge=4, le=1024)
     channels: Literal[1, 3] = 3
-    layout: LayoutSetting = "auto"
-    encoding: Annotated[str | None, AfterValidator(_known_encoding)] = None
-    duplicates: Literal["keep", "drop"] = "keep"
+    # A run that began without these settings goes on with them if its images are the same.
+    layout: Annotated[LayoutSetting, Setting((), ("run", "evaluate"))] = "auto"
+    encoding: Annotated[
+        str | None, AfterValidator(_known_encoding), Setting((), ("run", "evaluate"))
+    ] = None
+    duplicates: Annotated[Literal["keep", "drop"], Setting((), ("run", "evaluate"))] = "keep"
     max_bytes: int = Field(default=Limits.max_bytes, ge=1)
     max_pixels: int = Field(default=64_000_000, ge=1, le=80_000_000)
     max_files: int = Field(default=Limits.max_files, ge=1, le=10_000_000)

@@ -22,6 +22,7 @@ from imgcollapse.core.images import UNRECOGNIZED, Images, ImageSet
 from imgcollapse.core.sanitize import LONGEST_NAME, confusable, invalid_name_reason
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.base import ImageSubset, SourceData
+from imgcollapse.data.layout import PassedOver
 from imgcollapse.data.longtail import Exponential, LongTailProfile, round_to_total
 
 MAX_ORACLE, MAX_CALIBRATION, MAX_REFERENCE = 2000, 500, 5000
@@ -63,6 +64,7 @@ class RealData:
             `reference` rows of its test images if it has any.
         digest: sha256 over class names and rows, labels and pixels of all sets but the reserve,
             which grows with the number of generations.
+        passed_over: every file of the source that is not among its images.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +77,7 @@ class RealData:
     remarks: tuple[str, ...]
     manifest: dict[str, Tensor]
     digest: str
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def split(
@@ -152,6 +155,7 @@ def split(
         reserve=ImageSubset(source.train, rows["reserve"], sizes.reserve.to(torch.int16)),
         remarks=(*source.remarks, *confusable(source.classes), *_case_twins(source.classes)),
         manifest=rows,
+        passed_over=source.passed_over,
         digest=_digest(classes, rows, sets),
         **sets,
     )

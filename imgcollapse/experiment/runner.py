@@ -67,6 +67,8 @@ def run(
         for lineage in started.lineages:
             alone = lineage.path == out
             with nullcontext() if alone else folder_lock(lineage.path, reporter.log):
+                if lineage.generations == 0 and evaluator.real.passed_over:
+                    lineage.log("passed_over", files=[list(p) for p in evaluator.real.passed_over])
                 try:
                     run_lineage(evaluator, lineage)
                 except Diverged as error:

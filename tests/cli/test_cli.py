@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from imgcollapse import cli
+from imgcollapse.config.study import setting
 
 
 @pytest.fixture
@@ -216,3 +217,24 @@ def test_a_pipe_gets_class_names_whole(imgcollapse, config, tmp_path):
     code, out, _ = imgcollapse("data", config, *settings)
     assert code == 0
     assert f" {name} " in out
+
+
+def test_events_list_every_file_that_is_left_out(imgcollapse, config, tmp_path):
+    root = folder_of(tmp_path, beagle=60, poodle=60)
+    for i in range(30):
+        (root / f"{i}.png").write_bytes(b"")
+    data = (f"data={{kind: folder, path: {root}}}", "splits={oracle: 20}", "samples=null")
+    code, out, err = imgcollapse(
+        "run", config, *data, "generations=1", "lineages=2", "longtail.images=40", "--out", "run"
+    )
+    assert code == 0, err
+    assert (out + err).count(": left out, ") == 10
+    for lineage in ("lineage_000", "lineage_001"):
+        lines = (tmp_path / "run" / lineage / "events.jsonl").read_text().splitlines()
+        (event,) = [json.loads(line) for line in lines if '"passed_over"' in line]
+        assert sorted(path for _, path, _ in event["files"]) == sorted(
+            f"{i}.png" for i in range(30)
+        )
+    assert all(
+        "run" in setting(f"data.{key}").may_change for key in ("layout", "encoding", "duplicates")
+    )
