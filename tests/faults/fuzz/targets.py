@@ -164,7 +164,7 @@ def tensors() -> list[bytes]:
     return [
         save({"pixels": pixels}),
         save({"pixels": pixels, "labels": np.array([0, 1, -1], np.int16)}),
-        save({"pixels": pixels[:, 0], "labels": np.array([0.5])}, {"made": "here"}),
+        save({"pixels": pixels[:, 0], "labels": np.array([1.0, 0.0, 1.0])}, {"made": "here"}),
     ]
 
 
