@@ -109,7 +109,17 @@ def split(
             "is the name for images of no class" if name == UNRECOGNIZED else None
         ):
             raise UserError(f"data: class {name[:LONGEST_NAME]!r} {why}; rename it")
-    ranking = longtail.ranked(source.classes)
+    try:
+        ranking = longtail.ranked(source.classes)
+    except UserError as error:  # its classes are those of other data
+        ordered = "order" in type(longtail).model_fields
+        other = longtail.model_copy(update={"order": ()}) if ordered else Exponential()
+        works = "longtail.order=[]" if ordered else "longtail.kind=exponential"
+        try:
+            split(source, other, splits, seed, fresh)
+        except UserError as again:
+            works += f" {str(again).partition('this works: ')[2]}"
+        raise UserError(f"{error}; this works: {works.strip()}") from None
     classes = tuple(source.classes[label] for label in ranking)
     fresh_images = fresh if callable(fresh) else lambda n: fresh
 

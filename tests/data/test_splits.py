@@ -216,6 +216,9 @@ def test_stocks_of_different_shape_are_refused():
         (Exponential(images=5000), Splits(oracle=400, calibration=500, reference=2000)),
         (Exponential(factor=2, images=100), Splits(oracle=50)),
         (Explicit(counts={"a": 500, "b": 9, "c": 1}), Splits()),
+        (Explicit(counts={"pug": 500, "corgi": 9}), Splits(oracle=400)),
+        (Exponential(order=("pug", "corgi")), Splits()),
+        (Exponential(order=("pug", "corgi"), images=500), Splits(oracle=400)),
     ],
 )
 def test_a_refusal_prints_settings_that_work(longtail, splits):
