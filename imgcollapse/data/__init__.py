@@ -10,6 +10,7 @@ longtail.py          profiles from the most common class to the rarest
 summary.py           what was understood of a source
 splits.py            train, oracle, calibration, reference and reserve: sizes and draws
 image_import.py      images of other generators, for `evaluate`
+passed_over.py       what is not read, and the remarks on it
 file_tree.py         files of a folder, zip or tar
 archives.py          zip and tar files within limits
 arrays.py            images in .npz and .safetensors files

@@ -17,7 +17,7 @@ from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, ImageSet
 from imgcollapse.data.archives import DEFAULT, Limits
-from imgcollapse.data.layout import PassedOver
+from imgcollapse.data.passed_over import PassedOver
 
 
 @dataclass(frozen=True)
@@ -149,3 +149,10 @@ def remark_on_copies(copies: Copies, duplicates: str) -> str:
     across = f"{copies.across:,} of test images that are in the training images"
     fix = "dropped" if duplicates == "drop" else "set data.duplicates=drop to leave them out"
     return f"{count} ({across}){several if copies.conflicting else ''}; {fix}"
+
+
+def case_twins(names: Sequence[str]) -> list[str]:
+    """A remark on each two classes whose names differ in case alone."""
+    first: dict[str, str] = {}
+    twins = [(first.setdefault(name.casefold(), name), name) for name in names]
+    return [f"classes {a!r} and {b!r} differ in case alone" for a, b in twins if a != b]

@@ -24,7 +24,7 @@ from imgcollapse.data.archives import (
     too_large,
 )
 from imgcollapse.data.decode import UnusableError, map_threads
-from imgcollapse.data.layout import Parts, PassedOver, clutter, display_path
+from imgcollapse.data.passed_over import Parts, PassedOver, clutter, display_path
 
 Result = TypeVar("Result")
 _BATCH_BYTES = 2**26

@@ -24,17 +24,8 @@ from imgcollapse.data.base import (
 )
 from imgcollapse.data.decode import decode, pillow_warnings_off
 from imgcollapse.data.file_tree import SafeTree, expand_home, left_out, open_tree
-from imgcollapse.data.layout import (
-    ImageFile,
-    Layout,
-    LayoutSetting,
-    Part,
-    PassedOver,
-    display_path,
-    first_of,
-    read_layout,
-    remarks_on,
-)
+from imgcollapse.data.layout import ImageFile, Layout, LayoutSetting, Part, read_layout
+from imgcollapse.data.passed_over import PassedOver, display_path, first_of, remarks_on
 
 MAX_CLASSES = 32_767
 """Labels are int16."""

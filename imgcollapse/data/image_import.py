@@ -33,7 +33,8 @@ from imgcollapse.data.file_tree import (
     open_tree,
     path_exists,
 )
-from imgcollapse.data.layout import IMAGE_NAME, Parts, display_path, first_of
+from imgcollapse.data.layout import IMAGE_NAME
+from imgcollapse.data.passed_over import Parts, display_path, first_of
 
 MAX_BYTES = 1 << 30
 """Largest size of all images together, at the study's shape."""

@@ -8,36 +8,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import one_line
-
-Parts = tuple[str, ...]
-"""A path relative to the top folder, split at its slashes."""
+from imgcollapse.data.passed_over import Parts, PassedOver, count_of, display_path
 
 Part = Literal["train", "test"]
 LayoutSetting = Literal["auto", "classes", "leaves", "splits"]
-
-MAX_LISTED = 10
-"""Number of left-out files that remarks name; others are counted."""
 
 IMAGE_NAME = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|webp|bmp|dib|gif|tiff?|p[bgnp]m|hei[cf]|avif|jp2|jxl|tga|ico|psd)$",
     re.IGNORECASE,
 )
 """Names of image files, including formats that cannot be read: those are listed as left out."""
-
-SYSTEM_NAME = re.compile(
-    r"__macosx|@eadir|@__thumb|@tmp|@recycle|@recently-snapshot|#recycle|#snapshot|lost\+found"
-    r"|\$recycle\.bin|recycle[rd]|system volume information|found\.\d{3}|desktop\.ini|thumbs\.db"
-    r"|network trash folder|temporary items|_?thumbnails|.*\.lr(data|cat-data)|__pycache__",
-    re.IGNORECASE,
-)
-"""Folders of thumbnails, bins and indexes that systems, NAS and photo programs leave."""
 
 _CONTAINER = re.compile(r"(jpeg)?(images?|imgs?|photos?|pictures?|pics|data)", re.IGNORECASE)
 _ANNOTATION = re.compile(
@@ -61,14 +46,6 @@ _GENERIC = re.compile(
     r"(seg|sets?|splits?|data|dataset|images?|imgs?|pics?|pictures?|photos?|folder|final|part|raw"
     r"|jpe?g|png|rgb)?\d*"
 )
-
-
-class PassedOver(NamedTuple):
-    """A path that is not read: the kind of thing it is, its name and the reason."""
-
-    kind: str
-    path: str
-    reason: str
 
 
 class ImageFile(NamedTuple):
@@ -119,25 +96,10 @@ class _Folder:
         return display_path(self.path)
 
 
-def display_path(parts: Parts | str) -> str:
-    """Format a path for a message: one printable line."""
-    return one_line(parts if isinstance(parts, str) else "/".join(parts), 200)
-
-
 def natural_key(name: str) -> tuple[list[str | int], str]:
     """Sort key by which 2 comes before 10."""
     pieces = re.split(r"([0-9]{1,18})", name.casefold())
     return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
-
-
-def clutter(parts: Parts) -> tuple[Parts, str] | None:
-    """The outermost hidden or system file or folder of a path, and its kind; None without one."""
-    for at, name in enumerate(parts):
-        if SYSTEM_NAME.fullmatch(name):
-            return parts[: at + 1], "system file"
-        if name.startswith("."):
-            return parts[: at + 1], "hidden"
-    return None
 
 
 def read_layout(
@@ -197,46 +159,10 @@ def read_layout(
     remarks = reading.remarks
     if deeper:
         remarks.append(
-            f"{_count(len(deeper), 'image')} in deeper folders taken for the class folder above: "
+            f"{count_of(len(deeper), 'image')} in deeper folders taken for the class folder above: "
             f"{display_path(deeper[0])}"
         )
     return Layout(reading.name, classes, chosen, passed, remarks)
-
-
-def remarks_on(passed: Sequence[PassedOver]) -> list[str]:
-    """Lines on what is passed over: the first `MAX_LISTED` by name, then counts by kind."""
-    by_kind: dict[str, list[PassedOver]] = {}
-    for one in passed:
-        by_kind.setdefault(one.kind, []).append(one)
-    lines, named = [], [one for one in passed if one.kind in ("refused", "circle", "outside")]
-    lines += first_of([f"{one.path}: left out, {one.reason}" for one in named], _kinds(named))
-    if others := by_kind.get("not an image"):
-        count = _count(len(others), "file")
-        lines.append(f"{count} ignored, not named like an image: {others[0].path}")
-    if empty := by_kind.get("empty folder"):
-        is_no = "are no classes" if empty[1:] else "is no class"
-        lines.append(f"{_count(len(empty), 'folder')} without images {is_no}: {empty[0].path}")
-    if free := by_kind.get("unlabeled"):
-        count = _count(len(free), "image")
-        lines.append(f"{count} in no class folder of a split left out: {free[0].path}")
-    return lines
-
-
-def first_of(lines: list[str], more: str = "") -> list[str]:
-    """The first `MAX_LISTED` lines, and one that counts the others."""
-    if len(lines) <= MAX_LISTED:
-        return lines
-    rest = f"and {len(lines) - MAX_LISTED:,} more left out" + (f" (in all {more})" if more else "")
-    return [*lines[:MAX_LISTED], rest]
-
-
-def _kinds(passed: Sequence[PassedOver]) -> str:
-    counts = Counter(one.reason for one in passed)
-    return ", ".join(f"{number:,}: {reason}" for reason, number in counts.most_common(5))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 class _Reading:

@@ -21,9 +21,9 @@ from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNRECOGNIZED, Images, ImageSet
 from imgcollapse.core.sanitize import LONGEST_NAME, confusable, invalid_name_reason
 from imgcollapse.core.seeds import Seed
-from imgcollapse.data.base import ImageSubset, SourceData
-from imgcollapse.data.layout import PassedOver
+from imgcollapse.data.base import ImageSubset, SourceData, case_twins
 from imgcollapse.data.longtail import Exponential, LongTailProfile, round_to_total
+from imgcollapse.data.passed_over import PassedOver
 
 MAX_ORACLE, MAX_CALIBRATION, MAX_REFERENCE = 2000, 500, 5000
 """Most images taken if no number is set: per class, per class, in total."""
@@ -163,7 +163,7 @@ def split(
         classes=classes,
         shares=sizes.train.double() / sizes.train.sum(),
         reserve=ImageSubset(source.train, rows["reserve"], sizes.reserve.to(torch.int16)),
-        remarks=(*source.remarks, *confusable(source.classes), *_case_twins(source.classes)),
+        remarks=(*source.remarks, *confusable(source.classes), *case_twins(source.classes)),
         manifest=rows,
         passed_over=source.passed_over,
         digest=_digest(classes, rows, sets),
@@ -190,13 +190,6 @@ def _settings_that_work(
                 sizes_of(profile, sizes)
                 return " ".join(filter(None, (more, words)))
     return ""
-
-
-def _case_twins(names: Sequence[str]) -> list[str]:
-    """A remark on each two classes whose names differ in case alone."""
-    first: dict[str, str] = {}
-    twins = [(first.setdefault(name.casefold(), name), name) for name in names]
-    return [f"classes {a!r} and {b!r} differ in case alone" for a, b in twins if a != b]
 
 
 class _ClassRows:
