@@ -11,6 +11,7 @@ from imgcollapse.census.prevalence import (
     Prevalence,
     adjusted_count,
     expectation_maximization,
+    measured_shares,
     prevalence,
     score_interval,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "adjusted_count",
     "count",
     "expectation_maximization",
+    "measured_shares",
     "prevalence",
     "score_interval",
     "statuses",

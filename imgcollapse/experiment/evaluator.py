@@ -98,7 +98,8 @@ class Evaluator:
         """Bands of each generation under the null model, chance alone, as float64 tensors.
 
         `drift_low` and `drift_high`, [G+1, K], are the 95% band of the class shares. By the name of
-        a metric, [G, 3] from generation 1 on: mean, and the central 95%.
+        a metric, [G, 3] from generation 1 on: mean, and the central 95%. `measured`, float32
+        [S, G+1, K], are replicates as the oracle sees them.
         """
         if (known := self._known.chance) and self._is_of_this_study(known):
             return known
@@ -106,7 +107,18 @@ class Evaluator:
         labels = real.train.labels, real.reserve.labels
         band = null_model.simulate_labels(study, *labels, study.generations).band()
         low, high = map(torch.from_numpy, band)
-        found = {"drift_low": low, "drift_high": high}
+        sets = (real.train, real.reserve) if len(labels[1]) else (real.train,)
+        # In reverse, for the last one is kept and generation 0 asks for it.
+        seen = [self.classify(images.pixels) for images in reversed(sets)][::-1]
+        measured = null_model.measure_images(
+            study,
+            labels,
+            study.generations,
+            torch.cat([answers.probabilities for answers in seen]),
+            torch.cat([answers.counted for answers in seen]),
+            self.held_out,
+        )
+        found = {"drift_low": low, "drift_high": high, "measured": measured}
         if self.words:
             drawn = null_model.simulate_images(study, *labels, study.generations)
             found |= self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
@@ -180,8 +192,10 @@ class Evaluator:
         images = len(self.real.train) + len(self.real.reserve.labels)
         has_words = self.codebook is not None and images <= null_model.MOST_IMAGES
         of_metrics = found.keys() & self._with_chance
-        return has_words == bool(of_metrics) and all(
-            tensor.shape == ((generations, 3) if name in of_metrics else (generations + 1, classes))
+        complete = "measured" in found and has_words == bool(of_metrics)
+        return complete and all(
+            tensor.shape[-2:]
+            == ((generations, 3) if name in of_metrics else (generations + 1, classes))
             for name, tensor in found.items()
         )
 

@@ -10,13 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcollapse.census import HeldOut, measured_shares
 from imgcollapse.config.study import Study
+from imgcollapse.core.images import class_shares
 from imgcollapse.core.seeds import Seed
 from imgcollapse.curation import simulated_selection
 from imgcollapse.drift import NullModel, SelectionModel, simulate
 from imgcollapse.label_policy import LabelPolicy
 
 LINEAGES = 200  # replicates in which every image is followed
+MEASURED = 500  # replicates that the oracle measures, fewer where there are over 10,000 images
 MOST_IMAGES = 2**15  # each image is a label of its own, and a label has 16 bits
 AT_ONCE = 2_000_000  # images over all replicates that are simulated at a time, about
 
@@ -36,7 +39,7 @@ def simulate_labels(
 
 
 def simulate_images(
-    study: Study, real: Tensor, reserve: Tensor, generations: int
+    study: Study, real: Tensor, reserve: Tensor, generations: int, replicates: int = LINEAGES
 ) -> Iterator[NDArray[np.int64]]:
     """Simulates a study with a perfect learner that draws the real images again, image by image.
 
@@ -44,8 +47,8 @@ def simulate_images(
     `simulate_labels`; more fresh real images, as a longer study may have, make other draws.
 
     Yields:
-        int64[S, G+1, n+R], how often each real image is among the samples of a generation; 200
-        lineages in all, some at a time; nothing where there are more than 32,768 images.
+        int64[S, G+1, n+R], how often each real image is among the samples of a generation; so many
+        `replicates` in all, some at a time; nothing where there are more than 32,768 images.
     """
     n, count = len(real), len(real) + len(reserve)
     if count > MOST_IMAGES:
@@ -54,14 +57,52 @@ def simulate_images(
     each = torch.arange(count, dtype=torch.int16)
     policy = _ImageShares(study.labels, torch.cat([real, reserve]))
     asked = policy if study.generator.conditional else None
-    at_once = max(1, min(LINEAGES, AT_ONCE // count))
-    for begin in range(0, LINEAGES, at_once):
-        draws = seed / begin, min(at_once, LINEAGES - begin)
+    at_once = max(1, min(replicates, AT_ONCE // count))
+    for begin in range(0, replicates, at_once):
+        draws = seed / begin, min(at_once, replicates - begin)
         sizes, curation = (samples, generations, count), _curation(study)
         null = simulate(study.regime, asked, each[:n], each[n:], *sizes, *draws, curation=curation)
         drawn = (null.shares * samples).round().astype(np.int64)
         drawn[:, 0] = np.arange(count) < n
         yield drawn
+
+
+def measure_images(
+    study: Study,
+    labels: tuple[Tensor, Tensor],
+    generations: int,
+    probabilities: Tensor,
+    counted: Tensor,
+    held_out: HeldOut,
+) -> Tensor:
+    """Class shares that the census finds where a perfect learner draws the real images again.
+
+    A misread image is copied with its misreading, so the oracle's error drifts here as it does in a
+    lineage.
+
+    Args:
+        study: as for `simulate_labels`.
+        labels: int16[n] and int16[R], classes of the real training set and of the reserve.
+        generations: how many.
+        probabilities: float32[n+R, K], the oracle's for these images.
+        counted: int16[n+R], their most probable classes, or `UNKNOWN`.
+        held_out: the oracle's predictions on held-out images.
+
+    Returns:
+        float32[S, G+1, K], generation 0 the true shares; S is 0 where there are too many images.
+    """
+    classes, replicates = (
+        probabilities.shape[1],
+        min(MEASURED, max(LINEAGES, 5_000_000 // len(counted))),
+    )
+    true = class_shares(labels[0], classes)
+    found = [torch.empty(0, generations + 1, classes)]
+    for drawn in simulate_images(study, *labels, generations, replicates):
+        times = drawn[:, 1:].reshape(-1, len(counted)).astype(np.float64)
+        shares = torch.from_numpy(measured_shares(times, probabilities, counted, held_out))
+        shares = shares.float().reshape(len(drawn), generations, classes)
+        found.append(torch.cat([true.float().expand(len(drawn), 1, classes), shares], 1))
+    return torch.cat(found)
 
 
 def _curation(study: Study) -> SelectionModel | None:

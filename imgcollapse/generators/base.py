@@ -41,7 +41,7 @@ class Likelihood(NamedTuple):
 class Generator(Component, ABC):
     """An image model that can be trained."""
 
-    # Whether a model is its training set, so that none is saved
+    # Whether a model is its training set, so that none is saved, and its samples are copies
     stores_training_set: ClassVar[bool] = False
     # Whether `fit` and `sample` divide their work among the processes of a job
     # (parallel/process_group.py); without it the first process does all of it

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
 from imgcollapse.drift import (
+    EffectiveSize,
     ExtinctionTime,
     NullModel,
     RelativeEffectiveSize,
@@ -79,7 +82,28 @@ class DriftTest:
         null = null_model.simulate_labels(study, real, run.reserve_labels, end - 1)
         x, counting, oracle = measured(counts, end)
         seed = Seed((study.seed, "verdict"))
-        selection = selection_coefficients(x, null, seed / "selection", counting + oracle)
+        tests = []
+        copied = run.measured_null
+        if copied is None or not study.generator.stores_training_set:
+            # New images err anew: independent errors in each generation.
+            tests.append(
+                (
+                    selection_coefficients(x, null, seed / "selection", counting + oracle),
+                    # The oracle's part is mostly the same error in every generation and cancels in
+                    # movements: taken off, it would make N_e/n many times too large.
+                    relative_size(x, null, seed / "size", counting),
+                )
+            )
+        if copied is not None:
+            # Copies err as what they are copied from.
+            replicates = replace(null, shares=copied[:, :end].double().numpy())
+            tests.append(
+                (
+                    selection_coefficients(x, replicates, seed / "copies"),
+                    relative_size(x, replicates, seed / "copied size"),
+                )
+            )
+        selection = widest_selection([found for found, _ in tests])
         # Where real or older images come back into every training set, a class that is gone may
         # return; and lineages differ in how far it has come.
         closed = study.regime.closed and study.labels == TrainingMarginal() and not study.curation
@@ -89,9 +113,7 @@ class DriftTest:
             null,
             selection,
             holm(selection.p.filled(1)),
-            # The oracle's part is mostly the same error in every generation and cancels in
-            # movements: taken off, it would make N_e/n many times too large.
-            relative_size(x, null, seed / "size", counting),
+            widest_size([size for _, size in tests]),
             _left(counts, len(real)) if closed and alone else None,
             bool(study.curation),
         )
@@ -128,6 +150,48 @@ def measured(counts: CensusArrays, end: int) -> tuple[FloatArray, FloatArray, Fl
     # A class that is almost everything must be all of it, as one that is almost nothing is none.
     shares = np.where(p * n < NOTHING, 0, p)
     return shares / shares.sum(axis=2, keepdims=True), counting.mean(axis=0), oracle
+
+
+def widest_selection(found: Sequence[Selection]) -> Selection:
+    """The larger p-values and the wider intervals of tests of the same shares."""
+    first, *rest = found
+    for other in rest:
+        known = [x for x in (first.overall, other.overall) if x is not None]
+        first = replace(
+            first,
+            low=_outer(np.fmin, first.low, other.low),
+            high=_outer(np.fmax, first.high, other.high),
+            p=_outer(np.fmax, first.p, other.p),
+            overall=max(known) if known else None,
+        )
+    return first
+
+
+def _outer(
+    of: Callable[[Any, Any], Any], a: np.ma.MaskedArray, b: np.ma.MaskedArray
+) -> np.ma.MaskedArray:
+    """The outer end of two; no end, where either has none."""
+    return np.ma.array(of(a.data, b.data), mask=np.ma.getmaskarray(a) | np.ma.getmaskarray(b))
+
+
+def widest_size(found: Sequence[RelativeEffectiveSize]) -> RelativeEffectiveSize:
+    """The last estimate with an interval that holds those of all."""
+
+    def outer(sizes: Sequence[EffectiveSize]) -> EffectiveSize:
+        known = [size for size in sizes if size.value is not None]
+        if not known:
+            return sizes[-1]
+        low, high = ([getattr(size, end) for size in known] for end in ("low", "high"))
+        return replace(
+            known[-1],
+            low=None if None in low else min(low),
+            high=None if None in high else max(high),
+        )
+
+    generations = zip(*(sizes.generations for sizes in found), strict=True)
+    return RelativeEffectiveSize(
+        tuple(map(outer, generations)), outer([sizes.pooled for sizes in found])
+    )
 
 
 def unmasked(values: np.ma.MaskedArray, k: int) -> float | None:

@@ -183,6 +183,14 @@ class Run:
             return None
 
     @property
+    def measured_null(self) -> Tensor | None:
+        """Class shares that the census finds under drift alone, float32[S, G+1, K], if known."""
+        if CHANCE not in self.files or self._files.replacing:
+            return None
+        found = self._load(CHANCE).get("measured")
+        return found if found is not None and len(found) else None
+
+    @property
     def reserve_labels(self) -> Tensor:
         """int16[R], classes of the fresh real images in the order they are used."""
         return self._load(SPLITS)["reserve_labels"]

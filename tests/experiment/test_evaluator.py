@@ -9,6 +9,7 @@ import imgcollapse as ic
 from imgcollapse.config.loader import load_study
 from imgcollapse.core.progress import NullProgress
 from imgcollapse.experiment import null_model, setup
+from imgcollapse.experiment.evaluator import Evaluator
 from imgcollapse.experiment.runner import begin, join
 from imgcollapse.io.atomic import write_tensors
 from imgcollapse.metrics import WordReference, suite
@@ -92,7 +93,7 @@ def contents(run):
 
 def test_a_sibling_has_looked_at_the_same_images(begun, config, tmp_path, monkeypatch):
     run, evaluator = begun[1:]
-    monkeypatch.setattr(FrozenOracle, "predict", None)
+    monkeypatch.setattr(Evaluator, "_features", None)
     arm = load_study(config, ["regime=accumulate"])
     beside, theirs = begin(arm, tmp_path / "arm", NullProgress(), sibling=run.path)
     assert alike(theirs.reference.state(), evaluator.reference.state())
