@@ -107,22 +107,27 @@ class Evaluator:
         labels = real.train.labels, real.reserve.labels
         band = null_model.simulate_labels(study, *labels, study.generations).band()
         low, high = map(torch.from_numpy, band)
-        sets = (real.train, real.reserve) if len(labels[1]) else (real.train,)
-        # In reverse, for the last one is kept and generation 0 asks for it.
-        seen = [self.classify(images.pixels) for images in reversed(sets)][::-1]
-        measured = null_model.measure_images(
-            study,
-            labels,
-            study.generations,
-            torch.cat([answers.probabilities for answers in seen]),
-            torch.cat([answers.counted for answers in seen]),
-            self.held_out,
-        )
-        found = {"drift_low": low, "drift_high": high, "measured": measured}
+        found = {"drift_low": low, "drift_high": high, "measured": self._measured_null(*labels)}
         if self.words:
             drawn = null_model.simulate_images(study, *labels, study.generations)
             found |= self.words.by_chance(drawn, real.reserve, study.samples or len(real.train))
         return found
+
+    def _measured_null(self, train: Tensor, reserve: Tensor) -> Tensor:
+        """The null model as this oracle sees it (`null_model.measure_images`)."""
+        study, real = self.study, self.real
+        if len(train) + len(reserve) > null_model.MOST_IMAGES:
+            return torch.empty(0, study.generations + 1, len(real.classes))
+        fresh = (
+            [self.classify(real.reserve.read(torch.arange(len(reserve))))] if len(reserve) else []
+        )
+        # The training images last: those answers are kept, and generation 0 asks for them.
+        seen = [self.classify(real.train.pixels), *fresh]
+        probabilities = torch.cat([answers.probabilities for answers in seen])
+        counted = torch.cat([answers.counted for answers in seen])
+        return null_model.measure_images(
+            study, (train, reserve), study.generations, probabilities, counted, self.held_out
+        )
 
     @cached_property
     def expectations(self) -> list[census.Expectation]:

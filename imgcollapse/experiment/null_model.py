@@ -89,19 +89,17 @@ def measure_images(
         held_out: the oracle's predictions on held-out images.
 
     Returns:
-        float32[S, G+1, K], generation 0 the true shares; S is 0 where there are too many images.
+        float32[S, G+1, K], generation 0 the true shares.
     """
-    classes, replicates = (
-        probabilities.shape[1],
-        min(MEASURED, max(LINEAGES, 5_000_000 // len(counted))),
-    )
-    true = class_shares(labels[0], classes)
-    found = [torch.empty(0, generations + 1, classes)]
+    replicates = min(MEASURED, max(LINEAGES, 5_000_000 // len(counted)))
+    found = []
     for drawn in simulate_images(study, *labels, generations, replicates):
-        times = drawn[:, 1:].reshape(-1, len(counted)).astype(np.float64)
-        shares = torch.from_numpy(measured_shares(times, probabilities, counted, held_out))
-        shares = shares.float().reshape(len(drawn), generations, classes)
-        found.append(torch.cat([true.float().expand(len(drawn), 1, classes), shares], 1))
+        true = class_shares(labels[0], probabilities.shape[1]).numpy()
+        shares = [np.tile(true, (len(drawn), 1))]
+        for g in range(1, generations + 1):
+            times = drawn[:, g].astype(np.float64)
+            shares.append(measured_shares(times, probabilities, counted, held_out))
+        found.append(torch.from_numpy(np.stack(shares, 1)).float())
     return torch.cat(found)
 
 

@@ -1,11 +1,15 @@
 """What chance alone does to images, and so to all that is in them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import imgcollapse as ic
+from imgcollapse.census import HeldOut
 from imgcollapse.core.seeds import Seed
+from imgcollapse.drift import relative_size, selection_coefficients
 from imgcollapse.experiment import null_model
 from imgcollapse.metrics import Vocabulary, WordReference
 from imgcollapse.metrics.vocabulary.statistics import mass, per_image
@@ -90,3 +94,37 @@ def test_fewer_images_are_counted_than_were_drawn(config):
         for w in (words, few)
     )
     assert of_few > 1.5 * of_all  # twice as wide at 10 as at 40
+
+
+def test_a_misread_image_is_copied_with_its_misreading(config):
+    """Lineages of a perfect learner are rejected at the nominal rate by an oracle of two in three.
+
+    Beside labels alone the very same lineages seem to drift as a smaller population does.
+    """
+    study = ic.load_study(config, ["generations=6", "regime=replace"])
+    real = study.real()
+    labels, classes = (real.train.labels, real.reserve.labels), len(real.classes)
+    rng = Seed(("misread",)).numpy()
+    # Its answer to an image is wrong by the image's own luck, and it is much too sure.
+    truth = np.concatenate([*(part.numpy() for part in labels), np.arange(classes).repeat(60)])
+    scores = 2.5 * (1.6 * np.eye(classes)[truth] + rng.normal(size=(len(truth), classes)))
+    p = torch.from_numpy(scores).softmax(1).float()
+    counted, n = p.argmax(1).short(), len(labels[0]) + len(labels[1])
+    held_out = HeldOut(torch.from_numpy(truth[n:]).short(), counted[n:], p[n:])
+    assert 0.5 < float((held_out.counted == held_out.labels).double().mean()) < 0.8
+    measured = null_model.measure_images(study, labels, 6, p[:n], counted[:n], held_out)
+    assert measured.shape == (null_model.MEASURED, 7, classes)
+    null = null_model.simulate_labels(study, *labels, 6)
+    rejected, covered, alone = [], [], []
+    for lineage in range(100):
+        x, seed = measured[lineage].double().numpy(), Seed((lineage,))
+        others = np.arange(len(measured)) != lineage
+        copies = replace(null, shares=measured.double().numpy()[others])
+        rejected.append(selection_coefficients(x, copies, seed).overall <= 0.05)
+        size = relative_size(x, copies, seed).pooled
+        covered.append(size.low <= 1 <= size.high)
+        alone.append(relative_size(x, null, seed).pooled.value)
+    # 5% of 100: three standard errors are 6.5 points.
+    assert np.mean(rejected) < 0.05 + 0.065
+    assert np.mean(covered) > 0.95 - 0.065
+    assert np.mean(alone) < 0.7, "labels alone would do as well"
