@@ -17,7 +17,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.io.checksums import sha256_of_tensors
-from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature
+from imgcollapse.oracle.ood import Activations, OutOfDistribution, signature, texture
 from imgcollapse.parallel.process_group import current_group
 from imgcollapse.training.context import RunContext
 
@@ -238,15 +238,15 @@ class FrozenOracle:
         def see(batch: Tensor) -> list[Tensor]:
             with self.device.full_precision():
                 features = self.body(batch.to(self.device.torch)).float().cpu()
-            return [features, *(kept.pop() for kept in watched)]
+            return [texture(batch), features, *(kept.pop() for kept in watched)]
 
         try:
             seen = [*current_group().scatter_map(see, pixels.split(BATCH))]
         finally:
             for hook in hooks:
                 hook.remove()
-        features, *signatures = (torch.cat(of_batches) for of_batches in zip(*seen, strict=True))
-        return Activations(features, signatures)
+        pixels, features, *signatures = (torch.cat(of_one) for of_one in zip(*seen, strict=True))
+        return Activations(pixels, features, signatures)
 
 
 def _keep(kept: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -4,7 +4,8 @@ A classifier predicts a class even for unrecognizable images. But these pass thr
 unlike any real image does. Two kinds of distance see that: for early layers, summed up channel by
 channel, the Mahalanobis distance from real images (Lee et al. 2018, arXiv:1807.03888, but without
 classes: half a dog and half a cat is valid); for the last one the distance to the nearest real
-images (Sun et al. 2022, arXiv:2204.06507).
+images (Sun et al. 2022, arXiv:2204.06507). A network that has seen few images may take noise for
+one of them: so statistics of the pixels themselves, which are known from few, have a say too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ SMALLEST = 1e-3
 """Added before logarithms are taken: a silent channel is far away, not infinitely so."""
 BANK, NEIGHBOURS = 4000, 10
 """Real images whose features are kept; the distance is to the tenth nearest of them."""
+TEXTURE_LIMIT, SCALES = 4.2, 3
+"""Standard deviations at which the pixels alone are unlike an image's: no real image in hundreds is
+beyond, and noise and constants are, with 40 images of digits, photographs and handwriting."""
 
 
 def signature(activations: Tensor) -> Tensor:
@@ -32,15 +36,31 @@ def signature(activations: Tensor) -> Tensor:
     return torch.cat([size, spread, active], 1).double().add(SMALLEST).log().cpu()
 
 
+def texture(pixels: Tensor) -> Tensor:
+    """Log mean and spread of gray levels, and of their steps at three scales: float64[N, D'']."""
+    x = pixels.float().cpu()
+    found = [x.mean((1, 2, 3)), x.std((1, 2, 3), correction=0)]
+    for _ in range(SCALES):
+        if min(x.shape[-2:]) < 4:
+            break
+        steps = [x.diff(dim=dim).abs() for dim in (-1, -2)]
+        found.append(torch.stack([step.mean((1, 2, 3)) for step in steps]).mean(0))
+        found.append(torch.stack([step.std((1, 2, 3)) for step in steps]).mean(0))
+        x = F.avg_pool2d(x, 2)
+    return torch.stack(found, 1).double().log1p()
+
+
 @dataclass(frozen=True)
 class Activations:
     """A network's activations for N images.
 
     Attributes:
+        texture: float64[N, D''], of the pixels.
         features: float32[N, D] of the last layer before the class scores.
         signatures: one float64[N, D'] for each watched layer.
     """
 
+    texture: Tensor
     features: Tensor
     signatures: Sequence[Tensor]
 
@@ -57,6 +77,8 @@ class OutOfDistribution:
         levels: float64[L + 1, 2], mean and standard deviation of the log distances of held-out
             images.
         threshold: an image is unrecognized above this atypicality.
+        pixels: the mean texture of real images, its whitening, and mean and standard deviation of
+            the log distances; None in oracles of earlier versions.
     """
 
     means: Sequence[Tensor]
@@ -64,6 +86,7 @@ class OutOfDistribution:
     bank: Tensor
     levels: Tensor
     threshold: float
+    pixels: tuple[Tensor, Tensor, Tensor] | None = None
 
     @classmethod
     def learn(cls, real: Activations, held_out: Activations, reject: float) -> OutOfDistribution:
@@ -80,24 +103,38 @@ class OutOfDistribution:
             for layer, mean in zip(real.signatures, means, strict=True)
         ]
         bank = F.normalize(real.features[:BANK], dim=1)
+        # The network has no part in these: the images it was trained on are as good as others.
+        textures = torch.cat([real.texture, held_out.texture])
+        center = textures.mean(0)
+        covariance = textures.T.cov() + 1e-4 * torch.eye(textures.shape[1], dtype=torch.float64)
+        whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
+        usual = _log_distance(textures, center, whitening)
+        level = torch.stack([usual.mean(), usual.std(correction=0).clamp(min=SMALLEST)])
+        pixels = center, whitening, level
         unscaled = torch.tensor([[0.0, 1.0]] * (len(means) + 1), dtype=torch.float64)
         far = cls(means, whitenings, bank, unscaled, 0)._logs(held_out)
         spread = far.std(0, correction=0).clamp(min=SMALLEST)
         levels = torch.stack([far.mean(0), spread], 1)
-        scored = cls(means, whitenings, bank, levels, 0).atypicality(held_out)
+        scored = cls(means, whitenings, bank, levels, 0, pixels).atypicality(held_out)
         # The next order statistic: of M exchangeable images, a further one lies above it with
         # probability at most `reject`.
         rank = min(len(scored), int((1 - reject) * (len(scored) + 1)) + 1)
-        return cls(means, whitenings, bank, levels, float(scored.sort().values[rank - 1]))
+        return cls(means, whitenings, bank, levels, float(scored.sort().values[rank - 1]), pixels)
 
     def atypicality(self, seen: Activations) -> Tensor:
         """Soft minimum of the standardized log distances z, -2 log mean exp(-z/2): float64[N].
 
         Noise is far off in texture, in shape and in meaning. An image that is odd in one of them
-        alone, such as a dog in slightly wrong colors, can still be named.
+        alone, such as a dog in slightly wrong colors, can still be named; one whose pixels are
+        beyond `TEXTURE_LIMIT` cannot.
         """
         z = (self._logs(seen) - self.levels[:, 0]) / self.levels[:, 1]
-        return 2 * (math.log(z.shape[1]) - (-z / 2).logsumexp(1))
+        soft = 2 * (math.log(z.shape[1]) - (-z / 2).logsumexp(1))
+        if self.pixels is None:
+            return soft
+        center, whitening, (usual, spread) = self.pixels
+        far = (_log_distance(seen.texture, center, whitening) - usual) / spread
+        return torch.where(far > TEXTURE_LIMIT, torch.maximum(soft, far), soft)
 
     def _logs(self, seen: Activations) -> Tensor:
         """Log distance at each layer: float64[N, L + 1]."""
@@ -110,7 +147,8 @@ class OutOfDistribution:
 
     def state(self) -> dict[str, Tensor]:
         """Everything as named tensors."""
-        return {
+        names = ("texture.mean", "texture.whitening", "texture.level")
+        return dict(zip(names, self.pixels or (), strict=False)) | {
             "bank": self.bank,
             "levels": self.levels,
             "threshold": torch.tensor(self.threshold, dtype=torch.float64),
@@ -128,7 +166,14 @@ class OutOfDistribution:
             state["bank"],
             state["levels"],
             float(state["threshold"]),
+            (state["texture.mean"], state["texture.whitening"], state["texture.level"])
+            if "texture.mean" in state
+            else None,
         )
+
+
+def _log_distance(rows: Tensor, center: Tensor, whitening: Tensor) -> Tensor:
+    return ((rows - center) @ whitening).norm(dim=1).clamp(min=SMALLEST).log()
 
 
 def _precision(centred: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torchvision import models
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.seeds import Seed
+from imgcollapse.data import Digits, PaperDogs
 from imgcollapse.oracle import CNN, Backbone
 from imgcollapse.oracle.frozen import calibrate
 
@@ -52,6 +53,38 @@ def test_what_is_unlike_any_real_image_is_unrecognised(oracle):
     )
     for mush in (grey, black_or_white):
         assert (oracle.predict(mush).counted == UNKNOWN).double().mean() >= 0.95
+
+
+@pytest.mark.parametrize("held_out", [20, 45, 100])
+@pytest.mark.parametrize("source", [Digits(), PaperDogs(stock=120)])
+def test_noise_and_constants_are_unrecognized_with_few_held_out_images(source, held_out):
+    """A network of 40 steps takes noise for a class; the pixels themselves say that it is none."""
+    images, draw = source.load().train, Seed(("few", held_out)).torch()
+    rows = torch.randperm(len(images.labels), generator=draw)
+    labels, pixels = images.labels[rows], images.read(rows)
+    of_three = labels < 3
+    labels, pixels = labels[of_three], pixels[of_three]
+    shape, cut = tuple(pixels.shape[1:]), len(pixels) // 2 - held_out // 2
+    context = run_context(SEED, shape=shape, classes=3)
+    fitted = CNN(steps=40, width=8).fit(
+        Images(pixels[:40], labels[:40]),
+        Images(pixels[cut : cut + held_out], labels[cut : cut + held_out]),
+        context,
+    )
+    noise = torch.randint(0, 256, (200, *shape), generator=draw).byte()
+    gray = torch.arange(256).byte()[:, None, None, None].expand(-1, *shape)
+    for nonsense in (noise, gray):
+        assert (fitted.predict(nonsense).counted == UNKNOWN).double().mean() >= 0.99
+    others = pixels[cut + held_out :]
+    turned_away = (fitted.predict(others).counted == UNKNOWN).double().mean()
+    assert turned_away < 0.03 + 3 * (0.03 / len(others)) ** 0.5 + 3 * (0.03 / held_out) ** 0.5
+
+
+def test_an_oracle_of_an_earlier_version_answers_as_it_did(oracle):
+    state = {name: t for name, t in oracle.state().items() if "texture" not in name}
+    again = CNN(steps=60, width=8).build(run_context(SEED, shape=(1, 12, 12))).load(state)
+    new = stripes(9, 50).pixels
+    assert torch.equal(again.predict(new).atypicality, oracle.predict(new).atypicality)
 
 
 def test_probabilities_mean_what_they_say(oracle):
