@@ -140,8 +140,9 @@ def measured_shares(
         counted: int16[N], the most probable class, or `UNKNOWN`, which counts for nothing.
         held_out: the oracle's predictions on held-out images.
     """
-    known = counted.numpy() != UNKNOWN
-    p, times = probabilities.double().numpy()[known], times[:, known]
+    p, known = probabilities.double().numpy(), times * (counted.numpy() != UNKNOWN)
+    # Where nothing is recognized, the answers to what there is are better than none.
+    times = np.where(known.sum(1, keepdims=True) > 0, known, times)
     # The prior decides how wide an answer is, not which: a coarse one takes a tenth of the time.
     priors = expectation_maximization(p, 1e-3, times=times)
     found = [
@@ -245,7 +246,8 @@ def _detection(
     second, of_mean = moments
     others = shares * (1 - np.eye(len(shares)))
     total = others.sum(1, keepdims=True)
-    others = np.where(total > 0, others / np.maximum(total, TINY), 1 - np.eye(len(shares)))
+    equal = np.full_like(others, 1 / len(shares))
+    others = np.where(total > 0, others / np.maximum(total, TINY), equal)
     accepted = others @ acceptance
     absent = (others * second.T).sum(1) * accepted / n + (others**2 * of_mean.T).sum(1)
     z, own = Z_ONE_SIDED**2, -np.log(1 - CONFIDENCE) * np.diag(second) * accepted / n

@@ -19,7 +19,7 @@ from imgcollapse.drift import NullModel, SelectionModel, simulate
 from imgcollapse.label_policy import LabelPolicy
 
 LINEAGES = 200  # replicates in which every image is followed
-MEASURED = 500  # replicates that the oracle measures, fewer where there are over 10,000 images
+MEASURED = 500  # replicates that the oracle measures; fewer of many images or generations
 MOST_IMAGES = 2**15  # each image is a label of its own, and a label has 16 bits
 AT_ONCE = 2_000_000  # images over all replicates that are simulated at a time, about
 
@@ -92,6 +92,7 @@ def measure_images(
         float32[S, G+1, K], generation 0 the true shares.
     """
     replicates = min(MEASURED, max(LINEAGES, 5_000_000 // len(counted)))
+    replicates = min(replicates, max(LINEAGES // 2, 50_000 // max(generations, 1)))
     found = []
     for drawn in simulate_images(study, *labels, generations, replicates):
         true = class_shares(labels[0], probabilities.shape[1]).numpy()

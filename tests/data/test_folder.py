@@ -326,4 +326,7 @@ def test_a_real_zip_of_photographs():
     pool = Folder(path=path).load()
     assert len(pool.classes) == 12
     assert pixels(pool).shape == (2151, 3, 64, 64)
-    assert pool.remarks == ()
+    # Seventy of its files are one and the same blank image, in twelve classes.
+    assert [remark.partition(" of others")[0] for remark in pool.remarks] == [
+        "69 images are copies"
+    ]

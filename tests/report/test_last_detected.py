@@ -34,8 +34,8 @@ def test_rows_over_lineages(make_run: Make) -> None:
         "extinct in 1, below detection in 1 of 3",
     ]
     assert [row.cells[5] for row in rows] == ["3", "0 to 3"]
-    # The oracle's doubt of one in a thousand takes a little from the ten percent.
-    assert rows[1].cells[3] == "3.3% (0% to 9.9%)"
+    # The oracle's doubt of one in a thousand is taken off.
+    assert rows[1].cells[3] == "3.3% (0% to 10%)"
     assert [row.cells[6] for row in rows] == ["–", "–"]  # two of three are not extinct
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imgcollapse.cli import inspect
+from imgcollapse.cli import tools
 from imgcollapse.core.errors import UserError
 from imgcollapse.io import checksums
 from imgcollapse.report import Section, write_report
@@ -67,7 +67,7 @@ def test_a_metric_that_cannot_be_imported_is_said_to_be_left_out(
         record["study"]["metrics"] = {"also": ["no_such_module:Mine"]}
         checksums.write_json(path / "run.json", record)
     for runs in (paths[:1], paths):
-        inspect.report(runs, tmp_path / "page.html")
+        tools.report(runs, tmp_path / "page.html")
         told = capsys.readouterr().err
         assert told.startswith("Left out: metric no_such_module:Mine: cannot be imported")
         assert told.count("\n") == 1
