@@ -143,7 +143,9 @@ class FrozenOracle:
         """
         seen = self._look(held_out.pixels)
         self.calibration = calibrate(self._scores(seen.features), held_out.labels)
-        self.typicality = OutOfDistribution.learn(self._look(learned_from.pixels), seen, reject)
+        self.typicality = OutOfDistribution.learn(
+            self._look(learned_from.pixels), seen, reject, held_out.shape
+        )
         self._record(held_out)
 
     @property

@@ -19,13 +19,15 @@ import torch.nn.functional as F
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+from imgcollapse.core.seeds import Seed
+
 SMALLEST = 1e-3
 """Added before logarithms are taken: a silent channel is far away, not infinitely so."""
 BANK, NEIGHBOURS = 4000, 10
 """Real images whose features are kept; the distance is to the tenth nearest of them."""
-TEXTURE_LIMIT, SCALES = 4.2, 3
-"""Standard deviations at which the pixels alone are unlike an image's: no real image in hundreds is
-beyond, and noise and constants are, with 40 images of digits, photographs and handwriting."""
+TEXTURE_LIMIT, NEAR, SCALES = 4.2, 0.9, 3
+"""Standard deviations beyond which pixels alone may be unlike an image's: hardly a real image is.
+Nonsense begins at this part of the way to the nearest of noise and constants."""
 
 
 def signature(activations: Tensor) -> Tensor:
@@ -48,6 +50,13 @@ def texture(pixels: Tensor) -> Tensor:
         found.append(torch.stack([step.std((1, 2, 3)) for step in steps]).mean(0))
         x = F.avg_pool2d(x, 2)
     return torch.stack(found, 1).double().log1p()
+
+
+def nonsense(shape: Sequence[int]) -> Tensor:
+    """Uniform noise and constant images of every eighth gray level: uint8[64, C, H, W]."""
+    noise = torch.randint(0, 256, (32, *shape), generator=Seed(("nonsense",)).torch())
+    gray = torch.arange(0, 256, 8)[:, None, None, None].expand(-1, *shape)
+    return torch.cat([noise, gray]).byte()
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,8 @@ class OutOfDistribution:
         levels: float64[L + 1, 2], mean and standard deviation of the log distances of held-out
             images.
         threshold: an image is unrecognized above this atypicality.
-        pixels: the mean texture of real images, its whitening, and mean and standard deviation of
-            the log distances; None in oracles of earlier versions.
+        pixels: the mean texture of real images, its whitening, and of the log distances mean,
+            standard deviation and the limit of nonsense; None in oracles of earlier versions.
     """
 
     means: Sequence[Tensor]
@@ -89,13 +98,16 @@ class OutOfDistribution:
     pixels: tuple[Tensor, Tensor, Tensor] | None = None
 
     @classmethod
-    def learn(cls, real: Activations, held_out: Activations, reject: float) -> OutOfDistribution:
+    def learn(
+        cls, real: Activations, held_out: Activations, reject: float, shape: Sequence[int]
+    ) -> OutOfDistribution:
         """Learn what is usual.
 
         Args:
             real: N images, in random order.
             held_out: others, on which the threshold is set.
             reject: share of the held-out images that lie above the threshold.
+            shape: C, H and W of the images.
         """
         means = [layer.mean(0) for layer in real.signatures]
         whitenings = [
@@ -109,8 +121,13 @@ class OutOfDistribution:
         covariance = textures.T.cov() + 1e-4 * torch.eye(textures.shape[1], dtype=torch.float64)
         whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
         usual = _log_distance(textures, center, whitening)
-        level = torch.stack([usual.mean(), usual.std(correction=0).clamp(min=SMALLEST)])
-        pixels = center, whitening, level
+        mean, spread = usual.mean(), usual.std(correction=0).clamp(min=SMALLEST)
+        beyond = (_log_distance(texture(nonsense(shape)), center, whitening).min() - mean) / spread
+        pixels = (
+            center,
+            whitening,
+            torch.stack([mean, spread, (NEAR * beyond).clamp(TEXTURE_LIMIT)]),
+        )
         unscaled = torch.tensor([[0.0, 1.0]] * (len(means) + 1), dtype=torch.float64)
         far = cls(means, whitenings, bank, unscaled, 0)._logs(held_out)
         spread = far.std(0, correction=0).clamp(min=SMALLEST)
@@ -125,16 +142,16 @@ class OutOfDistribution:
         """Soft minimum of the standardized log distances z, -2 log mean exp(-z/2): float64[N].
 
         Noise is far off in texture, in shape and in meaning. An image that is odd in one of them
-        alone, such as a dog in slightly wrong colors, can still be named; one whose pixels are
-        beyond `TEXTURE_LIMIT` cannot.
+        alone, such as a dog in slightly wrong colors, can still be named; one whose pixels are as
+        far off as those of noise cannot.
         """
         z = (self._logs(seen) - self.levels[:, 0]) / self.levels[:, 1]
         soft = 2 * (math.log(z.shape[1]) - (-z / 2).logsumexp(1))
         if self.pixels is None:
             return soft
-        center, whitening, (usual, spread) = self.pixels
+        center, whitening, (usual, spread, limit) = self.pixels
         far = (_log_distance(seen.texture, center, whitening) - usual) / spread
-        return torch.where(far > TEXTURE_LIMIT, torch.maximum(soft, far), soft)
+        return torch.where(far > limit, torch.maximum(soft, far), soft)
 
     def _logs(self, seen: Activations) -> Tensor:
         """Log distance at each layer: float64[N, L + 1]."""
