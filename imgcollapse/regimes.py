@@ -13,12 +13,15 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from imgcollapse.core.components import Component, ComponentUnion
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import described
 from imgcollapse.core.lineage_images import RESERVE, LineageImages, TrainingSet
 from imgcollapse.core.seeds import Seed
+
+INT16, INT32 = torch.int16, torch.int32
 
 
 class Regime(Component, ABC):
@@ -37,10 +40,11 @@ class Regime(Component, ABC):
         """Returns the training set of the g-th model, g >= 1, from generations 0 to g - 1."""
         n = images.size(0)
         chosen = first_rows(0, n) if g == 1 else self.select_after_first(images, g, n, seed)
-        if not isinstance(chosen, TrainingSet):
+        if why := _invalid(chosen, images, g):
             raise UserError(
-                f"regime {self.kind}: select_after_first returned {described(chosen)}; let it "
-                "return a TrainingSet (imgcollapse.core.lineage_images)"
+                f"regime {self.kind}: select_after_first returned {why}; let it return a "
+                "TrainingSet (imgcollapse.core.lineage_images) of int16[M] generations before "
+                f"{g}, or RESERVE, and int32[M] positions among their images"
             )
         return images.rows(chosen)
 
@@ -51,6 +55,24 @@ class Regime(Component, ABC):
     def fresh_used(self, n: int, generations: int) -> int:
         """Number of fresh real images that a lineage takes from the reserve."""
         return 0
+
+
+def _invalid(chosen: object, images: LineageImages, g: int) -> str:
+    """What is wrong with a training set that a regime of one's own may have made; or nothing."""
+    if not isinstance(chosen, TrainingSet):
+        return described(chosen)
+    born, row = chosen.generation, chosen.row
+    typed = isinstance(born, Tensor) and isinstance(row, Tensor) and born.ndim == 1
+    if not typed or born.shape != row.shape or (born.dtype, row.dtype) != (INT16, INT32):
+        return f"a TrainingSet of {described(born)} and {described(row)}"
+    for generation, here in chosen.by_generation():
+        if not RESERVE <= generation < g:
+            return f"a TrainingSet with generation {generation}"
+        rows, size = row[here], images.size(generation)
+        if rows.min() < 0 or rows.max() >= size:
+            worst = int(rows.min() if rows.min() < 0 else rows.max())
+            return f"position {worst} among the {size} images of generation {generation}"
+    return ""
 
 
 def first_rows(generation: int, count: int, start: int = 0) -> TrainingSet:

@@ -107,6 +107,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal without Unicode still works
             stream.reconfigure(errors="backslashreplace")
+    if "" not in sys.path and not sys.flags.safe_path:
+        sys.path.append("")  # parts of one's own are found in the current folder, installed first
     try:
         # Quoted, or after an equals sign, ~ is not expanded by a shell.
         app([re.sub("^(--[a-z-]+=)?(~.*)", _with_home, word) for word in sys.argv[1:]])

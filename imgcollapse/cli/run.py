@@ -148,7 +148,7 @@ def data(
     if not out.parent.is_dir():
         raise UserError(f"--out: {out.parent} is not a folder; create it, or choose another")
     study = load_study(config, overrides or [], smoke)
-    source = study.data.load()
+    source = study.data.checked_load()
     found = summarize(source)
     if not as_json:
         print_source(found, open_console())

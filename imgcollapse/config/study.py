@@ -117,7 +117,7 @@ class Study(BaseModel):
 
     def real(self, source: SourceData | None = None) -> RealData:
         """Load the source unless given, and split it; a UserError if it has too few images."""
-        pool, seed = source or self.data.load(), Seed((self.seed, "split"))
+        pool, seed = source or self.data.checked_load(), Seed((self.seed, "split"))
         data = split(
             pool,
             self.longtail,

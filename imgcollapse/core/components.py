@@ -6,10 +6,14 @@ A component is chosen in YAML by its `kind`: the short name of a built-in one, o
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -121,12 +125,48 @@ def import_class(path: str, base: type[C]) -> type[C]:
         why = {"why": first_line(error)}
         raise PydanticCustomError(
             "import",
-            "cannot be imported: {why}; install it, or run python -m imgcollapse in its folder",
+            "cannot be imported: {why}; install it, or run the command in its folder",
             why,
         ) from None
     if not (isinstance(part, type) and issubclass(part, base)):
         raise PydanticCustomError("import", "is not a {base}", {"base": base.__name__})
     return part
+
+
+def own_sources(settings: Any) -> dict[str, str]:
+    """12 hexadecimal digits of a hash over the source of each part of one's own, by its module.
+
+    `settings` are a study's, as JSON has them. Of a package all files count; of a single file also
+    those beside it that it imports.
+    """
+    if isinstance(settings, Mapping):
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        return {name: hashed for each in settings for name, hashed in own_sources(each).items()}
+    if not (isinstance(settings, str) and re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", settings)):
+        return {}
+    name = settings.partition(":")[0]
+    top = sys.modules.get(name.partition(".")[0])
+    if name not in sys.modules or top is None or getattr(top, "__file__", None) is None:
+        return {}
+    first, hashed = Path(str(top.__file__)), hashlib.sha256()
+    own = first.parent.rglob("*.py") if hasattr(top, "__path__") else _files_beside(top, set())
+    for path in sorted(own):
+        hashed.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return {name: hashed.hexdigest()[:12]}
+
+
+def _files_beside(module: ModuleType, seen: set[Path]) -> set[Path]:
+    """The file of a module, and of those in its folder that it imports, or takes names from."""
+    here = Path(str(module.__file__))
+    seen.add(here)
+    for value in vars(module).values():
+        name = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", None)
+        other = sys.modules.get(name) if isinstance(name, str) else None
+        path = Path(str(getattr(other, "__file__", None)))
+        if other and path.parent == here.parent and path not in seen:
+            _files_beside(other, seen)
+    return seen
 
 
 def choices_of(model: type[BaseModel], field: str) -> Sequence[type[BaseModel]]:

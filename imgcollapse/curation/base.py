@@ -23,7 +23,7 @@ from torch import Tensor
 from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.estimate import Estimate
-from imgcollapse.core.images import Images
+from imgcollapse.core.images import Images, described
 from imgcollapse.core.lineage_images import Selection
 from imgcollapse.core.seeds import Seed
 
@@ -82,6 +82,39 @@ class Filter(Component, ABC):
             UserError: these images cannot be filtered; the message says why.
         """
 
+    def checked_keep(self, inputs: FilterInput, seed: Seed) -> Selection:
+        """What `keep` returns, if it is images it was given, each under a class."""
+        kept, found = self.keep(inputs, seed), ""
+        if not isinstance(kept, Selection):
+            found = described(kept)
+        elif not _match(kept.rows, kept.labels):
+            found = f"a Selection of {described(kept.rows)} and {described(kept.labels)}"
+        elif others := set(kept.rows.tolist()).difference(inputs.rows.tolist()):
+            found = f"row {min(others)}, which it was not given"
+        elif others := set(kept.labels.tolist()).difference(range(-1, len(inputs.classes))):
+            found = f"the label {min(others)}"
+        if found:
+            raise UserError(
+                f"filter {self.kind}: keep returned {found}; let it return a Selection of int32[M] "
+                f"`inputs.rows`, with int16[M] labels from -1 to {len(inputs.classes) - 1}"
+            )
+        return kept
+
+    def checked_mark(self, samples: Images, seed: Seed) -> Images:
+        """What `mark` returns, if it is as many images of the same shape and labels."""
+        marked = self.mark(samples, seed)
+        found = described(marked)
+        if isinstance(marked, Images):
+            found, same = described(marked.pixels), torch.equal(marked.labels, samples.labels)
+            if same and found == described(samples.pixels):
+                return marked
+            found += "" if same else " with other labels"
+        wanted = described(samples.pixels)
+        raise UserError(
+            f"filter {self.kind}: mark returned {found}; let it return Images of {wanted} with the "
+            "labels it was given"
+        )
+
     def mark(self, samples: Images, seed: Seed) -> Images:
         """Return the samples with a watermark, before they are stored or measured."""
         return samples
@@ -113,6 +146,17 @@ class Filter(Component, ABC):
         `unmarked` is the model's output, `samples` the same after `mark`, `real` held-out images.
         """
         return ()
+
+
+def _match(rows: object, labels: object) -> bool:
+    """Whether they are int32[M] and int16[M]."""
+    return (
+        isinstance(rows, Tensor)
+        and isinstance(labels, Tensor)
+        and (rows.dtype, labels.dtype) == (torch.int32, torch.int16)
+        and rows.shape == labels.shape
+        and rows.ndim == 1
+    )
 
 
 def thin(found: Tensor, weight: float, seed: Seed) -> Tensor:

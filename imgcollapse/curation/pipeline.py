@@ -28,7 +28,7 @@ def curate(filters: Sequence[Filter], inputs: FilterInput, seed: Seed) -> Select
     rows, labels = inputs.rows.clone(), inputs.images.labels.clone()
     for i, each in enumerate(_applied(filters, inputs.generation)):
         relabeled = replace(inputs, images=Images(inputs.images.pixels, labels))
-        kept = each.keep(relabeled[rows[rows != REMOVED].long()], seed / i / each.kind)
+        kept = each.checked_keep(relabeled[rows[rows != REMOVED].long()], seed / i / each.kind)
         labels = labels.index_put((kept.rows.long(),), kept.labels)
         rows = _with_gaps(rows, kept.rows) if each.leaves_gaps else kept.rows
     final = torch.where(rows != REMOVED, labels[rows.long().clamp(min=0)], 0)
@@ -38,7 +38,7 @@ def curate(filters: Sequence[Filter], inputs: FilterInput, seed: Seed) -> Select
 def mark(filters: Sequence[Filter], samples: Images, seed: Seed) -> Images:
     """Return a model's output with the watermarks of all filters that embed one."""
     for i, each in enumerate(filters):
-        samples = each.mark(samples, seed / i)
+        samples = each.checked_mark(samples, seed / i)
     return samples
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imgcollapse.core.components import Component
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.images import Images, ImageSet
+from imgcollapse.core.images import Images, ImageSet, described
 from imgcollapse.data.archives import DEFAULT, Limits
 from imgcollapse.data.passed_over import PassedOver
 
@@ -56,6 +56,37 @@ class Source(Component, ABC):
         Raises:
             UserError: it is missing, or none of its images can be used.
         """
+
+    def checked_load(self) -> SourceData:
+        """What `load` returns, if its images are read and named as they should be."""
+        loaded, found = self.load(), ""
+        if not isinstance(loaded, SourceData):
+            found = described(loaded)
+        elif not all(isinstance(name, str) for name in loaded.classes):
+            found = "classes whose names are not all strings"
+        else:
+            sets = [("train", loaded.train), ("test", loaded.test)]
+            wrong = [(name, _invalid(s, len(loaded.classes))) for name, s in sets if s is not None]
+            found = next((f"{name} with {why}" for name, why in wrong if why), "")
+        if found:
+            raise UserError(
+                f"data {self.kind}: load returned {found}; let it return a SourceData "
+                "(imgcollapse.data.base) whose sets have int16[N] labels below the number of "
+                "classes, and read uint8[n, C, H, W]"
+            )
+        return loaded
+
+
+def _invalid(images: ImageSet, classes: int) -> str:
+    """What is wrong with a set of images; or nothing."""
+    labels = images.labels
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int16 or labels.ndim != 1:
+        return f"labels {described(labels)}"
+    if others := set(labels.unique().tolist()).difference(range(classes)):
+        return f"the label {min(others)}"
+    first = images.read(torch.arange(min(1, len(labels))))
+    typed = isinstance(first, Tensor) and first.dtype == torch.uint8 and first.ndim == 4
+    return "" if typed and len(first) == min(1, len(labels)) else f"pixels {described(first)}"
 
 
 class InMemoryImages(Images):

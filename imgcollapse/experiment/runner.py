@@ -104,7 +104,9 @@ def begin(
     derived: dict[str, Mapping[str, Tensor]] = {
         run_dir.SPLITS: real.manifest | {"reserve_labels": real.reserve.labels}
     }
-    finished = begun is not None and begun.changed_since(setup.environment(device)) and not changes
+    finished = (
+        begun is not None and begun.changed_since(setup.environment(device, study)) and not changes
+    )
     identity: dict[str, Any] = {}
     if not finished:  # a finished run needs them no more, and here they would have other bits
         derived |= {
@@ -122,7 +124,7 @@ def begin(
         atomic.remove_orphans(out)
         begun.extend(study.resolved(), derived, changes, **identity)
     CheckpointManager(checkpoints).delete()
-    _set_environment(begun, device)
+    _set_environment(begun, device, study)
     return begun, evaluator
 
 
@@ -140,7 +142,7 @@ def join(
     _accepted_changes(begun, study, device, reporter, allow_env_change)
     real = setup.load_real_data(study, begun, NullProgress())
     oracle = setup.prepare_oracle(study, real, begun, device, reporter)
-    _set_environment(begun, device)
+    _set_environment(begun, device, study)
     return begun, _evaluator(study, real, oracle, device, reporter, begun)
 
 
@@ -158,7 +160,7 @@ def _record(study: Study, real: RealData, oracle: FrozenOracle, device: Device) 
             "recognised": float((oracle.held_out.counted != UNKNOWN).double().mean()),
             "confusion": oracle.confusion.tolist(),
         },
-        "made_with": setup.environment(device),
+        "made_with": setup.environment(device, study),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -176,7 +178,7 @@ def _evaluator(
     cached = CachedFindings(
         setup.load_cached_reference(study, real, oracle, device, run, sibling),
         setup.load_cached_null_model(study, run, device),
-        _measured_rows(run, setup.environment(device)) if run else (),
+        _measured_rows(run, setup.environment(device, study)) if run else (),
     )
     codebook = setup.prepare_codebook(study, real, run)
     return Evaluator(study, real, oracle, device, reporter, codebook, cached)
@@ -193,10 +195,10 @@ def _measured_rows(run: Run, made_with: Mapping[str, Any]) -> Iterator[dict[str,
                 lineage.invalidate(g)  # others may work there, and it has megabytes of findings
 
 
-def _set_environment(run: Run, device: Device) -> None:
+def _set_environment(run: Run, device: Device, study: Study) -> None:
     """Has the manifests that are written from here on name this environment."""
     for lineage in run.lineages:
-        lineage.made_with = setup.environment(device)
+        lineage.made_with = setup.environment(device, study)
 
 
 def _accepted_changes(
@@ -206,7 +208,7 @@ def _accepted_changes(
 
     Raises `UserError` for some that were not allowed.
     """
-    changes = run.changed_since(setup.environment(device))
+    changes = run.changed_since(setup.environment(device, study))
     if not changes or all(lineage.generations > study.generations for lineage in run.lineages):
         return {}
     listed = ", ".join(f"{name} from {then} to {now}" for name, (then, now) in changes.items())

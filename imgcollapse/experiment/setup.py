@@ -16,7 +16,7 @@ from torch import Tensor
 
 from imgcollapse.config.study import Study
 from imgcollapse.core import device as devices
-from imgcollapse.core.components import Component
+from imgcollapse.core.components import Component, own_sources
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.progress import ProgressReporter
@@ -33,6 +33,7 @@ PACKAGES = (
     *("imgcollapse", "torch", "torchvision", "diffusers", "torchmetrics"),
     *("numpy", "scipy", "scikit-learn"),
 )
+OWN = "source of "  # before the module of a part of one's own, in the environment
 DECIDES_NOTHING = (
     *("__main__.py", "cli", "tools", "sweeps", "report"),
     *("experiment/forecast.py", "core/progress.py"),
@@ -90,7 +91,7 @@ def prepare_oracle(
         return study.oracle.build(context).load(same.oracle())
     reporter.start_generation(0, 0, study)
     key = {"seed": study.seed, "oracle": study.oracle.model_dump(mode="json")}
-    key |= {"data": real.digest, "made_with": environment(device)}
+    key |= {"data": real.digest, "made_with": environment(device, study)}
     checkpoints = CheckpointManager(work, study.checkpoint_seconds, key, reporter.log)
     context = replace(context, checkpoints=checkpoints)
     return study.oracle.fit(real.oracle, real.calibration, context)
@@ -123,7 +124,7 @@ def load_cached_reference(
                 run.record["data"]["sha256"] == real.digest
                 and run.record.get("features") == study.metrics.features.identity(oracle.sha256())
             )
-            found = run.derived(REAL_SIDE, environment(device)) if run and same else None
+            found = run.derived(REAL_SIDE, environment(device, study)) if run and same else None
         except UserError:
             continue  # it has not begun, or weights are missing: reported where they are needed
         if found and _fits(found, real):
@@ -138,7 +139,7 @@ def load_cached_null_model(
     parts = study.regime, study.labels, *study.curation
     if run is None or not all(map(_known_code, parts)):
         return None
-    return run.derived(CHANCE, environment(device))
+    return run.derived(CHANCE, environment(device, study))
 
 
 def _known_code(part: Component) -> bool:
@@ -161,13 +162,20 @@ def _same_oracle(study: Study, real: RealData, device: Device, sibling: Path) ->
         return None  # it has not begun; its own errors say why
     mine, record = study.resolved(), run.record
     here = [mine["seed"], mine["oracle"], real.digest, environment(device)]
+    here.append(own_sources(mine["oracle"]))
     theirs = [record["study"]["seed"], record["study"]["oracle"]]
-    theirs += [record["data"]["sha256"], record["made_with"]]
+    theirs += [record["data"]["sha256"], _without_own(record["made_with"])]
+    theirs.append({n: h for n in here[-1] if (h := record["made_with"].get(OWN + n))})
     return run if here == theirs else None
 
 
-def environment(device: Device) -> dict[str, str | int]:
-    """Returns the fingerprint: everything that the same bits depend on beside the study."""
+def environment(device: Device, study: Study | None = None) -> dict[str, str | int]:
+    """Returns the fingerprint: everything that the same bits depend on beside the settings.
+
+    The sources of a study's own parts are in it, but for sections of its report.
+    """
+    settings = study.resolved() if study else {}
+    own = own_sources({name: part for name, part in settings.items() if name != "report"})
     kind = device.torch.type
     hardware = torch.cuda.get_device_name() if kind == "cuda" else platform.machine()
     return {
@@ -179,7 +187,12 @@ def environment(device: Device) -> dict[str, str | int]:
         "python": platform.python_version(),
         "code": code_hash(),
         **{package: version(package) for package in PACKAGES},
+        **{OWN + name: hashed for name, hashed in own.items()},
     }
+
+
+def _without_own(made_with: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {name: value for name, value in made_with.items() if not name.startswith(OWN)}
 
 
 @cache

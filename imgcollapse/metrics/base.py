@@ -99,6 +99,13 @@ class Metric(torchmetrics.Metric):
                     f"metric {name}: {type(self).__name__}.compute gave {type(value).__name__}; "
                     "let it return an Estimate (imgcollapse.core.estimate)"
                 )
+            wrong = [x for x in value[:3] if not (x is None or isinstance(x, int | float))]
+            wrong += [x for x in value[:1] if x != x]
+            if wrong:
+                raise UserError(
+                    f"metric {name}: {type(self).__name__}.compute gave an Estimate of {wrong[0]}; "
+                    "let it hold plain numbers, or undefined(reason)"
+                )
         return named
 
     def between(self, real: Tensor, generated: Tensor) -> Estimates:

@@ -16,6 +16,9 @@ from imgcollapse.generators import Resample
 from imgcollapse.generators.base import Generator
 
 OWN = '''
+from imgcollapse.core.lineage_images import Selection, TrainingSet
+from imgcollapse.curation.base import Filter
+from imgcollapse.data.base import InMemoryImages, Source, SourceData
 from typing import Literal
 
 import torch
@@ -57,6 +60,65 @@ class Rows(Regime):
 
     def select_after_first(self, images, g, n, seed):
         return list(range(n))
+
+
+class Lists(Regime):
+    kind: str = "own_parts:Lists"
+
+    def select_after_first(self, images, g, n, seed):
+        return TrainingSet([0] * n, list(range(n)))
+
+
+class Beyond(Regime):
+    kind: str = "own_parts:Beyond"
+
+    def select_after_first(self, images, g, n, seed):
+        return TrainingSet.from_generation(1, torch.arange(n) + 1)
+
+
+class Mask(Filter):
+    kind: str = "own_parts:Mask"
+
+    def keep(self, inputs, seed):
+        return torch.ones(len(inputs), dtype=torch.bool)
+
+
+class Foreign(Filter):
+    kind: str = "own_parts:Foreign"
+
+    def keep(self, inputs, seed):
+        return Selection(inputs.rows + 1, inputs.images.labels)
+
+
+class Shrinks(Filter):
+    kind: str = "own_parts:Shrinks"
+
+    def keep(self, inputs, seed):
+        return inputs.select(torch.arange(len(inputs)))
+
+    def mark(self, samples, seed):
+        return samples[:10]
+
+
+class FloatSource(Source):
+    kind: str = "own_parts:FloatSource"
+
+    def load(self):
+        class Set:
+            labels = torch.zeros(50, dtype=torch.int16)
+
+            def read(self, rows):
+                return torch.rand(len(rows), 1, 8, 8)
+
+        return SourceData(("a", "b"), Set())
+
+
+class LongLabels(Source):
+    kind: str = "own_parts:LongLabels"
+
+    def load(self):
+        pixels, labels = torch.zeros(3, 1, 8, 8), torch.tensor([0, 1, 2])
+        return SourceData(("a", "b"), InMemoryImages(pixels.byte(), labels.short()))
 '''
 
 
@@ -170,6 +232,28 @@ def test_a_setting_of_an_own_part_is_named_as_it_is_written(own, config, overrid
             "generator own_parts:Floats: sample returned images whose pixels must be uint8 NCHW",
         ),
         ("regime=own_parts:Rows", "regime own_parts:Rows: select_after_first returned a list; let"),
+        (
+            "regime=own_parts:Lists",
+            "regime own_parts:Lists: select_after_first returned a TrainingSet of a list and",
+        ),
+        (
+            "regime=own_parts:Beyond",
+            r"regime own_parts:Beyond: select_after_first returned position (\d+) among the \1",
+        ),
+        ("curation=[own_parts:Mask]", r"filter own_parts:Mask: keep returned bool\["),
+        ("curation=[own_parts:Foreign]", r"filter own_parts:Foreign: keep returned row \d+, which"),
+        (
+            "curation=[own_parts:Shrinks]",
+            r"filter own_parts:Shrinks: mark returned uint8\[10, .*; let it return Images of uint8",
+        ),
+        (
+            "data=own_parts:FloatSource",
+            "data own_parts:FloatSource: load returned train with pix",
+        ),
+        (
+            "data=own_parts:LongLabels",
+            "data own_parts:LongLabels: load returned train with the lab",
+        ),
     ],
 )
 def test_a_study_with_such_a_part_ends_in_one_line(own, config, tmp_path, override, message):

@@ -145,7 +145,7 @@ def elsewhere(monkeypatch):
         return replace(answers, features=answers.features * (1 + 1e-6))
 
     monkeypatch.setattr(FrozenOracle, "predict", other)
-    monkeypatch.setattr(setup, "environment", lambda device: here(device) | {"torch": "99.0"})
+    monkeypatch.setattr(setup, "environment", lambda *about: here(*about) | {"torch": "99.0"})
 
 
 def test_a_run_that_goes_on_elsewhere_looks_at_its_images_there(begun, request):

@@ -19,8 +19,8 @@ def elsewhere(monkeypatch):
     """Another torch, and other code, than a run has begun with."""
     here = setup.environment
 
-    def made_with(device):
-        return here(device) | {"torch": "99.0", "code": "0" * 12}
+    def made_with(device, study=None):
+        return here(device, study) | {"torch": "99.0", "code": "0" * 12}
 
     monkeypatch.setattr(setup, "environment", made_with)
 

@@ -93,7 +93,7 @@ class LastGeneration:
 
     def reasons_to_differ(self) -> str:
         """Reasons why the bits may differ from the recorded ones; empty if they may not."""
-        then, now = self.manifest["made_with"], environment(self.device)
+        then, now = self.manifest["made_with"], environment(self.device, self.study)
         changed = [name for name in now if then.get(name) != now[name]]
         reasons = [f"{name} {then.get(name)} then and {now[name]} now" for name in changed]
         training = self.manifest.get("training", {})
