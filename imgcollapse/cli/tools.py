@@ -129,7 +129,11 @@ def export(
         str | None, option("The class to sample, for a conditional model.", "--class")
     ] = None,
 ) -> None:
-    """Export a trained DDPM as a folder for diffusers' DDPMPipeline."""
+    """Export a trained DDPM as a folder for diffusers' DDPMPipeline.
+
+    With generator.patch above 1 the folder has a pipeline.py: DiffusionPipeline.from_pretrained(X,
+    custom_pipeline=X, trust_remote_code=True) opens folder X.
+    """
     from imgcollapse.tools.export import export as write_pipeline
 
     print(write_pipeline(folder, out, generation, lineage, class_name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, prod
@@ -99,6 +99,13 @@ def _npz(path: Path, limits: Limits) -> Iterator[ImageBlocks]:
                 raise UserError(
                     f"{path}: is in Fortran order; save np.ascontiguousarray(images) instead"
                 )
+            if labels is None:
+                shapes = {}
+                for key in set(names).difference(keys[:1]):
+                    with _member(archive, key, limits) as other:
+                        other_shape, _, kind = _header(other)
+                        shapes[key] = other_shape if kind.kind in "iuUSb" else ()
+                _refuse_other_labels(path, shape[0], shapes)
             yield ImageBlocks(shape[0], (b.transpose(order) for b in _stream(file, shape)), labels)
 
 
@@ -130,6 +137,10 @@ def _safetensors(path: Path) -> Iterator[ImageBlocks]:
         labels = None
         if "labels" in names:
             labels = plain_labels(path, "labels", tensors.get_tensor("labels"))
+        else:
+            others = {name: tensors.get_slice(name) for name in names if name != "pixels"}
+            whole = {n: o for n, o in others.items() if o.get_dtype()[0] in "IU"}
+            _refuse_other_labels(path, shape[0], {n: o.get_shape() for n, o in whole.items()})
         blocks = (
             _with_channels(pixels[a : min(a + step, shape[0])]).transpose(order) for a in starts
         )
@@ -182,6 +193,15 @@ def _refuse_labels(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype
         f"{path}: {key}: labels of type {kind} and shape {list(shape)} are not read; save N class "
         "numbers or names, or leave them out"
     )
+
+
+def _refuse_other_labels(path: Path, n: int, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Refuse whole numbers or names, one for each of n images, that are not called labels."""
+    if found := sorted(key for key, shape in shapes.items() if tuple(shape) in ((n,), (n, 1))):
+        raise UserError(
+            f"{path}: holds {', '.join(found[:5])} beside {n} images, but no labels; save the "
+            "class of each image as labels, and leave the others out"
+        )
 
 
 def _axis_order(path: Path, shape: tuple[int, ...], dtype: str) -> tuple[int, int, int, int]:

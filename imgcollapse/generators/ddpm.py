@@ -46,7 +46,7 @@ class DDPM(Generator):
     channels: tuple[int, ...] = Field(default=(32, 64), min_length=1)  # features of each level
     layers: PositiveInt = 1  # residual blocks a level
     attention: bool = True  # whether the coarsest level attends
-    # Side of the squares folded into channels; 2 costs a quarter of the time; no export
+    # Side of the squares folded into channels; 2 costs a quarter of the time
     patch: int = Field(default=1, ge=1, le=8)
     steps: PositiveInt = 2000  # optimizer steps from scratch
     warm_steps: PositiveInt | None = None  # from the previous model; none is `steps`
