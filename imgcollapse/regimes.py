@@ -69,7 +69,8 @@ def _invalid(chosen: object, images: LineageImages, g: int) -> str:
         if not RESERVE <= generation < g:
             return f"a TrainingSet with generation {generation}"
         rows, size = row[here], images.size(generation)
-        if rows.min() < 0 or rows.max() >= size:
+        # A reserve that is too small is reported where its size is known.
+        if rows.min() < 0 or (generation != RESERVE and rows.max() >= size):
             worst = int(rows.min() if rows.min() < 0 else rows.max())
             return f"position {worst} among the {size} images of generation {generation}"
     return ""
