@@ -39,6 +39,8 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fa
     Raises:
         UserError: file, key, value and fix in one line.
     """
+    if isinstance(overrides, str):
+        raise UserError(f"overrides: {overrides!r} is one string; write [{overrides!r}]")
     raw = read_settings(path)
     if several := [key for key in SWEEP_KEYS if key in raw]:
         raise UserError(

@@ -184,3 +184,8 @@ def test_too_few_samples_for_the_regime_is_said_before_anything_runs(config):
     study = load_study(config, ["samples=50"])
     with pytest.raises(UserError, match="samples: 50 is fewer than the 100"):
         study.real()
+
+
+def test_overrides_in_one_string_are_refused_with_the_list(config):
+    with pytest.raises(UserError, match=r"is one string; write \['generations=2'\]"):
+        load_study(config, "generations=2")
