@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgcollapse.cli.console import open_console
+from imgcollapse.config import yaml
 from imgcollapse.core.errors import Stopped, UserError
-from imgcollapse.core.sanitize import invalid_folder_reason, one_line
+from imgcollapse.core.sanitize import invalid_folder_reason, one_line, with_home
+from imgcollapse.runs import check_is_run
 
 if TYPE_CHECKING:
     from imgcollapse.tools.fault_injection import FaultReport
@@ -43,6 +46,43 @@ def _refuse_dashes(given: Path | list[str] | None) -> Path | list[str] | None:
     return given
 
 
+def yaml_file(context: typer.Context, given: Path) -> Path:
+    """Refuses a file that is missing or no YAML; torch is not loaded yet."""
+    _refuse_dashes(given)
+    example = "remedies/verifier" if context.info_name == "sweep" else "demo"
+    yaml.read(given, f"name a YAML file, such as configs/{example}.yaml")
+    return given
+
+
+def _settings(context: typer.Context, given: list[str] | None) -> list[str] | None:
+    """Refuses settings that are none, and a `data.path` that is not there."""
+    _refuse_dashes(given)
+    found, file = dict(yaml.setting(word) for word in given or ()), context.params.get("config")
+    base = yaml.read(file, "") if file and file.is_file() else {}
+    data = {**_mapping(base, "data"), **_mapping(found, "data")}
+    kind = found.get("data.kind", data.get("kind"))
+    path = found.get("data.path", _mapping(found, "data").get("path"))
+    if kind == "folder" and isinstance(path, str) and not os.path.exists(with_home(path)):  # noqa: PTH110 - any text
+        where = "" if os.path.isabs(path) else f", looked for in {Path.cwd()}"  # noqa: PTH117
+        raise UserError(
+            f"data.path: {path} does not exist{where}; set it to a folder, zip or tar of images"
+        )
+    return given
+
+
+def _mapping(tree: Any, key: str) -> dict[str, Any]:
+    below = tree.get(key) if isinstance(tree, dict) else None
+    return below if isinstance(below, dict) else {}
+
+
+def run_folders(given: Path | list[Path]) -> Path | list[Path]:
+    """Refuses folders without records, which are no run's and no sweep's."""
+    for folder in given if isinstance(given, list) else [given]:
+        if not any(folder.glob("*.json*")):
+            check_is_run(folder)
+    return given
+
+
 SETTINGS = {"ignore_unknown_options": True}
 """For verbs that take settings: an unknown option gets the hint that `--seed 1` is seed=1."""
 
@@ -57,10 +97,10 @@ def argument(text: str, **more: Any) -> Any:
     return typer.Argument(help=text, show_default=False, **more)
 
 
-Config = Annotated[Path, argument("The YAML file of a study.", callback=_refuse_dashes)]
+Config = Annotated[Path, argument("The YAML file of a study.", callback=yaml_file)]
 Overrides = Annotated[
     list[str] | None,
-    argument("Settings in place of the file's: key.subkey=value ...", callback=_refuse_dashes),
+    argument("Settings in place of the file's: key.subkey=value ...", callback=_settings),
 ]
 Smoke = Annotated[bool, option("Apply the file's one-minute settings.", "--smoke")]
 AllowEnvChange = Annotated[
@@ -70,7 +110,7 @@ AllowDrift = Annotated[bool, typer.Option("--allow-drift", hidden=True)]  # the 
 DryRun = Annotated[
     bool, option("Print estimated time, memory and disk space; write nothing.", "--dry-run")
 ]
-Folder = Annotated[Path, argument("A run folder.", metavar="RUN")]
+Folder = Annotated[Path, argument("A run folder.", metavar="RUN", callback=run_folders)]
 Number = Annotated[int, option("The lineage's number.", "--lineage")]
 
 
@@ -129,7 +169,7 @@ def main() -> None:
 
 
 def _with_home(found: re.Match[str]) -> str:
-    return (found[1] or "") + os.path.expanduser(found[2])  # noqa: PTH111 - ~x may be no path
+    return (found[1] or "") + str(with_home(found[2]))
 
 
 def _refuse(line: str) -> None:
@@ -166,3 +206,24 @@ def place_for(config: Path, smoke: bool) -> Path:
             f"{config}: its run folder would be called {name!r}, which {why}; set --out"
         )
     return Path("runs") / name
+
+
+def free_place(place: Path, check: Callable[[Path], Any], log: Callable[[str], None]) -> Path:
+    """Returns the default folder, or the first numbered one that is not another study's.
+
+    `check` raises an `OtherStudyError` of a folder that is.
+    """
+    from imgcollapse.runs.run_dir import OtherStudyError
+
+    folder, first = place, None
+    for number in itertools.count(2):
+        try:
+            check(folder)
+        except OtherStudyError as error:
+            first = first or error
+            folder = place.with_name(f"{place.name}_{number}")
+        else:
+            break
+    if first:
+        log(f"{first.folder}: belongs to another study ({first.difference}); this is {folder}")
+    return folder

@@ -20,9 +20,11 @@ from imgcollapse.cli.app import (
     alone,
     app,
     argument,
+    free_place,
     option,
     place_for,
     stopped,
+    yaml_file,
 )
 from imgcollapse.cli.console import (
     open_console,
@@ -51,8 +53,9 @@ def run(
 
     Exit code 1 if a lineage diverged, 75 if SIGTERM or SIGUSR1 asked it to stop.
     """
+    from imgcollapse.config.loader import load_study
+
     if dry_run:
-        from imgcollapse.config.loader import load_study
         from imgcollapse.experiment.forecast import forecast, measure_cost
 
         alone("run --dry-run")
@@ -63,6 +66,7 @@ def run(
     from imgcollapse.experiment.runner import run as launch
     from imgcollapse.parallel import process_group
     from imgcollapse.report import write_report
+    from imgcollapse.runs.run_dir import Run
 
     folder, env_change = out or place_for(config, smoke), allow_env_change or allow_drift
     with (
@@ -72,8 +76,11 @@ def run(
     ):
         if not leads:
             return  # all is done, and the leader says what there is to say
+        study = load_study(config, overrides or [], smoke)
+        if out is None:
+            folder = free_place(folder, lambda at: Run.find(at, study.resolved()), display.log)
         try:
-            begun = launch(config, folder, overrides or [], smoke, display, env_change)
+            begun = launch(study, folder, (), False, display, env_change)
         except (KeyboardInterrupt, Stopped) as why:
             raise stopped(why, folder, display.log) from None
     print(write_report([folder]))
@@ -83,7 +90,7 @@ def run(
 
 @app.command(context_settings=SETTINGS)
 def sweep(
-    plan: Annotated[Path, argument("A sweep file.", metavar="SWEEP")],
+    plan: Annotated[Path, argument("A sweep file.", metavar="SWEEP", callback=yaml_file)],
     overrides: Overrides = None,
     out: Annotated[Path | None, option("The sweep's folder.", default="runs/SWEEP")] = None,
     jobs: Annotated[
@@ -107,6 +114,8 @@ def sweep(
 
     folder, env_change = out or place_for(plan, smoke), allow_env_change or allow_drift
     arms, progress = load_plan(plan, overrides or [], smoke), SweepProgress(sys.stderr)
+    if out is None and not dry_run:
+        folder = free_place(folder, arms.check, progress.log)
     at_a_time = arms.jobs() if jobs is None else jobs
     if dry_run:
         print_forecasts(dict(estimate_costs(arms)), at_a_time, open_console())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from functools import partial
@@ -21,15 +22,37 @@ from imgcollapse.cli.app import (
     argument,
     conclude,
     option,
+    run_folders,
+    yaml_file,
 )
 from imgcollapse.cli.console import open_console, print_checks, print_evaluation
 from imgcollapse.cli.progress import ConsoleProgress
+from imgcollapse.core.errors import UserError
+
+
+def _images(given: Path) -> Path:
+    if not os.path.exists(given):  # noqa: PTH110 - of any text
+        fix = "name a folder, zip, npz or safetensors of images"
+        raise UserError(f"{given}: does not exist; {fix}")
+    return given
+
+
+def _study_or_run(context: typer.Context, given: Path) -> Path:
+    if given.is_dir():
+        run_folders(given)
+    else:
+        yaml_file(context, given)
+    return given
 
 
 @app.command(context_settings=SETTINGS)
 def evaluate(
-    images: Annotated[Path, argument("A folder, zip, npz or safetensors file of images.")],
-    config: Annotated[Path, argument("A study's YAML file, or a run folder.")],
+    images: Annotated[
+        Path, argument("A folder, zip, npz or safetensors file of images.", callback=_images)
+    ],
+    config: Annotated[
+        Path, argument("A study's YAML file, or a run folder.", callback=_study_or_run)
+    ],
     overrides: Overrides = None,
     out: Annotated[Path, option("The folder to write.")] = Path("evaluation"),
     smoke: Smoke = False,
@@ -45,7 +68,9 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], argument("Run folders, or a sweep's.", metavar="RUN...")],
+    runs: Annotated[
+        list[Path], argument("Run folders, or a sweep's.", metavar="RUN...", callback=run_folders)
+    ],
     out: Annotated[Path | None, option("The page.", default="RUN/report.html")] = None,
     baseline: Annotated[
         str | None, option("The run that the others are compared with.", default="the first")
@@ -63,7 +88,9 @@ def report(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, argument("A run folder, or a sweep's.", metavar="RUN")],
+    folder: Annotated[
+        Path, argument("A run folder, or a sweep's.", metavar="RUN", callback=run_folders)
+    ],
     quick: Annotated[bool, option("Check hashes only; recompute nothing.", "--quick")] = False,
 ) -> None:
     """Check all hashes and recompute a part of the run; exit code 1 if something differs."""

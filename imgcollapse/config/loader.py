@@ -14,7 +14,7 @@ from imgcollapse.config import yaml
 from imgcollapse.config.study import Study
 from imgcollapse.core.components import IMPORTED, Component, choices_of, import_class
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import did_you_mean
+from imgcollapse.core.sanitize import did_you_mean, with_home
 
 SMOKE = "smoke"
 """The key of a config that holds overrides for a run of about a minute."""
@@ -22,9 +22,7 @@ SMOKE = "smoke"
 SWEEP_KEYS = ("study", "arms", "grid")
 """Keys that only a sweep file has."""
 
-_QUOTED = r"""\"[^"]*\"|'[^']*'"""
-_SETTING = re.compile(rf"((?:{_QUOTED}|[^=])+)=(.*)", re.DOTALL)
-_STEP = re.compile(rf"(?:{_QUOTED})(?=\.|$)|[^.]+")
+_STEP = re.compile(rf"(?:{yaml.QUOTED})(?=\.|$)|[^.]+")
 
 _LONG = 100
 """Characters of a key or value that an error shows."""
@@ -60,14 +58,14 @@ def read_settings(path: Path | str, example: str = "configs/demo.yaml") -> dict[
 
     Raises UserError if it is no mapping in YAML.
     """
-    raw = yaml.read(Path(path), f"name a YAML file, such as {example}")
+    raw = yaml.read(with_home(path), f"name a YAML file, such as {example}")
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no settings; see {example} for an example")
     for study in (raw, raw.get("study")):  # of a sweep
         data = study.get("data") if isinstance(study, dict) else None
         images = data.get("path") if isinstance(data, dict) else None
-        if data and isinstance(images, str) and not _exists(Path(images)):
-            beside = Path(path).parent / images
+        if data and isinstance(images, str) and not _exists(with_home(images)):
+            beside = with_home(path).parent / images
             data["path"] = str(beside) if _exists(beside) else images
     return raw
 
@@ -107,11 +105,8 @@ def with_overrides(raw: dict[str, Any], overrides: Sequence[str], where: str) ->
         UserError: key, value and fix in one line.
     """
     for override in sorted(overrides, key=lambda text: not text.split("=")[0].endswith("kind")):
-        setting = _SETTING.fullmatch(override)
-        if not setting or not setting[2].strip():
-            raise UserError(f"{override!r} is not a setting; write key=value, such as seed=1")
-        key, value = setting.groups()
-        _put(raw, split_key(key), yaml.parse(value, override), override)
+        key, value = yaml.setting(override)
+        _put(raw, split_key(key), value, override)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:

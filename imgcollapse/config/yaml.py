@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from ruamel.yaml.events import (
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import first_line, looks_spoofed
+
+QUOTED = r"""\"[^"]*\"|'[^']*'"""
+_SETTING = re.compile(rf"((?:{QUOTED}|[^=])+)=(.*)", re.DOTALL)
 
 LARGEST = 2**18
 """Bytes of a file; a study's has some hundred."""
@@ -42,6 +46,14 @@ def read(path: Path, fix: str) -> Any:
     except ValueError:  # not UTF-8, or a NUL in the path
         raise UserError(f"{path}: not a UTF-8 text file; {fix}") from None
     return parse(text, str(path))
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Key and value of `key=value`, the value in YAML; raises as `parse`."""
+    found = _SETTING.fullmatch(text)
+    if not found or not found[2].strip():
+        raise UserError(f"{text!r} is not a setting; write key=value, such as seed=1")
+    return found[1], parse(found[2], text)
 
 
 def parse(text: str, where: str) -> Any:

@@ -95,9 +95,16 @@ def choose_device(name: str = "auto", precision: Precision = "auto") -> Device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.empty(0, device=name).device
+        if device.type == "meta":
+            raise RuntimeError
     except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{gpu}" for gpu in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        why = f" ({first_line(error)})" if name.startswith("cuda") else ""
         raise UserError(
-            f"device: {name!r} cannot be used here ({first_line(error)}); use cpu, cuda or auto"
+            f"device: {name!r} cannot be used here{why}; this machine has {', '.join(there)}; use "
+            "one of them, or auto"
         ) from None
     if device.type == "cuda":  # kernels and graphs that name no device take this one
         torch.cuda.set_device(device)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 LONGEST = 2000
 """Characters of a message; what is longer loses its middle."""
@@ -24,6 +26,11 @@ _JOINERS = "\u200c\u200d"
 _WINDOWS = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$")) | {
     f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"
 }
+
+
+def with_home(path: Path | str) -> Path:
+    """Returns a path with the home folder in place of a leading ~; an unknown ~x stays."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises where it is unknown
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:

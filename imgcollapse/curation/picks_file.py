@@ -126,7 +126,7 @@ class Picks(BaseModel):
     @classmethod
     def load(cls, folder: Path, target: PicksTarget) -> Picks:
         """Read the picks of a lineage's folder, empty if there are none; raises as `read`."""
-        path = picks_path(folder, target.generation)
+        path = atomic.restore(picks_path(folder, target.generation))
         return cls.read(path, target) if path.exists() else cls.empty(target)
 
     def check(self, target: PicksTarget) -> None:

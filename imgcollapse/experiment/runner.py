@@ -16,6 +16,7 @@ from imgcollapse.core.device import Device
 from imgcollapse.core.errors import Diverged, UserError
 from imgcollapse.core.images import UNKNOWN
 from imgcollapse.core.progress import NullProgress, ProgressReporter
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.data import RealData
 from imgcollapse.experiment import setup
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
@@ -60,7 +61,7 @@ def run(
             raise ValueError("overrides and smoke change a file; change a Study before it is run")
     else:
         study = load_study(study, overrides, smoke)
-    out, reporter = Path(out), reporter or NullProgress()
+    out, reporter = with_home(out), reporter or NullProgress()
     Run.find(out, study.resolved())  # before anything is written, a lock included
     with folder_lock(out, reporter.log):
         started, evaluator = begin(study, out, reporter, allow_env_change=allow_env_change)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,18 @@ from imgcollapse.core.sanitize import first_line
 
 ASIDE = ".tmp"
 """Suffix of a file that is being written; after a crash it is an orphan."""
+
+_FORMER = ".former" + ASIDE  # suffix of a file while another takes its name
+_REFUSED = errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, errno.EBADF
+_NO_REPLACING = errno.EEXIST, errno.EPERM, errno.EACCES, errno.EBUSY, *_REFUSED
+_told: set[str] = set()
+
+
+def tell_once(line: str) -> None:
+    """Warns of what a disk cannot do, once in a command and not in each of its processes."""
+    if line not in _told and multiprocessing.parent_process() is None:
+        logging.getLogger("imgcollapse").warning("%s", line)
+    _told.add(line)
 
 
 @contextmanager
@@ -80,12 +94,42 @@ def write_bytes(path: Path, data: bytes) -> str:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(path)
+            _replace(aside, path)
         except OSError:
             aside.unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
     return hashlib.sha256(data).hexdigest()
+
+
+def _replace(aside: Path, path: Path) -> None:
+    """Renames a file over another; on a disk that cannot, `restore` mends what a kill leaves."""
+    try:
+        aside.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_REPLACING or not path.is_file():
+            raise
+        former = path.with_name(path.name + _FORMER)
+        former.unlink(missing_ok=True)
+        path.rename(former)
+        try:
+            aside.rename(path)
+        except OSError:
+            former.rename(path)
+            raise
+        former.unlink(missing_ok=True)
+        tell_once(
+            "this disk cannot rename over a file: a file is replaced in two steps, and the next "
+            "start mends what a kill in between leaves"
+        )
+
+
+def restore(path: Path) -> Path:
+    """Gives a file its name back if a kill took it while it was replaced; returns the path."""
+    with suppress(OSError):
+        if not path.exists() and (former := path.with_name(path.name + _FORMER)).is_file():
+            former.rename(path)
+    return path
 
 
 def write_json(path: Path, value: Any) -> str:
@@ -175,6 +219,8 @@ def remove_orphans(folder: Path) -> None:
     """Removes the files that interrupted writes left in a folder."""
     with wrap_os_errors(folder):
         for orphan in folder.glob(f"*{ASIDE}"):
+            if orphan.name.endswith(_FORMER):
+                restore(orphan.with_name(orphan.name.removesuffix(_FORMER)))
             if orphan.is_dir():
                 shutil.rmtree(orphan)
             else:
@@ -203,5 +249,12 @@ def _flush_folder(path: Path) -> None:
         return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        tell_once(
+            "this disk does not flush folders: a killed command loses nothing, but a power failure "
+            "may lose files it has just written"
+        )
     finally:
         os.close(handle)

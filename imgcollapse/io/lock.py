@@ -204,7 +204,8 @@ def _claim(folder: Path, log: Log, until: float, patience: float) -> _Claim:
                 claim.abandon()
                 claim = _Claim.prepare(folder)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+                if not taken and not claim.file.parent.is_dir():
                     raise
             _remove_dead_owner(folder, claim.file.parent, log, until, patience)
     except BaseException:
@@ -217,6 +218,12 @@ def _remove_dead_owner(folder: Path, lock: Path, log: Log, until: float, patienc
     files: list[Path] = []
     with suppress(FileNotFoundError):
         files = list(lock.iterdir())
+    if not files:  # only an owner's file holds it, and not every disk renames over a folder
+        try:
+            lock.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
     for file in files:
         try:
             owner = Owner(**json.loads(file.read_bytes()[len(_heartbeat(0)) :]))
@@ -260,8 +267,13 @@ def _heartbeat(count: int) -> bytes:
 def _take_flock(file: FileIO) -> None:
     """Takes an flock, if the disk supports it; the kernel releases it when this process ends."""
     if fcntl:
-        with suppress(OSError):
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            atomic.tell_once(
+                "this disk has no flock: if this command is killed in a container, another one "
+                f"waits {STALE_SECONDS:.0f} s before it takes over"
+            )
 
 
 def _has_flock(path: Path) -> bool | None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io.atomic import sha256, wrap_os_errors
 
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
@@ -32,7 +33,9 @@ class PretrainedWeights:
     def find_file(self) -> Path:
         """Returns the path of the file; a UserError if it is missing."""
         cache = Path(torch.hub.get_dir()) / "checkpoints"
-        choices = [self.named] if self.named else [cache / name for name in self.published]
+        choices = (
+            [with_home(self.named)] if self.named else [cache / name for name in self.published]
+        )
         for path in choices:
             if path.is_file():
                 return path

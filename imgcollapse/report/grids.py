@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from imgcollapse.census import UNRECOGNIZED
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io import atomic
 from imgcollapse.report import grid_layout as layout
 from imgcollapse.report import grid_painters as paint
@@ -66,13 +67,13 @@ def write_grids(run: Path | str, out: Path | str) -> list[Path]:
     Raises:
         UserError: `run` is no run folder, or `out` cannot be written to.
     """
-    written = []
+    written, out = [], with_home(out)
     opened = Run.open(run)
     for lineage in opened.lineages:
         if not lineage.generations:
             continue
         several = len(opened.lineages) > 1
-        folder = atomic.make_folder(Path(out) / lineage.path.name if several else Path(out))
+        folder = atomic.make_folder(out / lineage.path.name if several else out)
         for g in range(lineage.generations):
             picture = _sample_grid(lineage, g)
             written.append(folder / f"generation_{g:03d}.png")

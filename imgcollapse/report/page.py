@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io import atomic, checksums
 from imgcollapse.report.data import PageData, titles
 from imgcollapse.report.formatting import with_tooltips
@@ -39,11 +40,11 @@ def write_report(
         UserError: a folder is no run, holds no generation yet, a section cannot be imported, or
             the page cannot be written.
     """
-    folders = [Path(run) for run in runs]
+    folders = [with_home(run) for run in runs]
     if out is None and len(folders) != 1:
         raise UserError("--out: a page over several runs needs a name, such as --out report.html")
-    name = (folders[0] if len(folders) == 1 else Path(out or "")).resolve()
-    out = folders[0] / "report.html" if out is None else Path(out)
+    name = (folders[0] if len(folders) == 1 else with_home(out or "")).resolve()
+    out = folders[0] / "report.html" if out is None else with_home(out)
     if len(folders) > 1 or is_sweep(folders[0]):
         heading = name.name if len(folders) == 1 else name.stem
         data = PageData.of_several(heading, _arms(folders), baseline)

@@ -22,6 +22,7 @@ from imgcollapse.config.study import Keep, Retention
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import Images, StoredImages
 from imgcollapse.core.lineage_images import Selection, TrainingSet
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io import atomic, checksums, lock, schemas
 from imgcollapse.runs.tables import Tables, census_table, curation_table, metrics_table
 
@@ -42,8 +43,8 @@ class Lineage:
     `made_with` is what the process that works in it depends on; it goes into each manifest.
     """
 
-    def __init__(self, path: Path, number: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, number: int = 0) -> None:
+        self.path = with_home(path)
         self.number = number
         self.made_with: Mapping[str, Any] = {}
         self._manifests: dict[int, dict[str, Any]] = {}
@@ -174,7 +175,8 @@ class Lineage:
     def resume(self) -> range:
         """Make the folder whole after an interruption; returns the numbers of committed models."""
         atomic.make_folder(self.path)
-        atomic.remove_orphans(self.path)
+        for folder in (self.path, *self.path.glob("gen_*[0-9]")):
+            atomic.remove_orphans(folder)
         self.check_order()
         done = self.generations
         for work in self.path.glob(f"gen_*{WORK}"):

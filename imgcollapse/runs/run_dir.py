@@ -13,20 +13,30 @@ from torch import Tensor
 
 from imgcollapse.config.study import Study, setting
 from imgcollapse.core.errors import UserError
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io import atomic, checksums, schemas
 from imgcollapse.io.checksums import FILES, ChecksummedFiles
 from imgcollapse.io.lock import LOCK
+from imgcollapse.runs import RECORD, check_is_run
 from imgcollapse.runs.lineage_dir import Lineage
 from imgcollapse.runs.tables import write_table
 
 FORMAT = 4
-RECORD, REPORT, ORACLE_WORK = "run.json", "report.html", "oracle.work"
+REPORT, ORACLE_WORK = "report.html", "oracle.work"
 ORACLE, VOCABULARY = "oracle.safetensors", "vocabulary.safetensors"
 SPLITS, REAL_SIDE = "splits.safetensors", "real_side.safetensors"
 CHANCE = "chance.safetensors"
 DERIVED = SPLITS, REAL_SIDE, CHANCE
 """Files that the source and the study give again."""
 RESTORE = "restore it, or choose another --out"
+
+
+class OtherStudyError(UserError):
+    """A run folder belongs to another study; `folder` and `difference` say which and how."""
+
+    def __init__(self, folder: Path, difference: str) -> None:
+        super().__init__(f"{folder}: belongs to another study ({difference}); choose another --out")
+        self.folder, self.difference = folder, difference
 
 
 class Run:
@@ -49,14 +59,10 @@ class Run:
     @classmethod
     def open(cls, path: Path | str) -> Run:
         """Read a run folder; a UserError if it is none, or of an unknown format."""
-        path = Path(path)
+        path = with_home(path)
         with atomic.wrap_os_errors(path):
-            if not (path / RECORD).is_file():
-                runs = ", ".join(sorted(str(p.parent) for p in path.glob(f"*/{RECORD}")))
-                raise UserError(
-                    f"{path}: not a run folder (no {RECORD}); name one, such as "
-                    f"{runs or 'runs/demo'}"
-                )
+            atomic.restore(path / RECORD)
+            check_is_run(path)
         record = checksums.read_json(path / RECORD, RESTORE, FORMAT)
         schemas.validate_run_record(path / RECORD, record, RESTORE)
         return cls(path, record)
@@ -69,7 +75,7 @@ class Run:
             UserError: the folder holds something else, or another study's run.
         """
         with atomic.wrap_os_errors(path):
-            begun = (path / RECORD).is_file()
+            begun = atomic.restore(path / RECORD).is_file()
             held = [p.name for p in path.iterdir()] if path.exists() and not begun else []
         if not begun:
             ours = (ORACLE, VOCABULARY, *DERIVED, ORACLE_WORK, LOCK)
@@ -83,10 +89,7 @@ class Run:
         run = cls.open(path)
         for key, mine, theirs in _differences(study, run.record["study"]):
             if "run" not in setting(key).may_change:
-                raise UserError(
-                    f"{path}: belongs to another study ({key} is {theirs!r} there, {mine!r} here); "
-                    "choose another --out"
-                )
+                raise OtherStudyError(path, f"{key} is {theirs!r} there, {mine!r} here")
         return run
 
     @classmethod

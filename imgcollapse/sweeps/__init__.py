@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.io.lock import folder_lock
 from imgcollapse.runs.run_dir import Run
 from imgcollapse.sweeps.plan import Arm, Plan, is_sweep, load_plan, open_sweep
@@ -84,7 +85,7 @@ def sweep(
     """
     if not isinstance(plan, Plan):
         plan = load_plan(plan, overrides, smoke)
-    out = Path(out)
+    out = with_home(out)
     plan.check(out)
     progress = progress or SweepProgress(None)
     backend = backend or ProcessPool(plan.jobs())

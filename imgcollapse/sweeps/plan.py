@@ -25,7 +25,7 @@ from imgcollapse.config.loader import (
 )
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
-from imgcollapse.core.sanitize import did_you_mean, invalid_folder_reason
+from imgcollapse.core.sanitize import did_you_mean, invalid_folder_reason, with_home
 from imgcollapse.io import atomic, checksums
 from imgcollapse.io.lock import LOCK
 from imgcollapse.runs.run_dir import Run
@@ -61,6 +61,7 @@ class Plan:
 
     def check(self, folder: Path) -> None:
         """Raises a `UserError` if a folder holds anything but this sweep; writes nothing."""
+        atomic.restore(folder / RECORD)
         with atomic.wrap_os_errors(folder):
             names = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
         foreign = [name for name in names if name != LOCK and ".tmp" not in name]
@@ -100,7 +101,7 @@ def load_plan(path: Path | str, overrides: Sequence[str] = (), smoke: bool = Fal
     Raises:
         UserError: file, arm, key and fix in one line.
     """
-    path = Path(path)
+    path = with_home(path)
     raw = read_settings(path, "configs/remedies/verifier.yaml")
     for key in raw:
         if key not in KEYS:

@@ -21,6 +21,7 @@ from imgcollapse.config.study import Study, setting
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.images import UNKNOWN, Images
 from imgcollapse.core.progress import NullProgress, ProgressReporter
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.core.seeds import Seed
 from imgcollapse.data.image_import import load_images
 from imgcollapse.experiment.evaluator import CachedFindings, Evaluator
@@ -70,10 +71,10 @@ def evaluate(
     """
     reporter = reporter or NullProgress()
     study, run = _opened(study, overrides, smoke)
-    source = images if isinstance(images, Images) else Path(images)
-    path = None if isinstance(source, Images) else str(source.expanduser().absolute())
+    source = images if isinstance(images, Images) else with_home(images)
+    path = None if isinstance(source, Images) else str(source.absolute())
     if out is not None:
-        check_out(Path(out), path, study.resolved())
+        check_out(with_home(out), path, study.resolved())
     device = setup_device(study)
     real = load_real_data(study, run, reporter)
     brought = load_images(source, real.train.shape, real.classes, study.data.limits)
@@ -113,7 +114,7 @@ def evaluate(
         },
     )
     if out is not None:
-        found.write(Path(out))
+        found.write(with_home(out))
     return found
 
 
@@ -133,7 +134,7 @@ def _opened(
         if overrides or smoke:
             raise ValueError("overrides and smoke change a file; change the Study before")
         return study, None
-    if not isinstance(study, Run) and not Path(study).is_dir():
+    if not isinstance(study, Run) and not with_home(study).is_dir():
         return load_study(study, overrides, smoke), None
     run = study if isinstance(study, Run) else Run.open(study)
     if smoke:

@@ -24,6 +24,7 @@ from rich.table import Table
 from imgcollapse.config.study import Study
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.progress import NullProgress, ProgressReporter, StudyLength
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.experiment.runner import run
 from imgcollapse.io import atomic
 from imgcollapse.runs.run_dir import Run
@@ -129,7 +130,7 @@ def inject_faults(
     Raises:
         UserError: the folder is not empty, or the study does not run at all.
     """
-    out, reporter, rng = Path(out), reporter or NullProgress(), random.Random(seed)  # noqa: S311 - no secret
+    out, reporter, rng = with_home(out), reporter or NullProgress(), random.Random(seed)  # noqa: S311 - no secret
     if kills < 1:
         raise UserError(f"--kills: {kills} is too few; ask for 1 or more")
     if out.exists() and any(out.iterdir()):

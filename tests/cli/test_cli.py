@@ -8,23 +8,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from imgcollapse import cli
 from imgcollapse.config.study import setting
-
-
-@pytest.fixture
-def imgcollapse(monkeypatch, capsys, tmp_path):
-    """Run the command line here; returns exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["imgcollapse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    monkeypatch.chdir(tmp_path)
-    return call
 
 
 def test_run_report_grid_and_data(imgcollapse, config, tmp_path):
@@ -96,7 +80,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(imgcollapse, config, tmp_p
         "data={kind: folder, path: nowhere}": "nowhere",
         "longtail.images=100000": "lower longtail.images",
         "longtail={kind: exponential, order: [seven]}": "has no class 'seven'",
-        "device=abacus": "use cpu, cuda or auto",
+        "device=abacus": "this machine has cpu",
         "labels=uniform": "set generator.conditional: true",
         "samples=20": "samples: 20 is fewer than the 40",
         "oracle={kind: backbone, weights: nowhere.pth}": "nowhere.pth",

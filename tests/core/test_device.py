@@ -16,11 +16,18 @@ def test_auto_finds_a_device_and_precision_is_kept():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["cpux", "cuda:99"])
-def test_a_device_that_is_not_there_is_one_line(name):
-    with pytest.raises(UserError, match="use cpu, cuda or auto") as raised:
+@pytest.mark.parametrize("name", ["mps", "gpu", "meta", "cuda:99", "cpux", ""])
+def test_a_device_that_is_not_there_is_one_line_with_what_is(name):
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(UserError) as raised:
         device.choose_device(name)
-    assert "\n" not in str(raised.value)
+    said = str(raised.value)
+    assert said.startswith(f"device: {name!r} cannot be used here")
+    assert "; this machine has cpu" in said
+    assert said.endswith("; use one of them, or auto")
+    assert len(said) < 400
+    assert ("cuda:0" in said) == torch.cuda.is_available()
 
 
 def test_a_gpus_order_is_held_to_for_a_block_alone():

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.progress import NullProgress, ProgressReporter
+from imgcollapse.core.sanitize import with_home
 from imgcollapse.runs.run_dir import RECORD, REPORT, Run
 from imgcollapse.sweeps import is_sweep, open_sweep
 from imgcollapse.tools.verify import files
@@ -64,7 +65,7 @@ def verify(
     Raises:
         UserError: the folder is neither.
     """
-    folder, reporter = Path(folder), reporter or NullProgress()
+    folder, reporter = with_home(folder), reporter or NullProgress()
     if is_sweep(folder):
         return Verification(folder, list(_verify_sweep(folder, quick, reporter)))
     if not (folder / RECORD).is_file():
