@@ -181,6 +181,7 @@ def test_a_slip_is_answered_with_what_to_write(imgcollapse, config, tmp_path, ar
     for arm in "ab":
         (tmp_path / "swept" / arm).mkdir(parents=True)
         (tmp_path / "swept" / arm / "run.json").write_text("{}")
+    (tmp_path / "s.yaml").write_text("arms: {}\n")
     call = [str(config) if word == "CONFIG" else word for word in arguments]
     assert says in refused(imgcollapse, *call)
 
