@@ -103,7 +103,7 @@ def write_bytes(path: Path, data: bytes) -> str:
 
 
 def _replace(aside: Path, path: Path) -> None:
-    """Renames a file over another; on a disk that cannot, `restore` mends what a kill leaves."""
+    """Renames a file over another; on a disk that cannot, `restore` repairs what a kill leaves."""
     try:
         aside.replace(path)
     except OSError as error:
@@ -120,7 +120,7 @@ def _replace(aside: Path, path: Path) -> None:
         former.unlink(missing_ok=True)
         tell_once(
             "this disk cannot rename over a file: a file is replaced in two steps, and the next "
-            "start mends what a kill in between leaves"
+            "start repairs what a kill in between leaves"
         )
 
 
