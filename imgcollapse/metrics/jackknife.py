@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -57,4 +55,6 @@ def jackknife(value: float, without: Tensor, span: tuple[float, float]) -> Estim
 
     A value that no block changes gets no interval.
     """
-    return t_interval(value, math.sqrt(jackknife_variance(without)), BLOCKS - 1, span)
+    # Torch's square root, not math's: they differ in the last bit.
+    error = torch.tensor(jackknife_variance(without), dtype=torch.float64).sqrt()
+    return t_interval(value, float(error), BLOCKS - 1, span)
