@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
+from torchvision import models
 
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.sanitize import with_home
@@ -18,6 +21,17 @@ from imgcollapse.io.atomic import sha256, wrap_os_errors
 
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
 """Published files of torch.hub have the first digits of their sha256 in their name."""
+
+
+def _has_fc(name: str) -> str:
+    known = [known for known in models.list_models(models) if known.startswith(("res", "reg"))]
+    if name not in known:
+        raise ValueError(f"unknown network; choose one of {', '.join(known)}")
+    return name
+
+
+NetworkName = Annotated[str, AfterValidator(_has_fc)]
+"""A classification network of torchvision whose last layer is `fc`."""
 
 
 @dataclass(frozen=True)

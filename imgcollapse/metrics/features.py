@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import VisionTransformer
@@ -29,7 +29,7 @@ from imgcollapse.core.components import Component, ComponentUnion
 from imgcollapse.core.device import Device
 from imgcollapse.core.errors import UserError
 from imgcollapse.core.seeds import Seed
-from imgcollapse.io.pretrained import PretrainedWeights, sha256_of_file
+from imgcollapse.io.pretrained import NetworkName, PretrainedWeights, sha256_of_file
 from imgcollapse.parallel.process_group import current_group
 
 _BATCH = 128
@@ -139,17 +139,9 @@ class BackboneFeatures(Network):
     """
 
     kind: Literal["backbone"] = "backbone"
-    name: str = "resnet50"
+    name: NetworkName = "resnet50"
     weights: Path | None = None
     size: Annotated[int, Field(ge=32)] = 224
-
-    @field_validator("name")
-    @classmethod
-    def _has_fc(cls, name: str) -> str:
-        known = [known for known in models.list_models(models) if known.startswith(("res", "reg"))]
-        if name not in known:
-            raise ValueError(f"unknown network; choose one of {', '.join(known)}")
-        return name
 
     def source(self) -> PretrainedWeights:
         """The named file, or the cached one of torchvision's default weights."""
